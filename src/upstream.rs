@@ -1,0 +1,220 @@
+//! Upstreams: how a live link to an MCP server is made, and what one can do.
+//!
+//! Every connector makes its server look modern: one request, a stream of progress, one outcome.
+//! Owned by connection actors; this module knows nothing of supervision, names or views, and a
+//! link never reconnects itself.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::{
+    error::{Classify, Kind},
+    id::{Incarnation, ServerName},
+    wire::{Era, ErrorObject},
+};
+
+mod child;
+mod deadline;
+mod era;
+pub mod http;
+mod link;
+pub mod memory;
+mod peer;
+pub mod stderr;
+pub mod stdio;
+
+pub use deadline::Deadline;
+pub use link::{Link, LinkEvent, Progress, ProgressSink, Request};
+pub use stderr::StderrRing;
+
+/// How a server is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum TransportConfig {
+    /// A child process that speaks over its standard streams.
+    Stdio(stdio::StdioConfig),
+    /// A server over streamable HTTP.
+    Http(http::HttpConfig),
+}
+
+/// Which era a server is addressed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Found out by `server/discover`, then remembered.
+    #[default]
+    Auto,
+    /// 2026-07-28 and later, without a probe.
+    Modern,
+    /// `initialize`, without a probe.
+    Legacy,
+}
+
+/// What a connector needs to know for one attempt.
+#[derive(Clone, Debug)]
+pub struct ConnectContext {
+    /// The server's name, for messages.
+    pub server: ServerName,
+    /// Which life this is.
+    pub incarnation: Incarnation,
+    /// The configured era, or the one that the last incarnation found.
+    pub protocol: Protocol,
+    /// How long the attempt may take in all.
+    pub timeout: Duration,
+    /// The longest message that is accepted from the server, in bytes.
+    pub message_limit: usize,
+    /// Where the server's error output goes; readable also when the attempt fails.
+    pub stderr: Arc<StderrRing>,
+}
+
+/// A way to make links to one server.
+pub trait Connect: Send + Sync + fmt::Debug {
+    /// Makes a link: starts what must be started, agrees on a revision, reads what the server
+    /// says about itself. Dropping the future undoes it: no process and no task stays behind.
+    fn connect(&self, context: ConnectContext) -> BoxFuture<'static, Result<Link, ConnectError>>;
+
+    /// The transport's name, as in OpenTelemetry's `network.transport`: `pipe`, `tcp`, `inproc`.
+    fn transport(&self) -> &'static str;
+
+    /// Whether a slow start is expected, because a program may have to be fetched first.
+    fn starts_process(&self) -> bool {
+        false
+    }
+}
+
+/// Why no link came about.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The command cannot be run at all; trying again changes nothing.
+    #[error("cannot start {command:?}: {why}")]
+    Spawn {
+        /// The command as configured.
+        command: String,
+        /// What the system said, with a remedy where there is one.
+        why: String,
+    },
+    /// The process ended before the connection was ready.
+    #[error("{how} before the connection was ready{hint}")]
+    Exited {
+        /// Exit code or signal, in words.
+        how: String,
+        /// The end of its error output or its first garbage line, if there was any.
+        hint: String,
+    },
+    /// No answer in time.
+    #[error("no answer to {method} within {}{hint}", humantime::format_duration(*.after))]
+    Timeout {
+        /// What was asked.
+        method: &'static str,
+        /// How long it was waited for.
+        after: Duration,
+        /// What came instead, if anything did.
+        hint: String,
+    },
+    /// The server answered something that the protocol does not allow.
+    #[error("protocol violation: {0}")]
+    Protocol(String),
+    /// The server refused the connection with an error of its own.
+    #[error("the server refused {method}: {message} ({code})")]
+    Refused {
+        /// What was asked.
+        method: &'static str,
+        /// The server's code.
+        code: i64,
+        /// The server's words.
+        message: String,
+    },
+    /// The transport failed.
+    #[error("transport failed: {0}")]
+    Transport(String),
+    /// This build or version has no such transport.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl ConnectError {
+    /// Whether another attempt with the same configuration can succeed.
+    pub const fn is_fatal(&self) -> bool {
+        matches!(
+            self,
+            Self::Spawn { .. } | Self::Protocol(_) | Self::Unsupported(_)
+        )
+    }
+}
+
+/// Why a live link ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkEnd {
+    /// The process ended: exit code or signal, in words.
+    #[error("the process {0}")]
+    Exited(String),
+    /// The server closed its output but its process lives.
+    #[error("the server closed its output")]
+    Closed,
+    /// Reading or writing failed.
+    #[error("transport failed: {0}")]
+    Transport(String),
+    /// We closed it.
+    #[error("closed by us")]
+    Stopped,
+}
+
+/// Why a request has no result.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The link was gone before the request was written: provably not executed.
+    #[error("the connection was lost before the request was sent: {0}")]
+    NotSent(LinkEnd),
+    /// The link was lost after the request was written: nobody knows whether it ran.
+    #[error("the connection was lost after the request was sent: {end}")]
+    Lost {
+        /// Why the link ended.
+        end: LinkEnd,
+        /// When the request had gone to the system.
+        written: Instant,
+    },
+    /// The deadline passed.
+    #[error("the deadline passed")]
+    Timeout {
+        /// Whether the request had been written.
+        sent: bool,
+    },
+    /// The server's own error.
+    #[error("{} ({})", .0.message(), .0.code())]
+    Server(ErrorObject),
+    /// The server's answer breaks the protocol or a limit.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+impl Classify for RequestError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NotSent(_) => Kind::Unavailable,
+            Self::Lost { .. } => Kind::OutcomeUnknown,
+            Self::Timeout { .. } => Kind::Timeout,
+            Self::Server(_) | Self::Malformed(_) => Kind::Upstream,
+        }
+    }
+}
+
+/// What a server said about itself when the link was made.
+#[derive(Clone, Debug)]
+pub struct ServerFacts {
+    /// The era that was agreed on.
+    pub era: Era,
+    /// The revision that was agreed on.
+    pub revision: crate::wire::Revision,
+    /// Raw `Implementation`, where it gave one.
+    pub info: Option<Arc<crate::wire::RawValue>>,
+    /// Raw `ServerCapabilities`.
+    pub capabilities: Arc<crate::wire::RawValue>,
+    /// Advice to the model, where it gave any.
+    pub instructions: Option<Arc<str>>,
+    /// The process, where there is one.
+    pub pid: Option<u32>,
+}

@@ -1,0 +1,1 @@
+//! Which era a server speaks.

@@ -1,0 +1,1 @@
+//! Multiplexes requests over one byte stream.

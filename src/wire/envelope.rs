@@ -1,0 +1,478 @@
+//! JSON-RPC 2.0 envelopes over raw bodies: request, notification, response.
+//!
+//! Borrowed from the bytes that were received. Nothing here looks into `params` or `result`.
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::value::RawValue;
+
+/// JSON-RPC error codes that this crate sends (specification, "Error object"; MCP 2026-07-28).
+pub mod code {
+    /// The text was not JSON.
+    pub const PARSE: i64 = -32700;
+    /// The JSON was not a message.
+    pub const INVALID_REQUEST: i64 = -32600;
+    /// Nobody knows the method.
+    pub const METHOD_NOT_FOUND: i64 = -32601;
+    /// The parameters fail their check.
+    pub const INVALID_PARAMS: i64 = -32602;
+    /// A bug of the answering side.
+    pub const INTERNAL: i64 = -32603;
+    /// Headers and body disagree (MCP 2026-07-28).
+    pub const HEADER_MISMATCH: i64 = -32020;
+    /// The client lacks a capability that the request needs (MCP 2026-07-28).
+    pub const MISSING_CAPABILITY: i64 = -32021;
+    /// The revision is not supported (MCP 2026-07-28).
+    pub const UNSUPPORTED_VERSION: i64 = -32022;
+    /// A server is not available; nothing was sent (ours).
+    pub const UNAVAILABLE: i64 = -31001;
+    /// The deadline passed (ours).
+    pub const TIMEOUT: i64 = -31002;
+    /// A queue or capacity is full (ours).
+    pub const OVERLOADED: i64 = -31003;
+    /// Sent, connection lost, not safe to repeat (ours).
+    pub const OUTCOME_UNKNOWN: i64 = -31005;
+}
+
+/// A request's id: a string or a number, echoed as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Id {
+    /// A number; JSON-RPC discourages fractions but does not forbid them.
+    Number(serde_json::Number),
+    /// A string.
+    String(Arc<str>),
+}
+
+impl From<u64> for Id {
+    fn from(number: u64) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<&str> for Id {
+    fn from(text: &str) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::String(text) => text.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => number.serialize(serializer),
+            Self::String(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Id;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a number")
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Id, E> {
+                Ok(Id::Number(number.into()))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Id, E> {
+                Ok(Id::Number(number.into()))
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Id, E> {
+                serde_json::Number::from_f64(number)
+                    .map(Id::Number)
+                    .ok_or_else(|| E::custom("not a finite number"))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Id, E> {
+                Ok(Id::String(text.into()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// One received message, borrowed from its bytes.
+#[derive(Clone, Debug)]
+pub enum Message<'a> {
+    /// Wants a response with the same id.
+    Request {
+        /// Echoed in the response.
+        id: Id,
+        /// What is asked.
+        method: Cow<'a, str>,
+        /// Its raw parameters.
+        params: Option<&'a RawValue>,
+    },
+    /// Wants nothing.
+    Notification {
+        /// What is told.
+        method: Cow<'a, str>,
+        /// Its raw parameters.
+        params: Option<&'a RawValue>,
+    },
+    /// Answers a request.
+    Response {
+        /// The request's id; `None` where the peer could not read it.
+        id: Option<Id>,
+        /// The raw result, or the error.
+        outcome: Result<&'a RawValue, ErrorObject>,
+    },
+}
+
+/// Why bytes are not a message.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// Not JSON at all.
+    #[error("not JSON")]
+    Json(#[source] serde_json::Error),
+    /// JSON, but not a JSON-RPC 2.0 message.
+    #[error("not a JSON-RPC 2.0 message: {why}")]
+    Rpc {
+        /// The id, where it could be read, so that the error reaches its request.
+        id: Option<Id>,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Frame<'a> {
+    #[serde(borrow, default)]
+    jsonrpc: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+}
+
+/// Tells `null` from absent, which `Option` alone does not.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl<'a> Message<'a> {
+    /// Reads one message.
+    ///
+    /// # Errors
+    /// [`ParseError::Json`] for text that is not JSON, [`ParseError::Rpc`] for JSON that is not
+    /// a message.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let frame: Frame<'a> = match serde_json::from_slice(bytes) {
+            Ok(frame) => frame,
+            Err(error) if error.is_data() => {
+                return Err(ParseError::Rpc {
+                    id: None,
+                    why: error.to_string(),
+                });
+            }
+            Err(error) => return Err(ParseError::Json(error)),
+        };
+        let id = match frame.id.map(RawValue::get) {
+            None | Some("null") => None,
+            Some(text) => Some(
+                serde_json::from_str::<Id>(text).map_err(|_| ParseError::Rpc {
+                    id: None,
+                    why: "`id` is neither a string nor a number".to_owned(),
+                })?,
+            ),
+        };
+        let wrong = |id: &Option<Id>, why: &str| ParseError::Rpc {
+            id: id.clone(),
+            why: why.to_owned(),
+        };
+        if frame.jsonrpc.as_deref() != Some("2.0") {
+            return Err(wrong(&id, "`jsonrpc` is not \"2.0\""));
+        }
+        match (frame.method, frame.result, frame.error) {
+            (Some(method), None, None) => {
+                let params = frame.params;
+                match (id, frame.id) {
+                    (Some(id), _) => Ok(Self::Request { id, method, params }),
+                    (None, None) => Ok(Self::Notification { method, params }),
+                    (None, Some(_)) => Err(wrong(&None, "the `id` of a request is null")),
+                }
+            }
+            (None, Some(result), None) => Ok(Self::Response {
+                id,
+                outcome: Ok(result),
+            }),
+            (None, None, Some(error)) => match ErrorObject::read(error) {
+                Some(error) => Ok(Self::Response {
+                    id,
+                    outcome: Err(error),
+                }),
+                None => Err(wrong(&id, "`error` lacks an integer `code`")),
+            },
+            (None, None, None) => Err(wrong(&id, "no `method`, `result` or `error`")),
+            _ => Err(wrong(
+                &id,
+                "more than one of `method`, `result` and `error`",
+            )),
+        }
+    }
+}
+
+/// A JSON-RPC error object, kept raw so that unknown members survive.
+#[derive(Clone, Debug)]
+pub struct ErrorObject {
+    code: i64,
+    raw: Arc<RawValue>,
+}
+
+impl ErrorObject {
+    /// Builds an error of our own.
+    pub fn new(code: i64, message: impl AsRef<str>) -> Self {
+        Self::with_data(code, message, None)
+    }
+
+    /// Builds an error with `data`.
+    pub fn with_data(code: i64, message: impl AsRef<str>, data: Option<&RawValue>) -> Self {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            code: i64,
+            message: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            data: Option<&'a RawValue>,
+        }
+        let raw = super::raw(&Body {
+            code,
+            message: message.as_ref(),
+            data,
+        });
+        Self {
+            code,
+            raw: raw.into(),
+        }
+    }
+
+    /// Reads a received error object; `None` without an integer `code`.
+    pub fn read(raw: &RawValue) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Code {
+            code: i64,
+        }
+        let Code { code } = serde_json::from_str(raw.get()).ok()?;
+        Some(Self {
+            code,
+            raw: raw.to_owned().into(),
+        })
+    }
+
+    /// The error's code.
+    pub const fn code(&self) -> i64 {
+        self.code
+    }
+
+    /// The error's message; empty where the peer sent none.
+    pub fn message(&self) -> String {
+        #[derive(Deserialize)]
+        struct Text {
+            #[serde(default)]
+            message: String,
+        }
+        serde_json::from_str::<Text>(self.raw.get())
+            .map(|text| text.message)
+            .unwrap_or_default()
+    }
+
+    /// The whole object as it was sent.
+    pub fn raw(&self) -> &RawValue {
+        &self.raw
+    }
+}
+
+#[derive(Serialize)]
+struct Out<'a, I: Serialize + ?Sized> {
+    jsonrpc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a I>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a RawValue>,
+}
+
+impl<I: Serialize + ?Sized> Out<'_, I> {
+    const EMPTY: Self = Out {
+        jsonrpc: "2.0",
+        id: None,
+        method: None,
+        params: None,
+        result: None,
+        error: None,
+    };
+
+    /// One line: raw bodies may hold line breaks between tokens, which line framing and event
+    /// streams both forbid; between tokens a space means the same.
+    #[allow(
+        clippy::expect_used,
+        reason = "the envelope is ours and writing to memory cannot fail"
+    )]
+    fn line(&self) -> Vec<u8> {
+        let size = [self.params, self.result, self.error]
+            .into_iter()
+            .flatten()
+            .map(|raw| raw.get().len())
+            .sum::<usize>();
+        let mut line = Vec::with_capacity(size + 96);
+        serde_json::to_writer(&mut line, self).expect("an envelope serialises");
+        for byte in &mut line {
+            if matches!(*byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+        line
+    }
+}
+
+/// Writes a request as one line, without the line's end.
+pub fn request<I: Serialize + ?Sized>(id: &I, method: &str, params: Option<&RawValue>) -> Vec<u8> {
+    Out {
+        id: Some(id),
+        method: Some(method),
+        params,
+        ..Out::EMPTY
+    }
+    .line()
+}
+
+/// Writes a notification as one line.
+pub fn notification(method: &str, params: Option<&RawValue>) -> Vec<u8> {
+    Out::<'_, Id> {
+        method: Some(method),
+        params,
+        ..Out::EMPTY
+    }
+    .line()
+}
+
+/// Writes a successful response as one line.
+pub fn result<I: Serialize + ?Sized>(id: &I, result: &RawValue) -> Vec<u8> {
+    Out {
+        id: Some(id),
+        result: Some(result),
+        ..Out::EMPTY
+    }
+    .line()
+}
+
+/// Writes an error response as one line; without an id it goes to a request that could not be
+/// read, with `id: null` (JSON-RPC 2.0, "Response object").
+pub fn error(id: Option<&Id>, error: &ErrorObject) -> Vec<u8> {
+    let error = Some(error.raw());
+    match id {
+        Some(id) => Out {
+            id: Some(id),
+            error,
+            ..Out::EMPTY
+        }
+        .line(),
+        None => Out {
+            id: Some(&()),
+            error,
+            ..Out::EMPTY
+        }
+        .line(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Message<'_> {
+        Message::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn messages_are_told_apart() {
+        assert!(matches!(
+            parse(r#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#),
+            Message::Request { .. }
+        ));
+        assert!(matches!(
+            parse(r#"{"jsonrpc":"2.0","method":"x","params":{}}"#),
+            Message::Notification { .. }
+        ));
+        assert!(matches!(
+            parse(r#"{"jsonrpc":"2.0","id":1,"result":null}"#),
+            Message::Response { outcome: Ok(raw), .. } if raw.get() == "null"
+        ));
+        let Message::Response {
+            id: None,
+            outcome: Err(error),
+        } = parse(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"m","more":1e400}}"#)
+        else {
+            panic!("not an error")
+        };
+        assert_eq!((error.code(), error.message().as_str()), (-1, "m"));
+        assert!(error.raw().get().contains("1e400"));
+    }
+
+    #[test]
+    fn what_is_not_a_message_is_refused_with_a_reason() {
+        for (text, why) in [
+            (r#"{"id":1,"method":"x"}"#, "`jsonrpc` is not \"2.0\""),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#,
+                "the `id` of a request is null",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1}"#,
+                "no `method`, `result` or `error`",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#,
+                "`id` is neither a string nor a number",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1}}"#,
+                "more than one of",
+            ),
+        ] {
+            let error = Message::parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+        assert!(matches!(Message::parse(b"hello"), Err(ParseError::Json(_))));
+        assert!(matches!(
+            Message::parse(b"[1]"),
+            Err(ParseError::Rpc { .. })
+        ));
+    }
+
+    #[test]
+    fn bodies_leave_as_they_came_but_on_one_line() {
+        let body =
+            RawValue::from_string("{\"a\":\n 1.0e0,\r\"b\":\"\\u00e9\\n\"}".to_owned()).unwrap();
+        let line = request(&7_u64, "tools/call", Some(&body));
+        let text = String::from_utf8(line).unwrap();
+        assert_eq!(
+            text,
+            "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"a\":  1.0e0, \"b\":\"\\u00e9\\n\"}}"
+        );
+        assert_eq!(
+            String::from_utf8(error(None, &ErrorObject::new(code::PARSE, "x"))).unwrap(),
+            "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"x\"}}"
+        );
+    }
+}

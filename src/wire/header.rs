@@ -1,0 +1,1 @@
+//! `Mcp-*` headers: encoding, decoding, comparing.

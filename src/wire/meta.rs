@@ -1,0 +1,154 @@
+//! `_meta`: the protocol's reserved keys, reading and rewriting them.
+//!
+//! Keys that nobody reserved pass untouched. A caller's identity and capabilities are never
+//! passed on blindly: each leg states its own.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::{Object, Revision};
+
+/// The parameter and result member that holds metadata.
+pub const META: &str = "_meta";
+/// The revision of a modern request.
+pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+/// Who sends a modern request.
+pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+/// What the sender of a modern request can do.
+pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// The log level that a modern request wants.
+pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+/// Who answered.
+pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+/// The listen request that a notification belongs to.
+pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+/// What progress notifications of a request carry.
+pub const PROGRESS_TOKEN: &str = "progressToken";
+/// Why a call failed, for a program to read.
+pub const FAILURE: &str = "io.switchboard/failure";
+
+/// Keys that belong to one leg and are stated anew on the next.
+const OF_ONE_LEG: [&str; 5] = [
+    PROTOCOL_VERSION,
+    CLIENT_INFO,
+    CLIENT_CAPABILITIES,
+    LOG_LEVEL,
+    PROGRESS_TOKEN,
+];
+
+/// What a modern client states about itself to a server.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    /// The revision that the request follows.
+    pub revision: Revision,
+    /// Raw `Implementation` of the sender.
+    pub client: Box<RawValue>,
+    /// Raw `ClientCapabilities` of the sender.
+    pub capabilities: Box<RawValue>,
+}
+
+/// Rewrites a request's parameters for the next leg: keys of the leg before are dropped, the
+/// stamp of a modern leg and the leg's own progress token are set, everything else stays.
+///
+/// Parameters that are no object are returned as they are: only an object can carry metadata.
+pub fn for_next_leg(
+    params: Option<&RawValue>,
+    stamp: Option<&Stamp>,
+    progress_token: Option<u64>,
+) -> Option<Box<RawValue>> {
+    let Some(mut params_object) = Object::read_optional(params) else {
+        return params.map(ToOwned::to_owned);
+    };
+    let had_meta = params_object.get(META).map(ToOwned::to_owned);
+    let mut meta = had_meta
+        .as_deref()
+        .and_then(Object::read)
+        .unwrap_or_default();
+    meta.retain(|key| !OF_ONE_LEG.contains(&key));
+    if let Some(stamp) = stamp {
+        meta.put(PROTOCOL_VERSION, stamp.revision.as_str());
+        meta.set(CLIENT_INFO, Cow::Borrowed(&*stamp.client));
+        meta.set(CLIENT_CAPABILITIES, Cow::Borrowed(&*stamp.capabilities));
+    }
+    if let Some(token) = progress_token {
+        meta.put(PROGRESS_TOKEN, &token);
+    }
+    if meta.is_empty() {
+        params_object.remove(META);
+    } else {
+        params_object.set(META, Cow::Owned(meta.to_raw()));
+    }
+    if params.is_none() && params_object.is_empty() {
+        return None;
+    }
+    Some(params_object.to_raw())
+}
+
+/// Adds or replaces one key of a body's `_meta`. A body that is no object stays as it is.
+pub fn with_key(body: &RawValue, key: &str, value: &RawValue) -> Box<RawValue> {
+    let Some(mut object) = Object::read(body) else {
+        return body.to_owned();
+    };
+    let had_meta = object.get(META).map(ToOwned::to_owned);
+    let mut meta = had_meta
+        .as_deref()
+        .and_then(Object::read)
+        .unwrap_or_default();
+    meta.set(key, Cow::Borrowed(value));
+    object.set(META, Cow::Owned(meta.to_raw()));
+    object.to_raw()
+}
+
+/// The raw value of one `_meta` key of a body.
+pub fn key(body: Option<&RawValue>, key: &str) -> Option<Box<RawValue>> {
+    let body = Object::read(body?)?;
+    let meta = Object::read(body.get(META)?)?;
+    meta.get(key).map(ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::raw;
+
+    fn text(value: &str) -> Box<RawValue> {
+        RawValue::from_string(value.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn the_next_leg_states_itself_and_keeps_what_is_nobodys() {
+        let params = text(
+            r#"{"name":"x","_meta":{"progressToken":"t","io.modelcontextprotocol/clientInfo":{"name":"c"},"traceparent":"00-a-b-01","n":1.50}}"#,
+        );
+        let legacy = for_next_leg(Some(&params), None, Some(9)).unwrap();
+        assert_eq!(
+            legacy.get(),
+            r#"{"name":"x","_meta":{"traceparent":"00-a-b-01","n":1.50,"progressToken":9}}"#
+        );
+        let stamp = Stamp {
+            revision: Revision::LATEST,
+            client: raw("us"),
+            capabilities: text("{}"),
+        };
+        let modern = for_next_leg(None, Some(&stamp), None).unwrap();
+        assert!(
+            modern
+                .get()
+                .contains(r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#)
+        );
+        assert!(for_next_leg(None, None, None).is_none());
+        assert_eq!(
+            for_next_leg(Some(&text("[1]")), None, None).unwrap().get(),
+            "[1]"
+        );
+    }
+
+    #[test]
+    fn one_key_is_set_beside_the_others() {
+        let body = text(r#"{"a":1,"_meta":{"x":1}}"#);
+        let out = with_key(&body, "y", &text("2"));
+        assert_eq!(out.get(), r#"{"a":1,"_meta":{"x":1,"y":2}}"#);
+        assert_eq!(key(Some(&out), "y").unwrap().get(), "2");
+    }
+}

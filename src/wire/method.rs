@@ -1,0 +1,39 @@
+//! Names of the protocol's methods and notifications.
+//!
+//! Names only: what a method means stands with the one who serves it.
+
+/// Opens a legacy session.
+pub const INITIALIZE: &str = "initialize";
+/// The client is ready (legacy).
+pub const INITIALIZED: &str = "notifications/initialized";
+/// What a modern server offers and which revisions it speaks.
+pub const DISCOVER: &str = "server/discover";
+/// Is the other side there (legacy).
+pub const PING: &str = "ping";
+/// One page of tools.
+pub const TOOLS_LIST: &str = "tools/list";
+/// Calls a tool.
+pub const TOOLS_CALL: &str = "tools/call";
+/// Opens the modern stream of change notifications.
+pub const LISTEN: &str = "subscriptions/listen";
+/// The modern stream is open; says what it carries.
+pub const LISTEN_ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+/// Sets the level of log messages (legacy).
+pub const SET_LEVEL: &str = "logging/setLevel";
+/// The list of tools changed.
+pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
+/// A request makes progress.
+pub const PROGRESS: &str = "notifications/progress";
+/// A request is no longer wanted.
+pub const CANCELLED: &str = "notifications/cancelled";
+/// A log message.
+pub const MESSAGE: &str = "notifications/message";
+
+/// The parameter that `Mcp-Name` repeats for a method (MCP 2026-07-28, streamable HTTP).
+pub fn routed_parameter(method: &str) -> Option<&'static str> {
+    match method {
+        TOOLS_CALL | "prompts/get" => Some("name"),
+        "resources/read" => Some("uri"),
+        _ => None,
+    }
+}
