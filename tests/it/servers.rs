@@ -70,7 +70,7 @@ impl Workshop {
     }
 
     /// A call of each server, and what must stand in its answer.
-    fn calls(&self) -> [(&'static str, Value, &'static str); 7] {
+    fn calls(&self) -> [(&'static str, Value, &'static str); 8] {
         let note = self.path("files/note.txt");
         [
             (
@@ -93,8 +93,9 @@ impl Workshop {
                 json!({"entities": [
                     {"name": "Erlang", "entityType": "language", "observations": ["supervises"]}
                 ]}),
-                "Erlang",
+                "[",
             ),
+            ("memory_read_graph", json!({}), "Erlang"),
             (
                 "thinking_sequentialthinking",
                 json!({
