@@ -41,6 +41,16 @@ pub enum TransportConfig {
     Http(http::HttpConfig),
 }
 
+impl TransportConfig {
+    /// The connector for servers of this configuration.
+    pub fn connector(&self) -> Arc<dyn Connect> {
+        match self {
+            Self::Stdio(config) => Arc::new(stdio::Stdio::new(config.clone())),
+            Self::Http(config) => Arc::new(http::Http::new(config.clone())),
+        }
+    }
+}
+
 /// Which era a server is addressed in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -98,9 +108,9 @@ pub enum ConnectError {
         why: String,
     },
     /// The process ended before the connection was ready.
-    #[error("{how} before the connection was ready{hint}")]
+    #[error("the process {how} before the connection was ready{hint}")]
     Exited {
-        /// Exit code or signal, in words.
+        /// Exit code or signal, in words, such as `exited with code 1`.
         how: String,
         /// The end of its error output or its first garbage line, if there was any.
         hint: String,
@@ -149,7 +159,7 @@ impl ConnectError {
 /// Why a live link ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkEnd {
-    /// The process ended: exit code or signal, in words.
+    /// The process ended: exit code or signal, in words, such as `exited with code 1`.
     #[error("the process {0}")]
     Exited(String),
     /// The server closed its output but its process lives.
