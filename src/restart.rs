@@ -54,7 +54,11 @@ impl Strategy {
             Self::OneForAll => 0,
             Self::RestForOne => position,
         };
-        members.iter().skip(first).filter(|member| *member != lost).collect()
+        members
+            .iter()
+            .skip(first)
+            .filter(|member| *member != lost)
+            .collect()
     }
 }
 

@@ -87,6 +87,9 @@ pub enum SpawnError {
         /// The server.
         server: ServerName,
     },
+    /// An in-process server cannot come from a configuration.
+    #[error("server {0:?} is in-process: add it to the running runtime with its handler")]
+    NoConnector(ServerName),
     /// The tree itself could not be started.
     #[error("failed to start the supervision tree: {0}")]
     Tree(#[from] ractor::SpawnErr),
@@ -126,7 +129,9 @@ impl Runtime {
         });
         *exchange.owners.lock() = owners;
         let (root, _) = Actor::spawn(None, RootActor, Arc::clone(&exchange)).await?;
-        Ok(RuntimeHandle { tree: Arc::new(Tree { exchange, root }) })
+        Ok(RuntimeHandle {
+            tree: Arc::new(Tree { exchange, root }),
+        })
     }
 }
 
@@ -134,14 +139,20 @@ impl Runtime {
 fn owners(config: &RuntimeConfig) -> Result<BTreeMap<Owner, OwnerSpec>, SpawnError> {
     let known = |place: String, server: &ServerName| match config.servers.contains_key(server) {
         true => Ok(()),
-        false => Err(SpawnError::UnknownServer { place, server: server.clone() }),
+        false => Err(SpawnError::UnknownServer {
+            place,
+            server: server.clone(),
+        }),
     };
     for (name, group) in &config.groups {
         for server in &group.servers {
             known(format!("group {name}"), server)?;
         }
     }
-    let store = OwnerSpec { servers: specs(&config.servers)?, ..OwnerSpec::default() };
+    let store = OwnerSpec {
+        servers: specs(&config.servers)?,
+        ..OwnerSpec::default()
+    };
     let mut owners = BTreeMap::from([(Owner::Store, store)]);
     for (agent, own) in &config.agents {
         for server in &own.servers {
@@ -151,11 +162,15 @@ fn owners(config: &RuntimeConfig) -> Result<BTreeMap<Owner, OwnerSpec>, SpawnErr
                 return Err(SpawnError::Ambiguous { agent, server });
             }
         }
-        let filter = own
-            .tools
-            .matcher()
-            .map_err(|source| SpawnError::Filter { place: format!("agent {agent}"), source })?;
-        let spec = OwnerSpec { servers: specs(&own.private)?, grants: own.servers.clone(), filter };
+        let filter = own.tools.matcher().map_err(|source| SpawnError::Filter {
+            place: format!("agent {agent}"),
+            source,
+        })?;
+        let spec = OwnerSpec {
+            servers: specs(&own.private)?,
+            grants: own.servers.clone(),
+            filter,
+        };
         owners.insert(Owner::Agent(agent.clone()), spec);
     }
     Ok(owners)
@@ -167,9 +182,15 @@ fn specs(
     servers
         .iter()
         .map(|(server, config)| {
-            let connector = config.transport.connector();
+            let connector = config
+                .transport
+                .connector()
+                .ok_or_else(|| SpawnError::NoConnector(server.clone()))?;
             let spec = ServerSpec::new(config.clone(), connector).map_err(|source| {
-                SpawnError::Filter { place: format!("server {server}"), source }
+                SpawnError::Filter {
+                    place: format!("server {server}"),
+                    source,
+                }
             })?;
             Ok((server.clone(), spec))
         })
@@ -271,6 +292,9 @@ impl RuntimeHandle {
     /// and says why.
     pub async fn closed(&self) -> Arc<str> {
         self.tree.root.wait(None).await.ok();
-        self.tree.exchange.reason().unwrap_or_else(|| "ended at once".into())
+        self.tree
+            .exchange
+            .reason()
+            .unwrap_or_else(|| "ended at once".into())
     }
 }

@@ -39,14 +39,18 @@ pub enum TransportConfig {
     Stdio(stdio::StdioConfig),
     /// A server over streamable HTTP.
     Http(http::HttpConfig),
+    /// A server in this process; its connector comes from the embedding program.
+    #[serde(skip)]
+    InProcess,
 }
 
 impl TransportConfig {
-    /// The connector for servers of this configuration.
-    pub fn connector(&self) -> Arc<dyn Connect> {
+    /// The connector for servers of this configuration; an in-process server brings its own.
+    pub fn connector(&self) -> Option<Arc<dyn Connect>> {
         match self {
-            Self::Stdio(config) => Arc::new(stdio::Stdio::new(config.clone())),
-            Self::Http(config) => Arc::new(http::Http::new(config.clone())),
+            Self::Stdio(config) => Some(Arc::new(stdio::Stdio::new(config.clone()))),
+            Self::Http(config) => Some(Arc::new(http::Http::new(config.clone()))),
+            Self::InProcess => None,
         }
     }
 }

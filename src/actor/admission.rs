@@ -3,10 +3,7 @@
 //! Owned by the connection's handle and outlives its incarnations. Refuses before anything
 //! queues without bound; never looks at what a call is.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -43,7 +40,11 @@ pub(crate) struct Full {
 
 impl Admission {
     pub(crate) fn new(max_in_flight: usize, max_queue: usize) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), max_in_flight, max_queue })
+        Arc::new(Self {
+            state: Mutex::default(),
+            max_in_flight,
+            max_queue,
+        })
     }
 
     /// Waits for a place. Dropping the future leaves the queue.
@@ -58,13 +59,17 @@ impl Admission {
                 state.sweep();
             }
             if state.waiting >= self.max_queue {
-                return Err(Full { waiting: state.waiting });
+                return Err(Full {
+                    waiting: state.waiting,
+                });
             }
             let (give, place) = oneshot::channel();
             state.waiting += 1;
             match state.lanes.iter_mut().find(|(name, _)| name == caller) {
                 Some((_, lane)) => lane.push_back(give),
-                None => state.lanes.push_back((Arc::clone(caller), VecDeque::from([give]))),
+                None => state
+                    .lanes
+                    .push_back((Arc::clone(caller), VecDeque::from([give]))),
             }
             place
         };
@@ -85,13 +90,17 @@ impl Admission {
     }
 
     fn permit(self: &Arc<Self>) -> Permit {
-        Permit { door: Some(Arc::clone(self)) }
+        Permit {
+            door: Some(Arc::clone(self)),
+        }
     }
 
     /// Hands a freed place to the next waiter in turn, or counts it free.
     fn leave(self: &Arc<Self>) {
         loop {
-            let Some(give) = self.state.lock().next() else { return };
+            let Some(give) = self.state.lock().next() else {
+                return;
+            };
             match give.send(self.permit()) {
                 Ok(()) => return,
                 // The waiter left while it was being served: the place goes to the next one. Its
@@ -156,7 +165,10 @@ mod tests {
         while door.waiting() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(door.enter(&caller("b")).await.unwrap_err(), Full { waiting: 1 });
+        assert_eq!(
+            door.enter(&caller("b")).await.unwrap_err(),
+            Full { waiting: 1 }
+        );
         drop(first);
         let second = second.await.unwrap().unwrap();
         assert_eq!((door.in_flight(), door.waiting()), (1, 0));
@@ -184,7 +196,11 @@ mod tests {
         }
         drop(held);
         tasks.join_all().await;
-        let place = order.lock().iter().position(|name| *name == "quiet").unwrap();
+        let place = order
+            .lock()
+            .iter()
+            .position(|name| *name == "quiet")
+            .unwrap();
         assert!(place <= 1, "the quiet caller came {place}th");
     }
 

@@ -44,23 +44,45 @@ pub(crate) struct AgentArgs {
 #[derive(Debug)]
 pub(crate) enum AgentMsg {
     /// Supervise this server by this definition; a granted one waits for its first call.
-    Put { server: ServerName, spec: ServerSpec, granted: bool, reply: Option<RpcReplyPort<()>> },
+    Put {
+        server: ServerName,
+        spec: ServerSpec,
+        granted: bool,
+        reply: Option<RpcReplyPort<()>>,
+    },
     /// Stop it and forget it; answered when nothing of it is left.
-    Remove { server: ServerName, reply: Option<RpcReplyPort<()>> },
+    Remove {
+        server: ServerName,
+        reply: Option<RpcReplyPort<()>>,
+    },
     /// A call waits for it.
     Start { server: ServerName },
     /// Restart it now, whatever state it is in.
     Restart { server: ServerName },
     /// Ask it for a sign of life now.
-    Check { server: ServerName, reply: RpcReplyPort<Result<Duration, String>> },
+    Check {
+        server: ServerName,
+        reply: RpcReplyPort<Result<Duration, String>>,
+    },
     /// Its link is made.
-    Up { server: ServerName, live: Arc<Live>, catalog: Option<Arc<Catalog>> },
+    Up {
+        server: ServerName,
+        live: Arc<Live>,
+        catalog: Option<Arc<Catalog>>,
+    },
     /// Its tools were listed again.
-    Refreshed { server: ServerName, incarnation: Incarnation, catalog: Arc<Catalog> },
+    Refreshed {
+        server: ServerName,
+        incarnation: Incarnation,
+        catalog: Arc<Catalog>,
+    },
     /// The pause before its next try is over.
     RetryDue { server: ServerName, generation: u64 },
     /// It may have been ready for the stable period.
-    StableDue { server: ServerName, incarnation: Incarnation },
+    StableDue {
+        server: ServerName,
+        incarnation: Incarnation,
+    },
     /// It may have been gone for the whole grace of its tools.
     GraceDue { server: ServerName, generation: u64 },
     /// The router has a new life: tell it everything.
@@ -92,8 +114,14 @@ impl Actor for AgentSupervisor {
         myself: ActorRef<AgentMsg>,
         args: AgentArgs,
     ) -> Result<AgentState, ActorProcessingErr> {
-        let spec = args.exchange.owners.lock().get(&args.owner).cloned().unwrap_or_default();
-        let mut state = AgentState {
+        let spec = args
+            .exchange
+            .owners
+            .lock()
+            .get(&args.owner)
+            .cloned()
+            .unwrap_or_default();
+        let state = AgentState {
             groups: Groups::new(&args.exchange.settings.groups),
             exchange: args.exchange,
             owner: args.owner,
@@ -107,11 +135,21 @@ impl Actor for AgentSupervisor {
             // The definition is the store's; what it says of isolation decides who connects.
             let of_store = state.exchange.owners.lock().get(&Owner::Store).cloned();
             if let Some(spec) = of_store.and_then(|store| store.servers.get(&server).cloned()) {
-                myself.cast(AgentMsg::Put { server, spec, granted: true, reply: None })?;
+                myself.cast(AgentMsg::Put {
+                    server,
+                    spec,
+                    granted: true,
+                    reply: None,
+                })?;
             }
         }
         for (server, spec) in spec.servers {
-            myself.cast(AgentMsg::Put { server, spec, granted: false, reply: None })?;
+            myself.cast(AgentMsg::Put {
+                server,
+                spec,
+                granted: false,
+                reply: None,
+            })?;
         }
         Ok(state)
     }
@@ -123,7 +161,12 @@ impl Actor for AgentSupervisor {
         state: &mut AgentState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            AgentMsg::Put { server, spec, granted, reply } => {
+            AgentMsg::Put {
+                server,
+                spec,
+                granted,
+                reply,
+            } => {
                 state.put(&myself, server, spec, granted).await?;
                 answer(reply);
             }
@@ -131,14 +174,25 @@ impl Actor for AgentSupervisor {
             AgentMsg::Start { server } => state.start_idle(&myself, &server).await?,
             AgentMsg::Restart { server } => state.restart(&myself, &server).await?,
             AgentMsg::Check { server, reply } => state.check(&server, reply),
-            AgentMsg::Up { server, live, catalog } => state.up(&myself, &server, live, catalog),
-            AgentMsg::Refreshed { server, incarnation, catalog } => {
+            AgentMsg::Up {
+                server,
+                live,
+                catalog,
+            } => state.up(&myself, &server, live, catalog),
+            AgentMsg::Refreshed {
+                server,
+                incarnation,
+                catalog,
+            } => {
                 state.refreshed(&server, incarnation, catalog);
             }
             AgentMsg::RetryDue { server, generation } => {
                 state.retry_due(&myself, &server, generation).await?;
             }
-            AgentMsg::StableDue { server, incarnation } => state.stable_due(&server, incarnation),
+            AgentMsg::StableDue {
+                server,
+                incarnation,
+            } => state.stable_due(&server, incarnation),
             AgentMsg::GraceDue { server, generation } => state.grace_due(&server, generation),
             AgentMsg::Announce { router } => state.announce(router),
             AgentMsg::Shutdown => state.shutdown(&myself),
@@ -155,10 +209,14 @@ impl Actor for AgentSupervisor {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => {
                 let ended = match error.downcast_ref::<ConnectionFailure>() {
-                    Some(failure) => {
-                        Ended { exit: failure.exit.clone(), cause: failure.cause.clone() }
-                    }
-                    None => Ended { exit: Exit::Bug, cause: format!("a bug of ours: {error}") },
+                    Some(failure) => Ended {
+                        exit: failure.exit.clone(),
+                        cause: failure.cause.clone(),
+                    },
+                    None => Ended {
+                        exit: Exit::Bug,
+                        cause: format!("a bug of ours: {error}"),
+                    },
                 };
                 state.ended(&myself, &cell, ended).await
             }
@@ -166,7 +224,16 @@ impl Actor for AgentSupervisor {
                 // A connection ends itself with a typed reason; one that was killed did not.
                 let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
                 let cause = format!("its actor was terminated: {reason}");
-                state.ended(&myself, &cell, Ended { exit: Exit::Bug, cause }).await
+                state
+                    .ended(
+                        &myself,
+                        &cell,
+                        Ended {
+                            exit: Exit::Bug,
+                            cause,
+                        },
+                    )
+                    .await
             }
             _ => Ok(()),
         }
@@ -176,7 +243,13 @@ impl Actor for AgentSupervisor {
 impl AgentState {
     /// Tells the router that this owner exists.
     fn define(&self) {
-        let spec = self.exchange.owners.lock().get(&self.owner).cloned().unwrap_or_default();
+        let spec = self
+            .exchange
+            .owners
+            .lock()
+            .get(&self.owner)
+            .cloned()
+            .unwrap_or_default();
         self.route(RouterMsg::Define {
             owner: self.owner.clone(),
             grants: spec.grants,
@@ -207,16 +280,29 @@ impl AgentState {
         let actor = myself.clone();
         let name = server.clone();
         handle.set_starter(move || {
-            actor.cast(AgentMsg::Start { server: name.clone() }).ok();
+            actor
+                .cast(AgentMsg::Start {
+                    server: name.clone(),
+                })
+                .ok();
         });
         self.exchange.insert(Arc::clone(&handle));
-        let policy = self.groups.policy(&server, &self.exchange.settings, &spec.config);
+        let policy = self
+            .groups
+            .policy(&server, &self.exchange.settings, &spec.config);
         let child = Child::new(handle, spec, policy, granted);
-        self.route(RouterMsg::Attach { handle: Arc::clone(&child.handle), spec: child.spec.clone() });
+        self.route(RouterMsg::Attach {
+            handle: Arc::clone(&child.handle),
+            spec: child.spec.clone(),
+        });
         // A lazy server is started once all the same, so that its tools are known.
         let start = !granted || (child.spec.config.startup == Startup::Eager && child.was_ready());
         self.children.insert(server.clone(), child);
-        if start { self.start(myself, &server, "configured").await } else { Ok(()) }
+        if start {
+            self.start(myself, &server, "configured").await
+        } else {
+            Ok(())
+        }
     }
 
     async fn put(
@@ -229,7 +315,10 @@ impl AgentState {
         let Some(child) = self.children.get_mut(&server) else {
             return self.add(myself, server, spec, granted).await;
         };
-        if child.cycle(&self.exchange, "its definition changed").is_some() {
+        if child
+            .cycle(&self.exchange, "its definition changed")
+            .is_some()
+        {
             // The old life ends first; its end brings the new definition up.
             child.replacement = Some(spec);
             return Ok(());
@@ -255,10 +344,15 @@ impl AgentState {
     }
 
     fn remove(&mut self, server: &ServerName, reply: Option<RpcReplyPort<()>>) {
-        let Some(child) = self.children.get_mut(server) else { return answer(reply) };
+        let Some(child) = self.children.get_mut(server) else {
+            return answer(reply);
+        };
         child.removed.push(reply);
         let ending = child.drain(&self.exchange, "removed from the configuration");
-        self.route(RouterMsg::Detach { owner: self.owner.clone(), server: server.clone() });
+        self.route(RouterMsg::Detach {
+            owner: self.owner.clone(),
+            server: server.clone(),
+        });
         if !ending {
             self.forget(server);
         }
@@ -269,7 +363,10 @@ impl AgentState {
             child.removed.into_iter().for_each(answer);
         }
         self.exchange.remove(&self.owner, server);
-        self.route(RouterMsg::Detach { owner: self.owner.clone(), server: server.clone() });
+        self.route(RouterMsg::Detach {
+            owner: self.owner.clone(),
+            server: server.clone(),
+        });
     }
 
     /// Starts the next life of a connection.
@@ -279,8 +376,14 @@ impl AgentState {
         server: &ServerName,
         cause: &str,
     ) -> Result<(), ActorProcessingErr> {
-        let update = self.exchange.settings.monitoring.update_tools_on_reconnection;
-        let Some(child) = self.children.get_mut(server) else { return Ok(()) };
+        let update = self
+            .exchange
+            .settings
+            .monitoring
+            .update_tools_on_reconnection;
+        let Some(child) = self.children.get_mut(server) else {
+            return Ok(());
+        };
         if child.actor.is_some() || self.stopping.is_some() {
             return Ok(());
         }
@@ -319,17 +422,25 @@ impl AgentState {
         myself: &ActorRef<AgentMsg>,
         server: &ServerName,
     ) -> Result<(), ActorProcessingErr> {
-        let Some(child) = self.children.get_mut(server) else { return Ok(()) };
+        let Some(child) = self.children.get_mut(server) else {
+            return Ok(());
+        };
         child.ladder.reset();
         child.generation += 1;
-        if child.cycle(&self.exchange, "restart was asked for").is_some() {
+        if child
+            .cycle(&self.exchange, "restart was asked for")
+            .is_some()
+        {
             return Ok(());
         }
         self.start(myself, server, "restart was asked for").await
     }
 
     fn check(&self, server: &ServerName, reply: RpcReplyPort<Result<Duration, String>>) {
-        let actor = self.children.get(server).and_then(|child| child.actor.as_ref());
+        let actor = self
+            .children
+            .get(server)
+            .and_then(|child| child.actor.as_ref());
         let message = match actor {
             Some(actor) => actor.cast(ConnectionMsg::Check(reply)).map_err(|_| ()),
             None => {
@@ -348,7 +459,9 @@ impl AgentState {
         live: Arc<Live>,
         catalog: Option<Arc<Catalog>>,
     ) {
-        let Some(child) = self.children.get_mut(server) else { return };
+        let Some(child) = self.children.get_mut(server) else {
+            return;
+        };
         if live.incarnation != child.incarnation || child.actor.is_none() {
             return;
         }
@@ -361,11 +474,22 @@ impl AgentState {
         if let (Some(catalog), false) = (child.catalog.clone(), child.granted) {
             child.instructions.clone_from(&instructions);
             let (owner, server) = (self.owner.clone(), server.clone());
-            self.route(RouterMsg::Listed { owner, server, catalog, instructions });
+            self.route(RouterMsg::Listed {
+                owner,
+                server,
+                catalog,
+                instructions,
+            });
         }
         let name = server.clone();
-        let stable = self.children.get(server).map_or(Duration::ZERO, |child| child.stable_after());
-        after(myself, stable, move || AgentMsg::StableDue { server: name, incarnation });
+        let stable = self
+            .children
+            .get(server)
+            .map_or(Duration::ZERO, |child| child.stable_after());
+        after(myself, stable, move || AgentMsg::StableDue {
+            server: name,
+            incarnation,
+        });
         if was_lost {
             self.restart_siblings(server);
         }
@@ -374,7 +498,9 @@ impl AgentState {
     /// Restarts a group's other members, once for each loss, now that the lost one is ready.
     fn restart_siblings(&mut self, lost: &ServerName) {
         for server in self.groups.affected(lost) {
-            let Some(child) = self.children.get_mut(&server) else { continue };
+            let Some(child) = self.children.get_mut(&server) else {
+                continue;
+            };
             if child.ladder.state() == State::Ready {
                 child.cycle(&self.exchange, &format!("its group lost {lost}"));
             }
@@ -382,7 +508,9 @@ impl AgentState {
     }
 
     fn refreshed(&mut self, server: &ServerName, incarnation: Incarnation, catalog: Arc<Catalog>) {
-        let Some(child) = self.children.get_mut(server) else { return };
+        let Some(child) = self.children.get_mut(server) else {
+            return;
+        };
         if incarnation != child.incarnation || child.granted {
             return;
         }
@@ -395,7 +523,12 @@ impl AgentState {
         child.catalog = Some(Arc::clone(&catalog));
         let instructions = child.instructions.clone();
         let (owner, server) = (self.owner.clone(), server.clone());
-        self.route(RouterMsg::Listed { owner, server, catalog, instructions });
+        self.route(RouterMsg::Listed {
+            owner,
+            server,
+            catalog,
+            instructions,
+        });
     }
 
     async fn retry_due(
@@ -427,7 +560,10 @@ impl AgentState {
             && child.catalog.is_some()
         {
             child.catalog = None;
-            self.route(RouterMsg::Withdraw { owner: self.owner.clone(), server: server.clone() });
+            self.route(RouterMsg::Withdraw {
+                owner: self.owner.clone(),
+                server: server.clone(),
+            });
         }
     }
 
@@ -458,7 +594,9 @@ impl AgentState {
         ended: Ended,
     ) -> Result<(), ActorProcessingErr> {
         let found = self.children.iter_mut().find(|(_, child)| child.is(cell));
-        let Some((server, child)) = found else { return Ok(()) };
+        let Some((server, child)) = found else {
+            return Ok(());
+        };
         let server = server.clone();
         let bug = matches!(ended.exit, Exit::Bug).then(|| ended.cause.clone());
         let was_ready = child.ladder.state() == State::Ready;
@@ -469,7 +607,10 @@ impl AgentState {
         if was_ready {
             let grace = self.exchange.settings.catalog.tools_grace;
             let (server, generation) = (server.clone(), child.generation);
-            after(myself, grace, move || AgentMsg::GraceDue { server, generation });
+            after(myself, grace, move || AgentMsg::GraceDue {
+                server,
+                generation,
+            });
         }
         let (removed, granted) = (!child.removed.is_empty(), child.granted);
         let replacement = child.replacement.take();
@@ -483,13 +624,18 @@ impl AgentState {
         } else if let Some(cause) = restart {
             self.start(myself, &server, &cause).await?;
         } else if let Some(pause) = pause {
-            after(myself, pause, move || AgentMsg::RetryDue { server, generation });
+            after(myself, pause, move || AgentMsg::RetryDue {
+                server,
+                generation,
+            });
         }
         self.route(RouterMsg::Settled);
         match bug {
-            Some(cause) if !self.bugs.record(self.exchange.started.elapsed()) => {
-                Err(format!("more than {BUGS} bugs in {} s, the last: {cause}", BUG_PERIOD.as_secs()).into())
-            }
+            Some(cause) if !self.bugs.record(self.exchange.started.elapsed()) => Err(format!(
+                "more than {BUGS} bugs in {} s, the last: {cause}",
+                BUG_PERIOD.as_secs()
+            )
+            .into()),
             _ => Ok(()),
         }
     }

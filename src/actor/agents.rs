@@ -30,13 +30,26 @@ pub(crate) struct AgentsSupervisor;
 #[derive(Debug)]
 pub(crate) enum AgentsMsg {
     /// Add a server to an owner, or replace its definition.
-    Put { owner: Owner, server: ServerName, spec: ServerSpec, reply: RpcReplyPort<()> },
+    Put {
+        owner: Owner,
+        server: ServerName,
+        spec: ServerSpec,
+        reply: RpcReplyPort<()>,
+    },
     /// Remove a server from an owner; answered when nothing of it is left.
-    Remove { owner: Owner, server: ServerName, reply: RpcReplyPort<()> },
+    Remove {
+        owner: Owner,
+        server: ServerName,
+        reply: RpcReplyPort<()>,
+    },
     /// Restart a server's connection.
     Restart { owner: Owner, server: ServerName },
     /// Check a server's connection.
-    Check { owner: Owner, server: ServerName, reply: RpcReplyPort<Result<Duration, String>> },
+    Check {
+        owner: Owner,
+        server: ServerName,
+        reply: RpcReplyPort<Result<Duration, String>>,
+    },
     /// The router has a new life.
     Announce { router: ActorRef<RouterMsg> },
     /// Stop everything, then end.
@@ -71,7 +84,12 @@ impl Actor for AgentsSupervisor {
         (exchange, router): (Arc<Exchange>, ActorRef<RouterMsg>),
     ) -> Result<AgentsState, ActorProcessingErr> {
         let owners: Vec<Owner> = exchange.owners.lock().keys().cloned().collect();
-        let mut state = AgentsState { exchange, router, owners: BTreeMap::new(), stopping: false };
+        let mut state = AgentsState {
+            exchange,
+            router,
+            owners: BTreeMap::new(),
+            stopping: false,
+        };
         for owner in owners {
             state.start(&myself, owner).await?;
         }
@@ -85,13 +103,26 @@ impl Actor for AgentsSupervisor {
         state: &mut AgentsState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            AgentsMsg::Put { owner, server, spec, reply } => state.put(&owner, server, spec, reply),
-            AgentsMsg::Remove { owner, server, reply } => state.remove(&owner, server, reply),
+            AgentsMsg::Put {
+                owner,
+                server,
+                spec,
+                reply,
+            } => state.put(&owner, server, spec, reply),
+            AgentsMsg::Remove {
+                owner,
+                server,
+                reply,
+            } => state.remove(&owner, server, reply),
             AgentsMsg::Restart { owner, server } => {
                 state.revive(&myself, &owner).await?;
                 state.tell(&owner, AgentMsg::Restart { server });
             }
-            AgentsMsg::Check { owner, server, reply } => {
+            AgentsMsg::Check {
+                owner,
+                server,
+                reply,
+            } => {
                 state.tell(&owner, AgentMsg::Check { server, reply });
             }
             AgentsMsg::Announce { router } => state.announce(&router),
@@ -134,12 +165,19 @@ impl AgentsState {
             router: self.router.clone(),
         };
         // Its start does no I/O, so waiting for it costs microseconds.
-        let (actor, _) = Actor::spawn_linked(None, AgentSupervisor, args, myself.get_cell()).await?;
-        let deaths = self
-            .owners
-            .remove(&owner)
-            .map_or_else(|| Meter::new(DEATHS, DEATH_PERIOD), |supervised| supervised.deaths);
-        self.owners.insert(owner, Supervised { actor: Some(actor), deaths });
+        let (actor, _) =
+            Actor::spawn_linked(None, AgentSupervisor, args, myself.get_cell()).await?;
+        let deaths = self.owners.remove(&owner).map_or_else(
+            || Meter::new(DEATHS, DEATH_PERIOD),
+            |supervised| supervised.deaths,
+        );
+        self.owners.insert(
+            owner,
+            Supervised {
+                actor: Some(actor),
+                deaths,
+            },
+        );
         Ok(())
     }
 
@@ -158,15 +196,37 @@ impl AgentsState {
         Ok(())
     }
 
-    fn put(&mut self, owner: &Owner, server: ServerName, spec: ServerSpec, reply: RpcReplyPort<()>) {
+    fn put(
+        &mut self,
+        owner: &Owner,
+        server: ServerName,
+        spec: ServerSpec,
+        reply: RpcReplyPort<()>,
+    ) {
         if let Some(of) = self.exchange.owners.lock().get_mut(owner) {
             of.servers.insert(server.clone(), spec.clone());
         }
         for agent in self.granted(owner, &server) {
             let (server, spec) = (server.clone(), spec.clone());
-            self.tell(&agent, AgentMsg::Put { server, spec, granted: true, reply: None });
+            self.tell(
+                &agent,
+                AgentMsg::Put {
+                    server,
+                    spec,
+                    granted: true,
+                    reply: None,
+                },
+            );
         }
-        self.tell(owner, AgentMsg::Put { server, spec, granted: false, reply: Some(reply) });
+        self.tell(
+            owner,
+            AgentMsg::Put {
+                server,
+                spec,
+                granted: false,
+                reply: Some(reply),
+            },
+        );
     }
 
     fn remove(&mut self, owner: &Owner, server: ServerName, reply: RpcReplyPort<()>) {
@@ -174,9 +234,21 @@ impl AgentsState {
             of.servers.remove(&server);
         }
         for agent in self.granted(owner, &server) {
-            self.tell(&agent, AgentMsg::Remove { server: server.clone(), reply: None });
+            self.tell(
+                &agent,
+                AgentMsg::Remove {
+                    server: server.clone(),
+                    reply: None,
+                },
+            );
         }
-        self.tell(owner, AgentMsg::Remove { server, reply: Some(reply) });
+        self.tell(
+            owner,
+            AgentMsg::Remove {
+                server,
+                reply: Some(reply),
+            },
+        );
     }
 
     /// The agents that were granted this server of this owner's.
@@ -189,7 +261,11 @@ impl AgentsState {
     }
 
     fn tell(&self, owner: &Owner, message: AgentMsg) {
-        if let Some(actor) = self.owners.get(owner).and_then(|supervised| supervised.actor.as_ref()) {
+        if let Some(actor) = self
+            .owners
+            .get(owner)
+            .and_then(|supervised| supervised.actor.as_ref())
+        {
             // One that died this moment starts again from what is configured.
             actor.cast(message).ok();
         }
@@ -198,7 +274,12 @@ impl AgentsState {
     fn announce(&mut self, router: &ActorRef<RouterMsg>) {
         self.router = router.clone();
         for owner in self.owners.keys() {
-            self.tell(owner, AgentMsg::Announce { router: router.clone() });
+            self.tell(
+                owner,
+                AgentMsg::Announce {
+                    router: router.clone(),
+                },
+            );
         }
     }
 
@@ -211,7 +292,11 @@ impl AgentsState {
     }
 
     fn stop_if_done(&self, myself: &ActorRef<AgentsMsg>) {
-        if self.owners.values().all(|supervised| supervised.actor.is_none()) {
+        if self
+            .owners
+            .values()
+            .all(|supervised| supervised.actor.is_none())
+        {
             myself.stop(Some("shutdown".to_owned()));
         }
     }
@@ -223,7 +308,9 @@ impl AgentsState {
         cause: &str,
     ) -> Result<(), ActorProcessingErr> {
         let now = self.exchange.started.elapsed();
-        let Some(supervised) = self.owners.get_mut(&owner) else { return Ok(()) };
+        let Some(supervised) = self.owners.get_mut(&owner) else {
+            return Ok(());
+        };
         supervised.actor = None;
         if self.stopping {
             self.stop_if_done(myself);
@@ -233,7 +320,8 @@ impl AgentsState {
         if supervised.deaths.record(now) {
             return self.start(myself, owner).await;
         }
-        let cause: Arc<str> = format!("{owner} is in quarantine after repeated bugs: {cause}").into();
+        let cause: Arc<str> =
+            format!("{owner} is in quarantine after repeated bugs: {cause}").into();
         for handle in self.exchange.handles() {
             if handle.owner == owner {
                 handle.publish(Standing {

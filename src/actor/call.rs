@@ -43,8 +43,17 @@ impl CallRequest {
             arguments: &'a A,
         }
         let tool = tool.into();
-        let params = crate::wire::raw(&Params { name: &tool, arguments }).into();
-        Self { tool, params, timeout: None, progress: None }
+        let params = crate::wire::raw(&Params {
+            name: &tool,
+            arguments,
+        })
+        .into();
+        Self {
+            tool,
+            params,
+            timeout: None,
+            progress: None,
+        }
     }
 }
 

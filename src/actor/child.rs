@@ -117,7 +117,9 @@ impl Child {
 
     /// Whether this actor is its present life.
     pub(crate) fn is(&self, cell: &ActorCell) -> bool {
-        self.actor.as_ref().is_some_and(|actor| actor.get_id() == cell.get_id())
+        self.actor
+            .as_ref()
+            .is_some_and(|actor| actor.get_id() == cell.get_id())
     }
 
     /// Whether it had a life before this supervisor did.
@@ -130,7 +132,7 @@ impl Child {
     }
 
     /// The era to address it in: as configured, or as it was found.
-    pub(crate) const fn protocol(&self) -> Protocol {
+    pub(crate) fn protocol(&self) -> Protocol {
         match (self.spec.config.protocol, self.era) {
             (Protocol::Auto, Some(Era::Modern)) => Protocol::Modern,
             (Protocol::Auto, Some(Era::Legacy)) => Protocol::Legacy,
@@ -172,7 +174,12 @@ impl Child {
     }
 
     /// Its present life is over. Gives the pause before the next try, if there is to be one.
-    pub(crate) fn ended(&mut self, exchange: &Exchange, ended: Ended, tripped: bool) -> Option<Duration> {
+    pub(crate) fn ended(
+        &mut self,
+        exchange: &Exchange,
+        ended: Ended,
+        tripped: bool,
+    ) -> Option<Duration> {
         let from = self.ladder.state();
         let now = exchange.started.elapsed();
         self.actor = None;
@@ -198,12 +205,14 @@ impl Child {
                 format!("too many failures: pause, probe in {}", spoken(after)),
                 Some(after),
             ),
-            Decision::Fail { probe: Some(after) } => {
-                (format!("given up, one slow probe in {}", spoken(after)), Some(after))
-            }
-            Decision::Fail { probe: None } => {
-                ("given up until the configuration changes or a restart is asked for".to_owned(), None)
-            }
+            Decision::Fail { probe: Some(after) } => (
+                format!("given up, one slow probe in {}", spoken(after)),
+                Some(after),
+            ),
+            Decision::Fail { probe: None } => (
+                "given up until the configuration changes or a restart is asked for".to_owned(),
+                None,
+            ),
             Decision::Stop => ("stopped".to_owned(), None),
             Decision::Idle => ("started again by the next call".to_owned(), None),
         };
@@ -218,7 +227,13 @@ impl Child {
         self.close(Exit::Asked)?;
         let standing = self.handle.standing();
         self.restart_cause = Some(cause.into());
-        self.announce(exchange, standing.state, State::Connecting, cause, "close and connect anew");
+        self.announce(
+            exchange,
+            standing.state,
+            State::Connecting,
+            cause,
+            "close and connect anew",
+        );
         Some(())
     }
 
@@ -261,7 +276,8 @@ impl Child {
         live: Option<Arc<Live>>,
     ) {
         let to = self.ladder.state();
-        let explained = to != State::Ready || self.ladder.recent_failures(exchange.started.elapsed()) > 0;
+        let explained =
+            to != State::Ready || self.ladder.recent_failures(exchange.started.elapsed()) > 0;
         let before = self.handle.standing().cause;
         let cause: Arc<str> = cause.into();
         self.handle.publish(Standing {

@@ -58,8 +58,6 @@ pub(crate) enum ConnectionMsg {
     Lost(LinkEnd),
     /// The server says that its tools changed.
     ToolsChanged,
-    /// List the tools now.
-    Refresh,
     /// The interval of listing has passed.
     RefreshTick,
     /// A listing ended.
@@ -151,7 +149,7 @@ impl Actor for ConnectionActor {
         match message {
             ConnectionMsg::Connected(outcome) => state.connected(&myself, outcome)?,
             ConnectionMsg::Lost(end) => state.lost(&end)?,
-            ConnectionMsg::ToolsChanged | ConnectionMsg::Refresh => state.refresh(&myself),
+            ConnectionMsg::ToolsChanged => state.refresh(&myself),
             ConnectionMsg::RefreshTick => {
                 state.refresh(&myself);
                 state.arm_refresh(&myself);
@@ -163,7 +161,10 @@ impl Actor for ConnectionActor {
             ConnectionMsg::IdleTick => state.idle(&myself),
             ConnectionMsg::Close(exit) => state.close(&myself, exit),
             ConnectionMsg::Closed(exit) => {
-                return Err(Box::new(ConnectionFailure { exit, cause: "closed".to_owned() }));
+                return Err(Box::new(ConnectionFailure {
+                    exit,
+                    cause: "closed".to_owned(),
+                }));
             }
             ConnectionMsg::Panicked(words) => return Err(words.into()),
         }
@@ -182,7 +183,11 @@ impl Drop for ConnectionState {
 
 impl ConnectionState {
     /// Starts a task whose panic ends this incarnation as a bug.
-    fn spawn(&mut self, myself: &ActorRef<ConnectionMsg>, task: impl Future<Output = ()> + Send + 'static) {
+    fn spawn(
+        &mut self,
+        myself: &ActorRef<ConnectionMsg>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         let myself = myself.clone();
         // A closed mailbox means that this incarnation is over anyway, here and below.
         self.tasks.spawn(task, move |words| {
@@ -192,8 +197,11 @@ impl ConnectionState {
 
     fn connect(&mut self, myself: &ActorRef<ConnectionMsg>, protocol: Protocol, list: bool) {
         let timeouts = &self.exchange.settings.timeouts;
-        let timeout =
-            if self.spec.connector.starts_process() { timeouts.start } else { timeouts.connect };
+        let timeout = if self.spec.connector.starts_process() {
+            timeouts.start
+        } else {
+            timeouts.connect
+        };
         let limit = self.exchange.settings.limits.message_bytes.as_u64();
         let context = ConnectContext {
             server: self.handle.server.clone(),
@@ -211,13 +219,19 @@ impl ConnectionState {
             let slot = exchange.slot(&owner).await;
             let outcome = slot
                 .run(async {
-                    let link = connector.connect(context).await.map_err(ConnectionFailure::from)?;
+                    let link = connector
+                        .connect(context)
+                        .await
+                        .map_err(ConnectionFailure::from)?;
                     if !list {
                         return Ok((link, None));
                     }
                     match listing(&link, timeout).await {
                         Ok(listing) => Ok((link, Some(listing))),
-                        Err(cause) => Err(ConnectionFailure { exit: Exit::Lost, cause }),
+                        Err(cause) => Err(ConnectionFailure {
+                            exit: Exit::Lost,
+                            cause,
+                        }),
                     }
                 })
                 .await;
@@ -231,7 +245,10 @@ impl ConnectionState {
         outcome: Result<(Link, Option<Listing>), ConnectionFailure>,
     ) -> Result<(), ConnectionFailure> {
         let (link, listing) = outcome?;
-        let live = Arc::new(Live { link, incarnation: self.incarnation });
+        let live = Arc::new(Live {
+            link,
+            incarnation: self.incarnation,
+        });
         self.live = Some(Arc::clone(&live));
         self.follow(myself, &live);
         if let Some(listing) = &listing {
@@ -255,18 +272,15 @@ impl ConnectionState {
 
     /// Watches the link for its end and for what the server tells unasked.
     fn follow(&mut self, myself: &ActorRef<ConnectionMsg>, live: &Arc<Live>) {
-        let events = live.link.take_events();
         let (actor, link) = (myself.clone(), Arc::clone(live));
         self.spawn(myself, async move {
             let end = link.link.ended().await;
             actor.cast(ConnectionMsg::Lost(end)).ok();
         });
-        let actor = myself.clone();
+        let (actor, link) = (myself.clone(), Arc::clone(live));
         self.spawn(myself, async move {
-            let Some(mut events) = events else { return };
-            while let Some(LinkEvent::ToolsChanged) = events.recv().await {
+            while let Some(LinkEvent::ToolsChanged) = link.link.event().await {
                 tokio::time::sleep(DEBOUNCE).await;
-                while events.try_recv().is_ok() {}
                 if actor.cast(ConnectionMsg::ToolsChanged).is_err() {
                     return;
                 }
@@ -287,14 +301,19 @@ impl ConnectionState {
         if let Some(line) = self.handle.stderr.last(1).pop() {
             cause = format!("{cause}; its last words: {line}");
         }
-        Err(ConnectionFailure { exit: Exit::Lost, cause })
+        Err(ConnectionFailure {
+            exit: Exit::Lost,
+            cause,
+        })
     }
 
     fn arm_refresh(&self, myself: &ActorRef<ConnectionMsg>) {
         let monitoring = &self.exchange.settings.monitoring;
         if monitoring.enable_tools_update {
             let hours = monitoring.tools_update_hours * 3600.0;
-            after(myself, Duration::from_secs_f64(hours), || ConnectionMsg::RefreshTick);
+            after(myself, Duration::from_secs_f64(hours), || {
+                ConnectionMsg::RefreshTick
+            });
         }
     }
 
@@ -303,7 +322,9 @@ impl ConnectionState {
             *again = true;
             return;
         }
-        let Some(live) = self.live.clone() else { return };
+        let Some(live) = self.live.clone() else {
+            return;
+        };
         self.listing = Some(false);
         let timeout = self.exchange.settings.timeouts.call;
         let actor = myself.clone();
@@ -344,13 +365,17 @@ impl ConnectionState {
 
     /// Only received messages count: a silent server is probed.
     fn health(&mut self, myself: &ActorRef<ConnectionMsg>) -> Result<(), ConnectionFailure> {
-        let Some(live) = self.live.clone() else { return Ok(()) };
+        let Some(live) = self.live.clone() else {
+            return Ok(());
+        };
         let monitoring = &self.exchange.settings.monitoring;
         let interval = Duration::from_secs(u64::from(monitoring.health_check_seconds));
         let silent = live.link.silent_for();
         if silent < interval {
             self.unanswered = 0;
-            after(myself, interval.saturating_sub(silent), || ConnectionMsg::HealthTick);
+            after(myself, interval.saturating_sub(silent), || {
+                ConnectionMsg::HealthTick
+            });
             return Ok(());
         }
         self.hung(silent, live.link.in_flight())?;
@@ -378,10 +403,17 @@ impl ConnectionState {
             silent.as_secs_f64(),
             self.unanswered
         );
-        Err(ConnectionFailure { exit: Exit::Lost, cause })
+        Err(ConnectionFailure {
+            exit: Exit::Lost,
+            cause,
+        })
     }
 
-    fn probed(&mut self, myself: &ActorRef<ConnectionMsg>, alive: bool) -> Result<(), ConnectionFailure> {
+    fn probed(
+        &mut self,
+        myself: &ActorRef<ConnectionMsg>,
+        alive: bool,
+    ) -> Result<(), ConnectionFailure> {
         self.probing = false;
         if alive {
             self.unanswered = 0;
@@ -394,12 +426,20 @@ impl ConnectionState {
         let monitoring = &self.exchange.settings.monitoring;
         let interval = Duration::from_secs(u64::from(monitoring.health_check_seconds));
         // A doubtful server is asked again soon; a healthy one after the whole interval.
-        let next = if alive { interval } else { interval.min(self.exchange.settings.timeouts.health_check) };
+        let next = if alive {
+            interval
+        } else {
+            interval.min(self.exchange.settings.timeouts.health_check)
+        };
         after(myself, next, || ConnectionMsg::HealthTick);
         Ok(())
     }
 
-    fn check(&mut self, myself: &ActorRef<ConnectionMsg>, reply: RpcReplyPort<Result<Duration, String>>) {
+    fn check(
+        &mut self,
+        myself: &ActorRef<ConnectionMsg>,
+        reply: RpcReplyPort<Result<Duration, String>>,
+    ) {
         let Some(live) = self.live.clone() else {
             reply.send(Err("it is still connecting".to_owned())).ok();
             return;
@@ -408,7 +448,13 @@ impl ConnectionState {
         self.spawn(myself, async move {
             let asked = Instant::now();
             let outcome = live.link.probe(Deadline::new(limit, limit)).await;
-            reply.send(outcome.map(|()| asked.elapsed()).map_err(|why| why.to_string())).ok();
+            reply
+                .send(
+                    outcome
+                        .map(|()| asked.elapsed())
+                        .map_err(|why| why.to_string()),
+                )
+                .ok();
         });
     }
 
@@ -446,9 +492,15 @@ async fn listing(link: &Link, timeout: Duration) -> Result<Listing, String> {
         .list_tools(Deadline::new(timeout, timeout))
         .await
         .map_err(|why| format!("its tools could not be listed: {why}"))?;
-    let read: Vec<Tool> = raw.iter().filter_map(|tool| Tool::read(tool).ok()).collect();
+    let read: Vec<Tool> = raw
+        .iter()
+        .filter_map(|tool| Tool::read(tool).ok())
+        .collect();
     let dropped = raw.len() - read.len();
-    Ok(Listing { catalog: Arc::new(Catalog::new(read)), dropped })
+    Ok(Listing {
+        catalog: Arc::new(Catalog::new(read)),
+        dropped,
+    })
 }
 
 fn after(
@@ -462,7 +514,14 @@ fn after(
 
 impl From<ConnectError> for ConnectionFailure {
     fn from(error: ConnectError) -> Self {
-        let exit = if error.is_fatal() { Exit::Fatal } else { Exit::Lost };
-        Self { exit, cause: error.to_string() }
+        let exit = if error.is_fatal() {
+            Exit::Fatal
+        } else {
+            Exit::Lost
+        };
+        Self {
+            exit,
+            cause: error.to_string(),
+        }
     }
 }

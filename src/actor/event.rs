@@ -50,7 +50,9 @@ pub struct Event {
 }
 
 fn unix<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     serializer.serialize_f64(since.as_secs_f64())
 }
 
@@ -68,7 +70,10 @@ pub(crate) struct EventLog {
 
 impl EventLog {
     pub(crate) fn new() -> Self {
-        Self { rings: Mutex::default(), stream: broadcast::Sender::new(BEHIND) }
+        Self {
+            rings: Mutex::default(),
+            stream: broadcast::Sender::new(BEHIND),
+        }
     }
 
     /// Keeps an event, tells the readers, and logs it.
@@ -85,7 +90,9 @@ impl EventLog {
         );
         let event = Arc::new(event);
         let mut rings = self.rings.lock();
-        let ring = rings.entry((event.owner.clone(), event.server.clone())).or_default();
+        let ring = rings
+            .entry((event.owner.clone(), event.server.clone()))
+            .or_default();
         if ring.len() == KEPT {
             ring.pop_front();
         }
@@ -98,7 +105,11 @@ impl EventLog {
     /// The kept events of one connection, oldest first.
     pub(crate) fn of(&self, owner: &Owner, server: &ServerName) -> Vec<Arc<Event>> {
         let key = (owner.clone(), server.clone());
-        self.rings.lock().get(&key).map(|ring| ring.iter().cloned().collect()).unwrap_or_default()
+        self.rings
+            .lock()
+            .get(&key)
+            .map(|ring| ring.iter().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Everything from now on.

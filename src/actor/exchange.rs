@@ -60,9 +60,16 @@ pub(crate) struct ServerSpec {
 
 impl ServerSpec {
     /// Compiles a definition.
-    pub(crate) fn new(config: ServerConfig, connector: Arc<dyn Connect>) -> Result<Self, FilterError> {
+    pub(crate) fn new(
+        config: ServerConfig,
+        connector: Arc<dyn Connect>,
+    ) -> Result<Self, FilterError> {
         let policy = Arc::new(ToolPolicy::new(&config)?);
-        Ok(Self { config: Arc::new(config), policy, connector })
+        Ok(Self {
+            config: Arc::new(config),
+            policy,
+            connector,
+        })
     }
 }
 
@@ -123,8 +130,15 @@ impl Exchange {
     }
 
     /// A connection's handle, if it is known.
-    pub(crate) fn handle(&self, owner: &Owner, server: &ServerName) -> Option<Arc<ConnectionHandle>> {
-        self.handles.lock().get(&(owner.clone(), server.clone())).cloned()
+    pub(crate) fn handle(
+        &self,
+        owner: &Owner,
+        server: &ServerName,
+    ) -> Option<Arc<ConnectionHandle>> {
+        self.handles
+            .lock()
+            .get(&(owner.clone(), server.clone()))
+            .cloned()
     }
 
     /// Every handle, the store's first.
@@ -133,7 +147,9 @@ impl Exchange {
     }
 
     pub(crate) fn insert(&self, handle: Arc<ConnectionHandle>) {
-        self.handles.lock().insert((handle.owner.clone(), handle.server.clone()), handle);
+        self.handles
+            .lock()
+            .insert((handle.owner.clone(), handle.server.clone()), handle);
     }
 
     pub(crate) fn remove(&self, owner: &Owner, server: &ServerName) {
@@ -146,12 +162,17 @@ impl Exchange {
         let own = {
             let mut of = self.connects_of.lock();
             let count = slots(self.settings.limits.connects_per_agent);
-            Arc::clone(of.entry(owner.clone()).or_insert_with(|| Arc::new(Semaphore::new(count))))
+            Arc::clone(
+                of.entry(owner.clone())
+                    .or_insert_with(|| Arc::new(Semaphore::new(count))),
+            )
         };
         // Neither semaphore is ever closed.
         let own = own.acquire_owned().await.ok();
         let all = Arc::clone(&self.connects).acquire_owned().await.ok();
-        Slot { _permits: (own, all) }
+        Slot {
+            _permits: (own, all),
+        }
     }
 
     /// Root only: says why the tree ended.
@@ -178,7 +199,9 @@ impl Exchange {
 }
 
 fn slots(count: u32) -> usize {
-    usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS)
+    usize::try_from(count)
+        .unwrap_or(Semaphore::MAX_PERMITS)
+        .clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// A place to connect, given back when it is dropped.

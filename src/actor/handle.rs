@@ -115,10 +115,11 @@ impl ConnectionHandle {
         stderr: Arc<StderrRing>,
     ) -> Arc<Self> {
         // One place in flight is the least that makes sense, and the type says so.
-        let max_in_flight = config.max_in_flight.map_or(
-            if transport == "tcp" { 64 } else { 16 },
-            |max| usize::try_from(max.get()).unwrap_or(usize::MAX),
-        );
+        let max_in_flight = config
+            .max_in_flight
+            .map_or(if transport == "tcp" { 64 } else { 16 }, |max| {
+                usize::try_from(max.get()).unwrap_or(usize::MAX)
+            });
         let max_queue = usize::try_from(config.max_queue).unwrap_or(usize::MAX);
         Arc::new(Self {
             owner,
@@ -232,11 +233,16 @@ impl ConnectionHandle {
                 Ok(result) => {
                     drop(permit);
                     let server = self.server.clone();
-                    return Ok(Answer { result, server, incarnation: live.incarnation });
+                    return Ok(Answer {
+                        result,
+                        server,
+                        incarnation: live.incarnation,
+                    });
                 }
                 // Not executed, so it goes to the next life of the connection.
                 Err(RequestError::NotSent(_)) => {
-                    self.next_life(&mut standing, live.incarnation, deadline).await?;
+                    self.next_life(&mut standing, live.incarnation, deadline)
+                        .await?;
                 }
                 Err(error) => return Err(self.failed(error, live.incarnation)),
             }
@@ -298,14 +304,17 @@ impl ConnectionHandle {
             server: self.server.clone(),
             incarnation: standing.incarnation,
             phase,
-            retry_after: standing.next.map(|next| next.saturating_duration_since(Instant::now())),
+            retry_after: standing
+                .next
+                .map(|next| next.saturating_duration_since(Instant::now())),
             text,
         }
     }
 
     fn unavailable(&self, standing: &Standing) -> CallError {
-        let retry_after =
-            standing.next.map(|next| next.saturating_duration_since(Instant::now()));
+        let retry_after = standing
+            .next
+            .map(|next| next.saturating_duration_since(Instant::now()));
         let what = match standing.state {
             State::Open | State::HalfOpen => "keeps failing and is paused",
             State::Failed => "failed and will not be tried again until an operator steps in",
@@ -345,8 +354,10 @@ impl ConnectionHandle {
             State::Backoff => "was restarting",
             _ => "was still starting",
         };
-        let text =
-            format!("{} {why} until the deadline passed; the call was not sent", self.server);
+        let text = format!(
+            "{} {why} until the deadline passed; the call was not sent",
+            self.server
+        );
         CallError::Failed(self.failure(Kind::Timeout, Delivery::Queued, text))
     }
 
@@ -354,7 +365,10 @@ impl ConnectionHandle {
         let name = &self.server;
         let (kind, phase, text) = match error {
             RequestError::Server(error) => {
-                return CallError::Server { server: name.clone(), error };
+                return CallError::Server {
+                    server: name.clone(),
+                    error,
+                };
             }
             RequestError::NotSent(_) | RequestError::Timeout { sent: false } => {
                 return self.late_in_queue();
@@ -362,12 +376,16 @@ impl ConnectionHandle {
             RequestError::Timeout { sent: true } => (
                 Kind::Timeout,
                 Delivery::Written,
-                format!("{name} did not answer before the deadline; the call was cancelled but may have run, check before repeating"),
+                format!(
+                    "{name} did not answer before the deadline; the call was cancelled but may have run, check before repeating"
+                ),
             ),
             RequestError::Lost { .. } => (
                 Kind::OutcomeUnknown,
                 Delivery::Written,
-                format!("{name} was lost after the call was sent; it may have run, check before repeating"),
+                format!(
+                    "{name} was lost after the call was sent; it may have run, check before repeating"
+                ),
             ),
             RequestError::Malformed(why) => (
                 Kind::Upstream,
@@ -376,6 +394,9 @@ impl ConnectionHandle {
             ),
         };
         let failure = self.failure(kind, phase, text);
-        CallError::Failed(Failure { incarnation, ..failure })
+        CallError::Failed(Failure {
+            incarnation,
+            ..failure
+        })
     }
 }

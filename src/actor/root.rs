@@ -61,7 +61,14 @@ impl Actor for RootActor {
         let agents = start_agents(&root, &exchange, &router).await?;
         let janitor = start_janitor(&root, &exchange).await?;
         let deaths = Meter::new(INTENSITY, PERIOD);
-        Ok(RootState { exchange, router, agents, janitor, deaths, stopping: false })
+        Ok(RootState {
+            exchange,
+            router,
+            agents,
+            janitor,
+            deaths,
+            stopping: false,
+        })
     }
 
     async fn handle(
@@ -95,7 +102,9 @@ impl Actor for RootActor {
                 state.died(&myself, &cell, &error.to_string()).await
             }
             SupervisionEvent::ActorTerminated(cell, _, reason) => {
-                state.died(&myself, &cell, reason.as_deref().unwrap_or("terminated")).await
+                state
+                    .died(&myself, &cell, reason.as_deref().unwrap_or("terminated"))
+                    .await
             }
             _ => Ok(()),
         }
@@ -121,14 +130,18 @@ impl RootState {
         }
         tracing::error!(cause, "a part of the runtime died and is started again");
         if !self.deaths.record(self.exchange.started.elapsed()) {
-            let reason =
-                format!("more than {INTENSITY} deaths in {} s, the last: {cause}", PERIOD.as_secs());
+            let reason = format!(
+                "more than {INTENSITY} deaths in {} s, the last: {cause}",
+                PERIOD.as_secs()
+            );
             self.exchange.end(&reason);
             return Err(reason.into());
         }
         if cell.get_id() == self.router.get_id() {
             self.router = start_router(&root, &self.exchange).await?;
-            drop(self.agents.cast(AgentsMsg::Announce { router: self.router.clone() }));
+            drop(self.agents.cast(AgentsMsg::Announce {
+                router: self.router.clone(),
+            }));
         } else if agents_died {
             self.agents = start_agents(&root, &self.exchange, &self.router).await?;
         } else if cell.get_id() == self.janitor.get_id() {

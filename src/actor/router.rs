@@ -73,7 +73,10 @@ impl OwnerView {
     pub(crate) fn target(&self, exposed: &str) -> Option<Target> {
         let tool = self.view.resolve(exposed)?;
         let route = self.routes.get(&tool.server)?.clone();
-        Some(Target { route, upstream: Arc::clone(&tool.upstream) })
+        Some(Target {
+            route,
+            upstream: Arc::clone(&tool.upstream),
+        })
     }
 }
 
@@ -85,21 +88,35 @@ pub(crate) struct RouterActor;
 #[derive(Debug)]
 pub(crate) enum RouterMsg {
     /// An owner exists: what it was granted and which tools it sees.
-    Define { owner: Owner, grants: Vec<ServerName>, filter: ToolMatcher },
-    /// An owner is gone.
-    Undefine { owner: Owner },
+    Define {
+        owner: Owner,
+        grants: Vec<ServerName>,
+        filter: ToolMatcher,
+    },
     /// A connection exists.
-    Attach { handle: Arc<ConnectionHandle>, spec: ServerSpec },
+    Attach {
+        handle: Arc<ConnectionHandle>,
+        spec: ServerSpec,
+    },
     /// A connection left the configuration.
     Detach { owner: Owner, server: ServerName },
     /// What a server offers is known, or known anew.
-    Listed { owner: Owner, server: ServerName, catalog: Arc<Catalog>, instructions: Option<Arc<str>> },
+    Listed {
+        owner: Owner,
+        server: ServerName,
+        catalog: Arc<Catalog>,
+        instructions: Option<Arc<str>>,
+    },
     /// A server is gone for too long: its tools are withdrawn.
     Withdraw { owner: Owner, server: ServerName },
     /// A server's state changed in a way that may end the wait for its first listing.
     Settled,
     /// Places a name that the snapshot could not place.
-    Resolve { owner: Owner, tool: String, reply: RpcReplyPort<Option<Target>> },
+    Resolve {
+        owner: Owner,
+        tool: String,
+        reply: RpcReplyPort<Option<Target>>,
+    },
 }
 
 /// One connection as the router knows it.
@@ -155,11 +172,19 @@ impl Actor for RouterActor {
         state: &mut RouterState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RouterMsg::Define { owner, grants, filter } => state.define(owner, grants, filter),
-            RouterMsg::Undefine { owner } => state.undefine(&owner),
+            RouterMsg::Define {
+                owner,
+                grants,
+                filter,
+            } => state.define(owner, grants, filter),
             RouterMsg::Attach { handle, spec } => state.attach(handle, spec),
             RouterMsg::Detach { owner, server } => state.detach(&owner, &server),
-            RouterMsg::Listed { owner, server, catalog, instructions } => {
+            RouterMsg::Listed {
+                owner,
+                server,
+                catalog,
+                instructions,
+            } => {
                 state.listed(owner, server, Some(catalog), instructions);
             }
             RouterMsg::Withdraw { owner, server } => state.listed(owner, server, None, None),
@@ -177,21 +202,21 @@ impl RouterState {
         let (names, version) = match (known, published) {
             (Some(scope), _) => (scope.names, scope.version),
             (None, Some(view)) => (view.names.clone(), view.version.clone()),
-            (None, None) => {
-                (Names::new(&self.exchange.settings.catalog), watch::Sender::new(0))
-            }
+            (None, None) => (
+                Names::new(&self.exchange.settings.catalog),
+                watch::Sender::new(0),
+            ),
         };
-        self.scopes.insert(owner.clone(), Scope { grants, filter, names, version });
+        self.scopes.insert(
+            owner.clone(),
+            Scope {
+                grants,
+                filter,
+                names,
+                version,
+            },
+        );
         self.publish(&[owner]);
-    }
-
-    fn undefine(&mut self, owner: &Owner) {
-        self.scopes.remove(owner);
-        self.entries.retain(|(of, _), _| of != owner);
-        let mut table = RoutingTable { views: self.exchange.table.load().views.clone() };
-        table.views.remove(owner);
-        self.exchange.table.store(Arc::new(table));
-        self.answer_waiting();
     }
 
     fn attach(&mut self, handle: Arc<ConnectionHandle>, spec: ServerSpec) {
@@ -201,7 +226,15 @@ impl RouterState {
             Some(entry) => (entry.catalog, entry.instructions),
             None => (None, None),
         };
-        self.entries.insert(key, Entry { handle, spec, catalog, instructions });
+        self.entries.insert(
+            key,
+            Entry {
+                handle,
+                spec,
+                catalog,
+                instructions,
+            },
+        );
         self.publish(&owners);
     }
 
@@ -226,7 +259,10 @@ impl RouterState {
         let owners = self.seeing(&owner, &server);
         if let Some(entry) = self.entries.get_mut(&(owner, server)) {
             let tools = catalog.as_ref().map_or(0, |catalog| catalog.tools().len());
-            entry.handle.tools.store(tools as u64, std::sync::atomic::Ordering::Relaxed);
+            entry
+                .handle
+                .tools
+                .store(tools as u64, std::sync::atomic::Ordering::Relaxed);
             entry.catalog = catalog;
             entry.instructions = instructions;
             self.publish(&owners);
@@ -245,7 +281,11 @@ impl RouterState {
 
     /// What an owner's view is made of: the definition that gives the catalog, and the
     /// connection that serves the calls.
-    fn members(&self, owner: &Owner, grants: &[ServerName]) -> Vec<(&ServerName, &Entry, &Entry)> {
+    fn members<'a>(
+        &'a self,
+        owner: &Owner,
+        grants: &'a [ServerName],
+    ) -> Vec<(&'a ServerName, &'a Entry, &'a Entry)> {
         let own = self
             .entries
             .iter()
@@ -266,10 +306,14 @@ impl RouterState {
 
     /// Builds the views of these owners anew and publishes them in one step.
     fn publish(&mut self, owners: &[Owner]) {
-        let mut table = RoutingTable { views: self.exchange.table.load().views.clone() };
+        let mut table = RoutingTable {
+            views: self.exchange.table.load().views.clone(),
+        };
         let mut changed = Vec::new();
         for owner in owners {
-            let Some(mut scope) = self.scopes.remove(owner) else { continue };
+            let Some(mut scope) = self.scopes.remove(owner) else {
+                continue;
+            };
             let before = table.views.get(owner).map(|view| view.view.hash());
             let view = self.build(owner, &mut scope);
             if before != Some(view.view.hash()) {
@@ -309,7 +353,13 @@ impl RouterState {
             .iter()
             .map(|(server, definition, serving)| {
                 let policy = Arc::clone(&definition.spec.policy);
-                ((*server).clone(), Route { handle: Arc::clone(&serving.handle), policy })
+                (
+                    (*server).clone(),
+                    Route {
+                        handle: Arc::clone(&serving.handle),
+                        policy,
+                    },
+                )
             })
             .collect();
         OwnerView {
@@ -334,7 +384,8 @@ impl RouterState {
         let table = self.exchange.table.load_full();
         for (owner, tool, reply) in std::mem::take(&mut self.waiting) {
             let target = table.owner(&owner).and_then(|view| view.target(&tool));
-            if target.is_none() && self.may_come(&owner, &tool) && self.waiting.len() < MAX_WAITING {
+            if target.is_none() && self.may_come(&owner, &tool) && self.waiting.len() < MAX_WAITING
+            {
                 if !reply.is_closed() {
                     self.waiting.push((owner, tool, reply));
                 }
@@ -347,13 +398,17 @@ impl RouterState {
 
     /// Whether a server of the owner's view that was never listed may still bring this name.
     fn may_come(&self, owner: &Owner, tool: &str) -> bool {
-        let Some(scope) = self.scopes.get(owner) else { return false };
+        let Some(scope) = self.scopes.get(owner) else {
+            return false;
+        };
         let always = self.exchange.settings.catalog.prefix == Prefix::Always;
-        self.members(owner, &scope.grants).into_iter().any(|(server, definition, _)| {
-            let state = definition.handle.standing().state;
-            definition.catalog.is_none()
-                && matches!(state, State::Idle | State::Connecting | State::Backoff)
-                && (!always || scope.names.may_be_of(server, tool))
-        })
+        self.members(owner, &scope.grants)
+            .into_iter()
+            .any(|(server, definition, _)| {
+                let state = definition.handle.standing().state;
+                definition.catalog.is_none()
+                    && matches!(state, State::Idle | State::Connecting | State::Backoff)
+                    && (!always || scope.names.may_be_of(server, tool))
+            })
     }
 }

@@ -134,7 +134,9 @@ pub(crate) fn of(exchange: &Exchange) -> RuntimeStatus {
         ready: ready && phase == Phase::Serving,
         uptime: exchange.started.elapsed(),
         calls: exchange.calls.load(Ordering::Relaxed),
-        tools: table.owner(&Owner::Store).map_or(0, |view| view.view.tools().len()),
+        tools: table
+            .owner(&Owner::Store)
+            .map_or(0, |view| view.view.tools().len()),
         servers,
     }
 }
@@ -151,7 +153,9 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         health: Health::of(&standing),
         incarnation: standing.incarnation,
         cause: standing.cause.as_deref().map(ToOwned::to_owned),
-        next_try: standing.next.map(|next| next.saturating_duration_since(Instant::now())),
+        next_try: standing
+            .next
+            .map(|next| next.saturating_duration_since(Instant::now())),
         transport: handle.transport,
         era: facts.map(|facts| facts.era),
         revision: facts.map(|facts| facts.revision),

@@ -123,9 +123,9 @@ impl Ladder {
 
     /// Forgets the past if the connection has been ready for the stable period.
     pub fn stable(&mut self, now: Duration) {
-        let long = self.ready_since.is_some_and(|since| {
-            now.saturating_sub(since) >= self.policy.stable
-        });
+        let long = self
+            .ready_since
+            .is_some_and(|since| now.saturating_sub(since) >= self.policy.stable);
         if self.state == State::Ready && long {
             self.forget();
         }
@@ -134,7 +134,10 @@ impl Ladder {
     /// A person starts over: the past is forgotten.
     pub fn reset(&mut self) {
         self.forget();
-        if matches!(self.state, State::Open | State::HalfOpen | State::Failed | State::Stopped) {
+        if matches!(
+            self.state,
+            State::Open | State::HalfOpen | State::Failed | State::Stopped
+        ) {
             self.state = State::Idle;
         }
     }
@@ -172,7 +175,9 @@ impl Ladder {
             }
             Exit::Fatal => self.fail(None),
             Exit::Refused => self.fail(Some(self.policy.refused_probe)),
-            Exit::Lost | Exit::RateLimited { .. } | Exit::Bug if !self.policy.reconnect => self.stop(),
+            Exit::Lost | Exit::RateLimited { .. } | Exit::Bug if !self.policy.reconnect => {
+                self.stop()
+            }
             Exit::RateLimited { retry_after } => {
                 self.failed(now, jitter, Some(retry_after.min(self.policy.cap)))
             }
@@ -184,7 +189,9 @@ impl Ladder {
         let within = self.failures.record(now);
         if self.state == State::HalfOpen || !within {
             return match (self.open(jitter), asked_for) {
-                (Decision::Open { after }, Some(least)) => Decision::Open { after: after.max(least) },
+                (Decision::Open { after }, Some(least)) => Decision::Open {
+                    after: after.max(least),
+                },
                 (decision, _) => decision,
             };
         }
@@ -194,7 +201,9 @@ impl Ladder {
         let base = self.policy.base.min(self.policy.cap);
         let drawn = Backoff::new(base, self.policy.cap)
             .map_or(self.policy.cap, |backoff| backoff.delay(attempt, jitter));
-        Decision::Retry { after: asked_for.unwrap_or(drawn) }
+        Decision::Retry {
+            after: asked_for.unwrap_or(drawn),
+        }
     }
 
     fn open(&mut self, jitter: f64) -> Decision {
@@ -319,9 +328,15 @@ mod tests {
 
     #[test]
     fn a_probe_that_succeeds_closes_the_circuit() {
-        let mut ladder = Ladder::new(Policy { intensity: 0, ..Policy::default() });
+        let mut ladder = Ladder::new(Policy {
+            intensity: 0,
+            ..Policy::default()
+        });
         ladder.start();
-        assert!(matches!(ladder.ended(seconds(0), Exit::Lost, 0.5), Decision::Open { .. }));
+        assert!(matches!(
+            ladder.ended(seconds(0), Exit::Lost, 0.5),
+            Decision::Open { .. }
+        ));
         ladder.start();
         assert_eq!(ladder.state(), State::HalfOpen);
         ladder.ready(seconds(5));
@@ -331,23 +346,45 @@ mod tests {
     #[test]
     fn restart_types_and_ends_decide_as_in_otp() {
         let end = |restart, reconnect, exit| {
-            let mut ladder = Ladder::new(Policy { restart, reconnect, ..Policy::default() });
+            let mut ladder = Ladder::new(Policy {
+                restart,
+                reconnect,
+                ..Policy::default()
+            });
             ladder.start();
             ladder.ended(seconds(0), exit, 1.0)
         };
-        let retry = Decision::Retry { after: Duration::from_millis(250) };
+        let retry = Decision::Retry {
+            after: Duration::from_millis(250),
+        };
         assert_eq!(end(Restart::Permanent, true, Exit::Lost), retry);
         assert_eq!(end(Restart::Permanent, true, Exit::Bug), retry);
         assert_eq!(end(Restart::Permanent, true, Exit::Idle), Decision::Idle);
         assert_eq!(end(Restart::Permanent, true, Exit::Asked), Decision::Stop);
         assert_eq!(end(Restart::Permanent, false, Exit::Lost), Decision::Stop);
-        assert_eq!(end(Restart::Permanent, true, Exit::Fatal), Decision::Fail { probe: None });
+        assert_eq!(
+            end(Restart::Permanent, true, Exit::Fatal),
+            Decision::Fail { probe: None }
+        );
         let probe = Some(seconds(600));
-        assert_eq!(end(Restart::Permanent, true, Exit::Refused), Decision::Fail { probe });
-        let limited = Exit::RateLimited { retry_after: seconds(7) };
-        assert_eq!(end(Restart::Permanent, true, limited), Decision::Retry { after: seconds(7) });
-        let limited = Exit::RateLimited { retry_after: seconds(3600) };
-        assert_eq!(end(Restart::Permanent, true, limited), Decision::Retry { after: seconds(60) });
+        assert_eq!(
+            end(Restart::Permanent, true, Exit::Refused),
+            Decision::Fail { probe }
+        );
+        let limited = Exit::RateLimited {
+            retry_after: seconds(7),
+        };
+        assert_eq!(
+            end(Restart::Permanent, true, limited),
+            Decision::Retry { after: seconds(7) }
+        );
+        let limited = Exit::RateLimited {
+            retry_after: seconds(3600),
+        };
+        assert_eq!(
+            end(Restart::Permanent, true, limited),
+            Decision::Retry { after: seconds(60) }
+        );
         assert_eq!(end(Restart::Transient, true, Exit::Idle), Decision::Stop);
         assert_eq!(end(Restart::Transient, true, Exit::Lost), retry);
         assert_eq!(end(Restart::Temporary, true, Exit::Lost), Decision::Stop);

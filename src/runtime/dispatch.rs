@@ -25,7 +25,11 @@ use crate::{
 
 impl RuntimeHandle {
     /// Carries out one call for an owner.
-    pub(super) async fn call(&self, owner: &Owner, request: CallRequest) -> Result<Answer, CallError> {
+    pub(super) async fn call(
+        &self,
+        owner: &Owner,
+        request: CallRequest,
+    ) -> Result<Answer, CallError> {
         let exchange = &self.tree.exchange;
         if exchange.sealed.load(Ordering::Acquire) {
             return Err(CallError::Draining);
@@ -48,8 +52,9 @@ impl RuntimeHandle {
     }
 
     async fn dispatch(&self, owner: &Owner, request: CallRequest) -> Result<Answer, CallError> {
-        let mut params = Object::read(&request.params)
-            .ok_or_else(|| CallError::Invalid("the parameters of a call are an object".to_owned()))?;
+        let mut params = Object::read(&request.params).ok_or_else(|| {
+            CallError::Invalid("the parameters of a call are an object".to_owned())
+        })?;
         let target = match self.placed(owner, &request.tool)? {
             Some(target) => target,
             None => self.resolve(owner, &request).await?,
@@ -59,7 +64,11 @@ impl RuntimeHandle {
         params.set("name", Cow::Owned(name));
         let params: Arc<RawValue> = params.to_raw().into();
         let caller = Arc::from(owner.as_str());
-        target.route.handle.call(&caller, params, request.progress, &deadline).await
+        target
+            .route
+            .handle
+            .call(&caller, params, request.progress, &deadline)
+            .await
     }
 
     /// Places a name by the snapshot.
@@ -81,7 +90,10 @@ impl RuntimeHandle {
             tool: request.tool.clone(),
             reply: reply.into(),
         };
-        self.tree.root.cast(RootMsg::Router(message)).map_err(|_| CallError::Draining)?;
+        self.tree
+            .root
+            .cast(RootMsg::Router(message))
+            .map_err(|_| CallError::Draining)?;
         let limit = request.timeout.unwrap_or(Duration::MAX);
         let limit = limit.min(self.tree.exchange.settings.timeouts.call);
         match tokio::time::timeout(limit, placed).await {
@@ -94,11 +106,19 @@ impl RuntimeHandle {
     fn deadline(&self, target: &Target, of_caller: Option<Duration>) -> Deadline {
         let timeouts = &self.tree.exchange.settings.timeouts;
         let own = of_caller.unwrap_or(Duration::MAX);
-        let idle = target.route.policy.timeout(&target.upstream).unwrap_or(timeouts.call).min(own);
+        let idle = target
+            .route
+            .policy
+            .timeout(&target.upstream)
+            .unwrap_or(timeouts.call)
+            .min(own);
         Deadline::new(idle, timeouts.call_max.max(idle).min(own))
     }
 }
 
 pub(super) fn unknown_owner(owner: &Owner) -> CallError {
-    CallError::Unknown { what: "agent", name: owner.as_str().to_owned() }
+    CallError::Unknown {
+        what: "agent",
+        name: owner.as_str().to_owned(),
+    }
 }

@@ -191,6 +191,11 @@ impl Link {
         self.peer.ended().await
     }
 
+    /// Fails what is in flight and ends the server at once; its whole process group is killed.
+    pub fn kill(&self) {
+        self.peer.kill();
+    }
+
     /// Fails what is in flight, closes the server's input, and gives it `grace` to end by itself;
     /// then its process group gets SIGTERM and, three seconds later, SIGKILL.
     pub async fn close(&self, grace: Duration) {

@@ -241,6 +241,13 @@ impl Peer {
         }
     }
 
+    /// Fails what waits and ends the server at once.
+    pub(super) fn kill(&self) {
+        self.shared.finish(&LinkEnd::Stopped);
+        self.body.kill();
+        self.shared.publish(LinkEnd::Stopped);
+    }
+
     /// Fails what waits, closes the server's input and ends it, firmly in the end.
     pub(super) async fn close(&self, grace: Duration) {
         self.shared.finish(&LinkEnd::Stopped);
