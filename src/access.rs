@@ -1,7 +1,8 @@
 //! The gate: the only way from a face into the kernel.
 //!
 //! Authenticates, authorises, limits, calls, audits. A face has nothing else, so none can forget
-//! a check.
+//! a check. Until access control exists there is one local principal, who may do everything that
+//! the owner in question can see.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ pub use crate::runtime::{
 };
 use crate::{
     id::{Owner, ServerName},
-    runtime::RuntimeHandle,
+    runtime::{RuntimeHandle, Scope},
 };
 
 /// Who is calling.
@@ -22,7 +23,7 @@ use crate::{
 pub struct Principal(Arc<str>);
 
 impl Principal {
-    /// The one principal there is until access control exists: whoever reaches us on this machine.
+    /// The one principal there is: whoever reaches us on this machine.
     pub fn local() -> Self {
         Self("local".into())
     }
@@ -33,74 +34,103 @@ impl Principal {
     }
 }
 
-/// The gate.
+/// The gate in front of one runtime.
 #[derive(Debug)]
 pub struct Gate {
-    _runtime: RuntimeHandle,
+    runtime: RuntimeHandle,
 }
 
 impl Gate {
     /// A gate in front of a runtime.
     pub fn new(runtime: RuntimeHandle) -> Arc<Self> {
-        Arc::new(Self { _runtime: runtime })
+        Arc::new(Self { runtime })
+    }
+
+    /// What this principal may use of an owner's.
+    fn scope(&self, principal: &Principal, owner: &Owner) -> Result<Scope, CallError> {
+        tracing::trace!(principal = principal.as_str(), %owner, "access");
+        self.runtime.scope(owner).ok_or_else(|| CallError::Unknown {
+            what: "agent",
+            name: owner.as_str().to_owned(),
+        })
     }
 
     /// Calls a tool of the owner's view. Dropping the future cancels the call.
+    ///
+    /// # Errors
+    /// [`CallError`]; what was provably not sent says so.
     pub async fn call(
         &self,
-        _principal: &Principal,
-        _owner: &Owner,
-        _request: CallRequest,
+        principal: &Principal,
+        owner: &Owner,
+        request: CallRequest,
     ) -> Result<Answer, CallError> {
-        unimplemented!()
+        self.scope(principal, owner)?.call(request).await
     }
 
-    /// What the owner sees now.
-    pub fn view(&self, _principal: &Principal, _owner: &Owner) -> Result<Arc<View>, CallError> {
-        unimplemented!()
+    /// What the owner sees now, from memory.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner that the principal does not see.
+    pub fn view(&self, principal: &Principal, owner: &Owner) -> Result<Arc<View>, CallError> {
+        self.scope(principal, owner)?.tools()
     }
 
-    /// A version that changes whenever the owner's tools really differ; what `list_changed` is
-    /// sent for. Marked as seen when it is taken.
+    /// A version that grows whenever the owner's tools really differ; what `list_changed` is sent
+    /// for. Marked as seen when it is taken.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner that the principal does not see.
     pub fn changes(
         &self,
-        _principal: &Principal,
-        _owner: &Owner,
+        principal: &Principal,
+        owner: &Owner,
     ) -> Result<watch::Receiver<u64>, CallError> {
-        unimplemented!()
+        self.scope(principal, owner)?.changes()
     }
 
     /// The instructions of the owner's servers, each under its server's name.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner that the principal does not see.
     pub fn instructions(
         &self,
-        _principal: &Principal,
-        _owner: &Owner,
-    ) -> Result<Option<String>, CallError> {
-        unimplemented!()
+        principal: &Principal,
+        owner: &Owner,
+    ) -> Result<Option<Arc<str>>, CallError> {
+        self.scope(principal, owner)?.instructions()
     }
 
     /// Entries of one page of a list.
     pub fn page_size(&self) -> usize {
-        unimplemented!()
+        self.runtime.page_size()
     }
 
     /// Everything that runs, for an operator.
-    pub async fn status(&self, _principal: &Principal) -> RuntimeStatus {
-        unimplemented!()
+    pub fn status(&self, principal: &Principal) -> RuntimeStatus {
+        tracing::trace!(principal = principal.as_str(), "status");
+        self.runtime.status()
     }
 
     /// Restarts a server's connection now, whatever state it is in.
-    pub async fn restart(
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner or a server that the principal does not see.
+    pub fn restart(
         &self,
-        _principal: &Principal,
-        _owner: &Owner,
-        _server: &ServerName,
+        principal: &Principal,
+        owner: &Owner,
+        server: &ServerName,
     ) -> Result<(), CallError> {
-        unimplemented!()
+        let scope = self.scope(principal, owner)?;
+        scope.restart(server).map_err(|_| CallError::Unknown {
+            what: "server",
+            name: server.as_str().to_owned(),
+        })
     }
 
     /// Has something done at each clean-up interval, such as dropping idle sessions.
-    pub fn on_cleanup(&self, _name: &'static str, _sweep: impl Fn() + Send + Sync + 'static) {
-        unimplemented!()
+    pub fn on_cleanup(&self, name: &'static str, sweep: impl Fn() + Send + Sync + 'static) {
+        self.runtime.on_cleanup(name, sweep);
     }
 }

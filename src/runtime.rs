@@ -1,21 +1,44 @@
-//! The door: spawn the tree, hold its handle.
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+//! The door of the kernel: spawn the tree, hold its handle, use it by scopes.
+//!
+//! An agent program embeds the runtime with [`Runtime::spawn`]; the binary does the same. Nothing
+//! here is global: two runtimes in one process never meet. The library sets no subscriber and no
+//! signal handler.
 
-use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use ractor::{Actor, ActorRef};
+use tokio_stream::{Stream, StreamExt as _, wrappers::BroadcastStream};
 
 pub use crate::actor::{
+    call::{Answer, CallError, CallRequest, Delivery, Failure},
     event::Event,
-    server::*,
-    settings::*,
+    server::{Isolation, Retry, ServerConfig, Startup, ToolRule},
+    settings::{AgentConfig, GroupConfig, LimitsConfig, MonitoringConfig, TimeoutsConfig},
     status::{Health, Phase, RuntimeStatus, ServerStatus},
 };
 pub use crate::upstream::{Progress, ProgressSink};
 use crate::{
-    catalog::CatalogConfig,
-    error::{Classify, Kind},
-    id::{AgentId, Incarnation, ServerName},
-    wire::{ErrorObject, RawValue},
+    actor::{
+        exchange::{Exchange, OwnerSpec, ServerSpec, Settings},
+        root::{RootActor, RootMsg},
+        status,
+    },
+    catalog::{CatalogConfig, FilterError},
+    id::{AgentId, Owner, ServerName},
 };
+
+mod dispatch;
+mod scope;
+
+pub use scope::{AddError, Scope, WaitError};
+
+/// How long the tree may take to stop in order before it is ended at once: the close ladder of a
+/// child process, and some.
+const STOP: Duration = Duration::from_secs(10);
 
 /// Everything that the kernel is configured by.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,128 +55,246 @@ pub struct RuntimeConfig {
     pub timeouts: TimeoutsConfig,
     /// Bounds.
     pub limits: LimitsConfig,
-    /// Naming.
+    /// How tools are named and kept.
     pub catalog: CatalogConfig,
 }
 
-/// One call of a tool. Dropping the future that carries it out cancels it.
-#[derive(Debug)]
-pub struct CallRequest {
-    /// The tool's exposed name.
-    pub tool: String,
-    /// The whole parameters of `tools/call` as the caller sent them; `name` is replaced on the
-    /// way, `_meta` is restated for the next leg, everything else stays.
-    pub params: Arc<RawValue>,
-    /// The caller's own deadline, if it is shorter than the configured one.
-    pub timeout: Option<Duration>,
-    /// Where progress goes, if the caller asked for it.
-    pub progress: Option<ProgressSink>,
-}
-
-/// A server's answer.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The raw result as the server sent it.
-    pub result: Box<RawValue>,
-    /// Who answered.
-    pub server: ServerName,
-    /// In which life.
-    pub incarnation: Incarnation,
-}
-
-/// Why a call has no answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum CallError {
-    /// No such tool in the caller's view. The text never tells whether it exists elsewhere.
-    #[error("unknown tool {0:?}")]
-    UnknownTool(String),
-    /// No such agent or server in the caller's view.
-    #[error("unknown {what} {name:?}")]
-    Unknown {
-        /// `agent` or `server`.
-        what: &'static str,
-        /// Its name.
-        name: String,
+/// Why no runtime came about.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// A glob of a definition does not compile.
+    #[error("{place}: {source}")]
+    Filter {
+        /// Which server or agent.
+        place: String,
+        /// What is wrong.
+        #[source]
+        source: FilterError,
     },
-    /// Parameters that fail their check.
-    #[error("{0}")]
-    Invalid(String),
-    /// The runtime is draining.
-    #[error("switchboard is shutting down; try again in a moment")]
-    Draining,
-    /// The call failed on our side of the server.
-    #[error("{}", .0.text)]
-    Failed(Failure),
-    /// The server answered with an error of its own.
-    #[error("{server}: {}", .error.message())]
-    Server {
-        /// Which server.
+    /// An agent was granted a server that does not exist, or a group names one.
+    #[error("{place} names the server {server:?}, which is not defined")]
+    UnknownServer {
+        /// Which agent or group.
+        place: String,
+        /// The server.
         server: ServerName,
-        /// Its error, raw.
-        error: ErrorObject,
     },
+    /// An agent's private server has the name of one that it was granted.
+    #[error("agent {agent}: its own server {server:?} has the name of one that it was granted")]
+    Ambiguous {
+        /// The agent.
+        agent: AgentId,
+        /// The server.
+        server: ServerName,
+    },
+    /// An in-process server cannot come from a configuration.
+    #[error("server {0:?} is in-process: add it to the running runtime with its handler")]
+    NoConnector(ServerName),
+    /// The tree itself could not be started.
+    #[error("failed to start the supervision tree: {0}")]
+    Tree(#[from] ractor::SpawnErr),
 }
 
-/// How far a call came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Delivery {
-    /// It waited; nothing was sent.
-    Queued,
-    /// It had gone to the server.
-    Written,
-}
+/// Makes runtimes.
+#[derive(Debug)]
+pub struct Runtime;
 
-/// A failed call, for programs and for people.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    /// What it means.
-    pub kind: Kind,
-    /// Which server.
-    pub server: ServerName,
-    /// In which life; 0 where there was none.
-    pub incarnation: Incarnation,
-    /// How far the call came.
-    pub phase: Delivery,
-    /// When trying again makes sense, where that is known.
-    pub retry_after: Option<Duration>,
-    /// One sentence that a model can act on. No text from the server stands in it.
-    pub text: String,
-}
-
-impl Serialize for Failure {
-    /// The `io.switchboard/failure` object: `kind`, `server`, `incarnation`, `phase`, `sent`,
-    /// `retryAfterMs`.
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap as _;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("kind", &self.kind)?;
-        map.serialize_entry("server", &self.server)?;
-        map.serialize_entry("incarnation", &self.incarnation)?;
-        map.serialize_entry("phase", &self.phase)?;
-        map.serialize_entry("sent", &(self.phase == Delivery::Written))?;
-        if let Some(after) = self.retry_after {
-            map.serialize_entry(
-                "retryAfterMs",
-                &u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
-            )?;
-        }
-        map.end()
+impl Runtime {
+    /// Starts a supervision tree. Servers are connected in the background; see
+    /// [`Scope::wait_ready`].
+    ///
+    /// ```
+    /// # tokio_test(async {
+    /// use switchboard::runtime::{Runtime, RuntimeConfig};
+    ///
+    /// let runtime = Runtime::spawn(RuntimeConfig::default()).await?;
+    /// assert!(runtime.store().tools()?.tools().is_empty());
+    /// runtime.stop().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) });
+    /// # fn tokio_test<F: Future>(future: F) -> F::Output {
+    /// #     tokio::runtime::Runtime::new().unwrap().block_on(future)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SpawnError`] names the part of the configuration that cannot work; nothing was started.
+    pub async fn spawn(config: RuntimeConfig) -> Result<RuntimeHandle, SpawnError> {
+        let owners = owners(&config)?;
+        let exchange = Exchange::new(Settings {
+            monitoring: config.monitoring,
+            timeouts: config.timeouts,
+            limits: config.limits,
+            catalog: config.catalog,
+            groups: config.groups,
+        });
+        *exchange.owners.lock() = owners;
+        let (root, _) = Actor::spawn(None, RootActor, Arc::clone(&exchange)).await?;
+        Ok(RuntimeHandle {
+            tree: Arc::new(Tree { exchange, root }),
+        })
     }
 }
 
-impl Classify for CallError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::UnknownTool(_) | Self::Unknown { .. } => Kind::NotFound,
-            Self::Invalid(_) => Kind::Invalid,
-            Self::Draining => Kind::Overloaded,
-            Self::Failed(failure) => failure.kind,
-            Self::Server { .. } => Kind::Upstream,
+/// Compiles a configuration into what every owner has.
+fn owners(config: &RuntimeConfig) -> Result<BTreeMap<Owner, OwnerSpec>, SpawnError> {
+    let known = |place: String, server: &ServerName| match config.servers.contains_key(server) {
+        true => Ok(()),
+        false => Err(SpawnError::UnknownServer {
+            place,
+            server: server.clone(),
+        }),
+    };
+    for (name, group) in &config.groups {
+        for server in &group.servers {
+            known(format!("group {name}"), server)?;
         }
+    }
+    let store = OwnerSpec {
+        servers: specs(&config.servers)?,
+        ..OwnerSpec::default()
+    };
+    let mut owners = BTreeMap::from([(Owner::Store, store)]);
+    for (agent, own) in &config.agents {
+        for server in &own.servers {
+            known(format!("agent {agent}"), server)?;
+            if own.private.contains_key(server) {
+                let (agent, server) = (agent.clone(), server.clone());
+                return Err(SpawnError::Ambiguous { agent, server });
+            }
+        }
+        let filter = own.tools.matcher().map_err(|source| SpawnError::Filter {
+            place: format!("agent {agent}"),
+            source,
+        })?;
+        let spec = OwnerSpec {
+            servers: specs(&own.private)?,
+            grants: own.servers.clone(),
+            filter,
+        };
+        owners.insert(Owner::Agent(agent.clone()), spec);
+    }
+    Ok(owners)
+}
+
+fn specs(
+    servers: &BTreeMap<ServerName, ServerConfig>,
+) -> Result<BTreeMap<ServerName, ServerSpec>, SpawnError> {
+    servers
+        .iter()
+        .map(|(server, config)| {
+            let connector = config
+                .transport
+                .connector()
+                .ok_or_else(|| SpawnError::NoConnector(server.clone()))?;
+            let spec = ServerSpec::new(config.clone(), connector).map_err(|source| {
+                SpawnError::Filter {
+                    place: format!("server {server}"),
+                    source,
+                }
+            })?;
+            Ok((server.clone(), spec))
+        })
+        .collect()
+}
+
+/// The tree behind every handle.
+#[derive(Debug)]
+struct Tree {
+    exchange: Arc<Exchange>,
+    root: ActorRef<RootMsg>,
+}
+
+impl Drop for Tree {
+    /// Nobody can reach the tree any more: it ends at once, its child processes too.
+    fn drop(&mut self) {
+        self.root.kill();
     }
 }
 
-/// The handle of a running tree.
+/// The handle of a running tree; cheap to clone. When the last one is dropped the tree ends at
+/// once; [`RuntimeHandle::stop`] ends it in order.
 #[derive(Clone, Debug)]
-pub struct RuntimeHandle;
+pub struct RuntimeHandle {
+    tree: Arc<Tree>,
+}
+
+impl RuntimeHandle {
+    /// The scope of all top-level servers.
+    pub fn store(&self) -> Scope {
+        Scope::new(self.clone(), Owner::Store)
+    }
+
+    /// The scope of one agent; `None` if it is not configured.
+    pub fn agent(&self, name: &str) -> Option<Scope> {
+        let agent = AgentId::new(name).ok()?;
+        self.scope(&Owner::Agent(agent))
+    }
+
+    /// The scope of an owner; `None` if it is not configured.
+    pub fn scope(&self, owner: &Owner) -> Option<Scope> {
+        let known = self.tree.exchange.owners.lock().contains_key(owner);
+        known.then(|| Scope::new(self.clone(), owner.clone()))
+    }
+
+    /// The agents that are configured.
+    pub fn agents(&self) -> Vec<AgentId> {
+        self.tree.exchange.agents()
+    }
+
+    /// Every change of every connection from now on. A reader that falls more than 1024 events
+    /// behind loses the oldest.
+    pub fn events(&self) -> impl Stream<Item = Arc<Event>> + Send + use<> {
+        BroadcastStream::new(self.tree.exchange.events.subscribe()).filter_map(Result::ok)
+    }
+
+    /// Everything that runs, from memory.
+    pub fn status(&self) -> RuntimeStatus {
+        status::of(&self.tree.exchange)
+    }
+
+    /// Entries of one page of a list.
+    pub fn page_size(&self) -> usize {
+        usize::try_from(self.tree.exchange.settings.limits.page_size).unwrap_or(usize::MAX)
+    }
+
+    /// Has something done at each clean-up interval. It must be quick.
+    pub fn on_cleanup(&self, name: &'static str, sweep: impl Fn() + Send + Sync + 'static) {
+        self.tree.exchange.sweeps.add(name, sweep);
+    }
+
+    /// Refuses new calls from now on and waits for those under way, at most so long. Says how
+    /// many were still under way then.
+    pub async fn drain(&self, deadline: Duration) -> usize {
+        let exchange = &self.tree.exchange;
+        exchange.sealed.store(true, Ordering::Release);
+        exchange.tracker.close();
+        match tokio::time::timeout(deadline, exchange.tracker.wait()).await {
+            Ok(()) => 0,
+            Err(_) => exchange.tracker.len(),
+        }
+    }
+
+    /// Stops every connection in order (child processes: input closed, SIGTERM, SIGKILL), then the
+    /// tree. Calls under way lose their connection; [`RuntimeHandle::drain`] first.
+    pub async fn stop(&self) {
+        self.tree.exchange.sealed.store(true, Ordering::Release);
+        let root = &self.tree.root;
+        // A root that is gone already has stopped.
+        root.cast(RootMsg::Shutdown).ok();
+        if root.wait(Some(STOP)).await.is_err() {
+            tracing::warn!("the tree did not stop in {} s and is ended", STOP.as_secs());
+            root.kill();
+            root.wait(None).await.ok();
+        }
+    }
+
+    /// Waits until the tree has ended, by [`RuntimeHandle::stop`] or because its parts kept dying,
+    /// and says why.
+    pub async fn closed(&self) -> Arc<str> {
+        self.tree.root.wait(None).await.ok();
+        self.tree
+            .exchange
+            .reason()
+            .unwrap_or_else(|| "ended at once".into())
+    }
+}

@@ -39,6 +39,20 @@ pub enum TransportConfig {
     Stdio(stdio::StdioConfig),
     /// A server over streamable HTTP.
     Http(http::HttpConfig),
+    /// A server in this process; its connector comes from the embedding program.
+    #[serde(skip)]
+    InProcess,
+}
+
+impl TransportConfig {
+    /// The connector for servers of this configuration; an in-process server brings its own.
+    pub fn connector(&self) -> Option<Arc<dyn Connect>> {
+        match self {
+            Self::Stdio(config) => Some(Arc::new(stdio::Stdio::new(config.clone()))),
+            Self::Http(config) => Some(Arc::new(http::Http::new(config.clone()))),
+            Self::InProcess => None,
+        }
+    }
 }
 
 /// Which era a server is addressed in.
@@ -98,9 +112,9 @@ pub enum ConnectError {
         why: String,
     },
     /// The process ended before the connection was ready.
-    #[error("{how} before the connection was ready{hint}")]
+    #[error("the process {how} before the connection was ready{hint}")]
     Exited {
-        /// Exit code or signal, in words.
+        /// Exit code or signal, in words, such as `exited with code 1`.
         how: String,
         /// The end of its error output or its first garbage line, if there was any.
         hint: String,
@@ -149,7 +163,7 @@ impl ConnectError {
 /// Why a live link ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkEnd {
-    /// The process ended: exit code or signal, in words.
+    /// The process ended: exit code or signal, in words, such as `exited with code 1`.
     #[error("the process {0}")]
     Exited(String),
     /// The server closed its output but its process lives.

@@ -1,17 +1,34 @@
-//! What happened to a connection, and why.
-use std::time::{Duration, SystemTime};
+//! What happened to a connection, why, and what was decided: the timeline that answers "why is
+//! this server down?".
+//!
+//! Written by supervisors only. Bounded twice: a ring for each connection, and a channel whose
+//! slow readers lose the oldest events and are told so.
 
-use serde::Serialize;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use parking_lot::Mutex;
+use serde::{Serialize, Serializer};
+use tokio::sync::broadcast;
 
 use crate::{
     id::{Incarnation, Owner, ServerName},
     restart::State,
 };
 
+/// Events kept for each connection.
+const KEPT: usize = 64;
+/// Events that a reader of the stream may be behind before it loses some.
+const BEHIND: usize = 1024;
+
 /// One transition of one connection.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
-    /// When.
+    /// When, in seconds since the Unix epoch.
+    #[serde(serialize_with = "unix")]
     pub time: SystemTime,
     /// Whose connection.
     pub owner: Owner,
@@ -24,7 +41,115 @@ pub struct Event {
     /// The state after.
     pub to: State,
     /// Why, in words.
-    pub cause: String,
-    /// Time until the next try.
+    pub cause: Arc<str>,
+    /// What was decided, in words.
+    pub decision: Arc<str>,
+    /// Time from then until the next try, in seconds.
+    #[serde(serialize_with = "seconds")]
     pub next: Option<Duration>,
+}
+
+fn unix<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    serializer.serialize_f64(since.as_secs_f64())
+}
+
+#[allow(clippy::ref_option, reason = "the shape that serde calls")]
+fn seconds<S: Serializer>(next: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    next.map(|next| next.as_secs_f64()).serialize(serializer)
+}
+
+/// The timelines of all connections of one runtime.
+#[derive(Debug)]
+pub(crate) struct EventLog {
+    rings: Mutex<HashMap<(Owner, ServerName), VecDeque<Arc<Event>>>>,
+    stream: broadcast::Sender<Arc<Event>>,
+}
+
+impl EventLog {
+    pub(crate) fn new() -> Self {
+        Self {
+            rings: Mutex::default(),
+            stream: broadcast::Sender::new(BEHIND),
+        }
+    }
+
+    /// Keeps an event, tells the readers, and logs it.
+    pub(crate) fn record(&self, event: Event) {
+        tracing::info!(
+            owner = %event.owner,
+            server = %event.server,
+            incarnation = event.incarnation.0,
+            from = %event.from,
+            to = %event.to,
+            cause = %event.cause,
+            decision = %event.decision,
+            "connection",
+        );
+        let event = Arc::new(event);
+        let mut rings = self.rings.lock();
+        let ring = rings
+            .entry((event.owner.clone(), event.server.clone()))
+            .or_default();
+        if ring.len() == KEPT {
+            ring.pop_front();
+        }
+        ring.push_back(Arc::clone(&event));
+        drop(rings);
+        // Nobody listening is no failure.
+        self.stream.send(event).ok();
+    }
+
+    /// The kept events of one connection, oldest first.
+    pub(crate) fn of(&self, owner: &Owner, server: &ServerName) -> Vec<Arc<Event>> {
+        let key = (owner.clone(), server.clone());
+        self.rings
+            .lock()
+            .get(&key)
+            .map(|ring| ring.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Everything from now on.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.stream.subscribe()
+    }
+
+    /// Drops the timeline of a connection that left the configuration.
+    pub(crate) fn forget(&self, owner: &Owner, server: &ServerName) {
+        self.rings.lock().remove(&(owner.clone(), server.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_timeline_is_bounded_and_in_order() {
+        let log = EventLog::new();
+        let mut stream = log.subscribe();
+        let server = ServerName::new("a").unwrap();
+        for incarnation in 0..100 {
+            log.record(Event {
+                time: SystemTime::now(),
+                owner: Owner::Store,
+                server: server.clone(),
+                incarnation: Incarnation(incarnation),
+                from: State::Ready,
+                to: State::Backoff,
+                cause: "x".into(),
+                decision: "y".into(),
+                next: None,
+            });
+        }
+        let kept = log.of(&Owner::Store, &server);
+        assert_eq!(kept.len(), KEPT);
+        assert_eq!(kept.first().unwrap().incarnation, Incarnation(36));
+        assert_eq!(stream.recv().await.unwrap().incarnation, Incarnation(0));
+        log.forget(&Owner::Store, &server);
+        assert!(log.of(&Owner::Store, &server).is_empty());
+    }
 }

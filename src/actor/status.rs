@@ -3,10 +3,15 @@
 //!
 //! Built from state on request; bounded, and free of secrets by construction.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
+use super::{
+    exchange::Exchange,
+    handle::{ConnectionHandle, Standing},
+};
 use crate::{
     id::{Incarnation, Owner, ServerName},
     restart::State,
@@ -103,6 +108,81 @@ pub struct RuntimeStatus {
     pub tools: usize,
     /// Every connection, the store's first.
     pub servers: Vec<ServerStatus>,
+}
+
+/// The whole runtime, read from memory.
+pub(crate) fn of(exchange: &Exchange) -> RuntimeStatus {
+    let handles = exchange.handles();
+    let servers: Vec<ServerStatus> = handles.iter().map(|handle| server(handle)).collect();
+    // A cold lazy server counts as ready: its first call starts it.
+    let ready = servers
+        .iter()
+        .all(|server| !server.required || matches!(server.state, State::Ready | State::Idle));
+    let first_life = servers.iter().any(|server| {
+        server.required && server.state != State::Ready && server.incarnation <= Incarnation(1)
+    });
+    let phase = if exchange.sealed.load(Ordering::Acquire) {
+        Phase::Draining
+    } else if first_life && !ready {
+        Phase::Starting
+    } else {
+        Phase::Serving
+    };
+    let table = exchange.table.load();
+    RuntimeStatus {
+        phase,
+        ready: ready && phase == Phase::Serving,
+        uptime: exchange.started.elapsed(),
+        calls: exchange.calls.load(Ordering::Relaxed),
+        tools: table
+            .owner(&Owner::Store)
+            .map_or(0, |view| view.view.tools().len()),
+        servers,
+    }
+}
+
+/// One connection.
+pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
+    let standing = handle.standing();
+    let facts = standing.live.as_ref().map(|live| live.link.facts());
+    let (in_flight, waiting) = handle.load();
+    ServerStatus {
+        owner: handle.owner.clone(),
+        server: handle.server.clone(),
+        state: standing.state,
+        health: Health::of(&standing),
+        incarnation: standing.incarnation,
+        cause: standing.cause.as_deref().map(ToOwned::to_owned),
+        next_try: standing
+            .next
+            .map(|next| next.saturating_duration_since(Instant::now())),
+        transport: handle.transport,
+        era: facts.map(|facts| facts.era),
+        revision: facts.map(|facts| facts.revision),
+        pid: facts.and_then(|facts| facts.pid),
+        tools: usize::try_from(handle.tools.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
+        in_flight,
+        waiting,
+        calls: handle.stats.calls.load(Ordering::Relaxed),
+        failures: handle.stats.failures.load(Ordering::Relaxed),
+        required: handle.config.required,
+        description: handle.config.description.clone(),
+    }
+}
+
+impl Health {
+    fn of(standing: &Standing) -> Self {
+        match standing.state {
+            State::Idle => Self::Initializing,
+            State::Connecting if standing.incarnation <= Incarnation(1) => Self::Initializing,
+            State::Connecting | State::Backoff | State::HalfOpen => Self::Reconnecting,
+            State::Ready if standing.recent_failures > 0 => Self::Warning,
+            State::Ready => Self::Healthy,
+            State::Open | State::Failed => Self::Unreachable,
+            State::Draining => Self::Disconnecting,
+            State::Stopped => Self::Disconnected,
+        }
+    }
 }
 
 mod optional_millis {

@@ -1,1 +1,156 @@
-//! A child process.
+//! A child process: started without a shell, watched, reaped, and ended with all it started.
+//!
+//! Its own process group is what holds a server together: helpers that a launcher leaves behind
+//! are killed with it. Knows nothing of the protocol. Complete on Unix; elsewhere untested, and
+//! only the process itself is ended.
+
+use std::{process::Stdio, sync::Arc, time::Duration};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::{
+    process::{Child, ChildStdin, ChildStdout, Command},
+    sync::watch,
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{ConnectError, LinkEnd, StderrRing, peer::Body, stdio::StdioConfig};
+
+mod environment;
+mod lookup;
+mod system;
+
+use system::Group;
+
+/// How long a server has after SIGTERM.
+const TERMINATION: Duration = Duration::from_secs(3);
+/// How long the end of a killed process is waited for; only a stuck kernel needs more.
+const DEATH: Duration = Duration::from_secs(1);
+/// How long the rest of its error output is waited for after its end, because it often says why.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// A running process. Dropping it kills its group.
+pub(super) struct Process {
+    pid: Option<u32>,
+    group: Arc<Group>,
+    /// How it ended, in words, once it has.
+    exit: watch::Receiver<Option<String>>,
+    /// Reaps it and drains its error output.
+    _tasks: JoinSet<()>,
+}
+
+/// Starts a server; gives back the process, its output and its input.
+pub(super) fn spawn(
+    config: &StdioConfig,
+    stderr: Arc<StderrRing>,
+) -> Result<(Process, ChildStdout, ChildStdin), ConnectError> {
+    let environment = environment::of_child(std::env::vars_os(), config);
+    let program = lookup::program(config, &environment)?;
+    let mut command = Command::new(program);
+    command
+        .args(&config.args)
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    if let Some(cwd) = &config.cwd {
+        command.current_dir(cwd);
+    }
+    system::lead(&mut command);
+    let mut child = command
+        .spawn()
+        .map_err(|error| lookup::explain(config, &error))?;
+    let (Some(stdin), Some(stdout), Some(errors)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(ConnectError::Transport(
+            "the system gave no pipes to the process".to_owned(),
+        ));
+    };
+    let pid = child.id();
+    let group = Arc::new(Group::of(pid));
+    let (sender, exit) = watch::channel(None);
+    let mut drain = JoinSet::new();
+    drain.spawn(async move { stderr.drain(errors).await });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(reap(child, Arc::clone(&group), drain, sender));
+    let process = Process {
+        pid,
+        group,
+        exit,
+        _tasks: tasks,
+    };
+    Ok((process, stdout, stdin))
+}
+
+/// Waits for the process, ends what it left behind, and tells how it ended.
+async fn reap(
+    mut child: Child,
+    group: Arc<Group>,
+    mut drain: JoinSet<()>,
+    exit: watch::Sender<Option<String>>,
+) {
+    let status = child.wait().await;
+    group.bury();
+    timeout(LAST_WORDS, drain.join_next()).await.ok();
+    let how = match status {
+        Ok(status) => system::in_words(status),
+        Err(error) => format!("could not be waited for: {error}"),
+    };
+    exit.send_replace(Some(how));
+    // A helper that left the group may still write to the error output.
+    drain.join_next().await;
+}
+
+impl Process {
+    async fn exited(&self) -> String {
+        let mut exit = self.exit.clone();
+        match exit.wait_for(Option::is_some).await {
+            Ok(how) => how.clone().unwrap_or_default(),
+            Err(_) => "ended unseen".to_owned(),
+        }
+    }
+
+    async fn exits_within(&self, limit: Duration) -> bool {
+        timeout(limit, self.exited()).await.is_ok()
+    }
+}
+
+impl Body for Process {
+    fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    fn ended(&self) -> BoxFuture<'_, LinkEnd> {
+        self.exited().map(LinkEnd::Exited).boxed()
+    }
+
+    fn end(&self, grace: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.exits_within(grace).await {
+                return;
+            }
+            self.group.terminate();
+            if self.exits_within(TERMINATION).await {
+                return;
+            }
+            self.group.kill();
+            self.exits_within(DEATH).await;
+        })
+    }
+
+    fn kill(&self) {
+        self.group.kill();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.group.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests;

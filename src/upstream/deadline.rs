@@ -1,4 +1,116 @@
 //! When a request is given up.
-/// A deadline.
+//!
+//! Shared by everyone who handles the request; reading and extending it is one atomic operation.
+//! It gives up nothing itself.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+/// Longer than any deadline can mean, and short enough to be added to any instant.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// A deadline with two parts: silence may last `idle`, and everything together `total`.
+///
+/// Clones share it.
 #[derive(Clone, Debug)]
-pub struct Deadline;
+pub struct Deadline(Arc<Limits>);
+
+#[derive(Debug)]
+struct Limits {
+    start: Instant,
+    idle: Duration,
+    total: Duration,
+    /// Nanoseconds from `start`; only ever grows.
+    at: AtomicU64,
+}
+
+impl Deadline {
+    /// A deadline that starts now.
+    pub fn new(idle: Duration, total: Duration) -> Self {
+        let total = total.min(FOREVER);
+        Self(Arc::new(Limits {
+            start: Instant::now(),
+            idle,
+            total,
+            at: AtomicU64::new(nanos(idle.min(total))),
+        }))
+    }
+
+    /// Progress was received: the silence starts anew, within the total.
+    pub fn touch(&self) {
+        let limits = &*self.0;
+        let at = limits.start.elapsed().saturating_add(limits.idle);
+        limits
+            .at
+            .fetch_max(nanos(at.min(limits.total)), Ordering::Relaxed);
+    }
+
+    /// When it passes, as things stand.
+    pub fn at(&self) -> Instant {
+        self.0.start + Duration::from_nanos(self.0.at.load(Ordering::Relaxed))
+    }
+
+    /// How long it still is; zero once it has passed.
+    pub fn remaining(&self) -> Duration {
+        self.at().saturating_duration_since(Instant::now())
+    }
+
+    /// Resolves when it has passed, extensions included.
+    pub async fn passed(&self) {
+        loop {
+            let at = self.at();
+            if at <= Instant::now() {
+                return;
+            }
+            sleep_until(at).await;
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_it_and_progress_extends_it_up_to_the_total() {
+        let start = Instant::now();
+        let deadline = Deadline::new(2 * SECOND, 5 * SECOND);
+        let shared = deadline.clone();
+        let extend = async {
+            for _ in 0..10 {
+                tokio::time::sleep(SECOND).await;
+                shared.touch();
+            }
+        };
+        tokio::select! {
+            () = deadline.passed() => {}
+            () = extend => panic!("the total did not hold"),
+        }
+        assert_eq!(start.elapsed().as_secs(), 5);
+        assert_eq!(deadline.remaining(), Duration::ZERO);
+
+        let deadline = Deadline::new(2 * SECOND, 5 * SECOND);
+        deadline.passed().await;
+        assert_eq!(start.elapsed().as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endless_deadline_is_no_overflow() {
+        let deadline = Deadline::new(Duration::MAX, Duration::MAX);
+        deadline.touch();
+        assert!(deadline.remaining() > 1000 * SECOND);
+    }
+}

@@ -3,12 +3,19 @@
 //! Made by a connector, owned by one connection actor, shared with the callers of its
 //! incarnation. When it ends it says why, once, and never comes back.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{Deadline, LinkEnd, RequestError, ServerFacts};
-use crate::wire::RawValue;
+use super::{
+    Deadline, LinkEnd, RequestError, ServerFacts, era,
+    peer::{Call, Peer},
+};
+use crate::wire::{Era, Object, RawValue, meta::Stamp, method, raw};
+
+/// Pages of one list that are read at most.
+const PAGES: usize = 1000;
 
 /// One progress notification: its raw parameters, with the upstream leg's token.
 #[derive(Clone, Debug)]
@@ -42,6 +49,212 @@ pub enum LinkEvent {
     ToolsChanged,
 }
 
-/// A live link.
+/// A live link. Dropping it kills a process behind it at once; [`close`](Self::close) is kinder.
 #[derive(Debug)]
-pub struct Link;
+pub struct Link {
+    peer: Peer,
+    facts: ServerFacts,
+    /// What every request to a modern server states; `None` for a legacy one.
+    stamp: Option<Stamp>,
+    /// Bounds a whole list in bytes, as it bounds one message.
+    message_limit: usize,
+}
+
+impl Link {
+    /// A link over a peer that the handshake agreed with.
+    pub(super) fn new(peer: Peer, facts: ServerFacts, message_limit: usize) -> Self {
+        let stamp = (facts.era == Era::Modern).then(|| era::stamp(facts.revision));
+        Self {
+            peer,
+            facts,
+            stamp,
+            message_limit,
+        }
+    }
+
+    /// What the server said about itself.
+    pub const fn facts(&self) -> &ServerFacts {
+        &self.facts
+    }
+
+    /// Sends a request and waits for its raw result. Dropping the future cancels the request.
+    ///
+    /// # Errors
+    /// [`RequestError`] says above all whether the server may have executed it.
+    pub async fn request(&self, request: Request) -> Result<Box<RawValue>, RequestError> {
+        let result = self
+            .peer
+            .request(Call {
+                method: request.method,
+                params: request.params.as_deref(),
+                stamp: self.stamp.as_ref(),
+                progress: request.progress,
+                deadline: request.deadline,
+                cancellable: true,
+            })
+            .await?;
+        match self.facts.era {
+            Era::Modern => complete(&result)?,
+            Era::Legacy => object(&result)?,
+        }
+        Ok(result)
+    }
+
+    /// The raw definitions of all tools, every page of them; none where the server declares no
+    /// tools.
+    ///
+    /// # Errors
+    /// [`RequestError::Malformed`] also for a list without end: a repeated cursor, more than
+    /// 1,000 pages, or more bytes than one message may have.
+    pub async fn list_tools(&self, deadline: Deadline) -> Result<Vec<Box<RawValue>>, RequestError> {
+        let declared = Object::read(&self.facts.capabilities)
+            .is_some_and(|capabilities| capabilities.get("tools").is_some());
+        let mut tools = Vec::new();
+        if !declared {
+            return Ok(tools);
+        }
+        let mut params = None;
+        let mut seen = HashSet::new();
+        let mut bytes = 0;
+        for _ in 0..PAGES {
+            let result = self
+                .request(Request {
+                    method: method::TOOLS_LIST,
+                    params,
+                    progress: None,
+                    deadline: deadline.clone(),
+                })
+                .await?;
+            bytes += result.get().len();
+            if bytes > self.message_limit {
+                return Err(endless("it exceeds limits.message_bytes in all"));
+            }
+            let page = Page::read(&result)?;
+            tools.extend(page.tools);
+            let Some(cursor) = page.next_cursor else {
+                return Ok(tools);
+            };
+            let next = serde_json::json!({ "cursor": &cursor });
+            if !seen.insert(cursor) {
+                return Err(endless("it repeats a cursor"));
+            }
+            params = Some(raw(&next).into());
+        }
+        Err(endless("it has more than 1000 pages"))
+    }
+
+    /// Asks for any sign of life; an error response is one.
+    ///
+    /// # Errors
+    /// No answer in time, or the link is over.
+    pub async fn probe(&self, deadline: Deadline) -> Result<(), RequestError> {
+        let method = match self.facts.era {
+            Era::Modern => method::DISCOVER,
+            Era::Legacy => method::PING,
+        };
+        let answer = self
+            .request(Request {
+                method,
+                params: None,
+                progress: None,
+                deadline,
+            })
+            .await;
+        match answer {
+            Ok(_) | Err(RequestError::Server(_) | RequestError::Malformed(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How long the server has sent no message; since the link was made if it never did.
+    pub fn silent_for(&self) -> Duration {
+        self.peer.silent_for()
+    }
+
+    /// Requests that wait for an answer.
+    pub fn in_flight(&self) -> usize {
+        self.peer.in_flight()
+    }
+
+    /// The next thing that the server tells unasked; `None` once the link is over. What is told
+    /// several times before it is asked for is told once.
+    pub async fn event(&self) -> Option<LinkEvent> {
+        tokio::select! {
+            biased;
+            () = self.peer.tools_changed() => Some(LinkEvent::ToolsChanged),
+            _ = self.peer.ended() => None,
+        }
+    }
+
+    /// Resolves with the cause when the link is over; any number may wait.
+    pub async fn ended(&self) -> LinkEnd {
+        self.peer.ended().await
+    }
+
+    /// Fails what is in flight and ends the server at once; its whole process group is killed.
+    pub fn kill(&self) {
+        self.peer.kill();
+    }
+
+    /// Fails what is in flight, closes the server's input, and gives it `grace` to end by itself;
+    /// then its process group gets SIGTERM and, three seconds later, SIGKILL.
+    pub async fn close(&self, grace: Duration) {
+        self.peer.close(grace).await;
+    }
+}
+
+/// One page of a list of tools.
+#[derive(Deserialize)]
+struct Page {
+    tools: Vec<Box<RawValue>>,
+    #[serde(default, rename = "nextCursor")]
+    next_cursor: Option<String>,
+}
+
+impl Page {
+    fn read(result: &RawValue) -> Result<Self, RequestError> {
+        serde_json::from_str(result.get()).map_err(|_| {
+            RequestError::Malformed(
+                "the result of tools/list has no `tools` array, or a `nextCursor` that is no string"
+                    .to_owned(),
+            )
+        })
+    }
+}
+
+fn endless(why: &str) -> RequestError {
+    RequestError::Malformed(format!("the server's list of tools has no end: {why}"))
+}
+
+/// Only a complete result is a result; other types need a dialogue that is not offered.
+fn complete(result: &RawValue) -> Result<(), RequestError> {
+    #[derive(Deserialize)]
+    struct Typed {
+        #[serde(default, rename = "resultType")]
+        result_type: Option<String>,
+    }
+    object(result)?;
+    let Ok(Typed { result_type }) = serde_json::from_str(result.get()) else {
+        return Err(RequestError::Malformed(
+            "the `resultType` of the result is no string".to_owned(),
+        ));
+    };
+    match result_type.as_deref() {
+        None | Some("complete") => Ok(()),
+        Some(other) => Err(RequestError::Malformed(format!(
+            "the server gave a result of the type {other:?}, which was not offered to it"
+        ))),
+    }
+}
+
+fn object(result: &RawValue) -> Result<(), RequestError> {
+    if result.get().starts_with('{') {
+        return Ok(());
+    }
+    Err(RequestError::Malformed(
+        "the server's result is no JSON object".to_owned(),
+    ))
+}
+
+#[cfg(test)]
+mod tests;

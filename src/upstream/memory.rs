@@ -1,1 +1,177 @@
-//! In-process servers.
+//! In-process servers: any rmcp handler, spoken to over memory as if it were a process.
+//!
+//! A new handler for every link, made by a factory. A handler that panics ends its own link, with
+//! a cause, and nothing else. What the handler spawns by itself is its own affair.
+
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use rmcp::{ServerHandler, transport::async_rw::AsyncRwTransport};
+use tokio::{
+    io::{DuplexStream, duplex, split},
+    sync::watch,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Connect, ConnectContext, ConnectError, Link, LinkEnd, StderrRing, era,
+    peer::{Body, Peer},
+};
+
+mod contained;
+
+use contained::{Contained, Panics};
+
+/// Bytes in flight in each direction: as much as a pipe holds.
+const BUFFER: usize = 64 * 1024;
+/// How long a stopped service has to notice.
+const STOP: Duration = Duration::from_secs(3);
+
+/// Makes links to handlers in this process.
+pub struct InProcess<F> {
+    factory: Arc<F>,
+}
+
+impl<F, H> InProcess<F>
+where
+    F: Fn() -> H + Send + Sync + 'static,
+    H: ServerHandler,
+{
+    /// A connector that makes a handler for each link.
+    pub fn new(factory: F) -> Self {
+        Self {
+            factory: Arc::new(factory),
+        }
+    }
+}
+
+impl<F> fmt::Debug for InProcess<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InProcess").finish_non_exhaustive()
+    }
+}
+
+impl<F, H> Connect for InProcess<F>
+where
+    F: Fn() -> H + Send + Sync + 'static,
+    H: ServerHandler,
+{
+    fn connect(&self, context: ConnectContext) -> BoxFuture<'static, Result<Link, ConnectError>> {
+        let factory = Arc::clone(&self.factory);
+        Box::pin(async move {
+            context.stderr.begin(context.incarnation, []);
+            let (ours, theirs) = duplex(BUFFER);
+            let hosted = Hosted::start(factory, theirs, Arc::clone(&context.stderr));
+            let (source, sink) = split(ours);
+            let peer = Peer::new(
+                source,
+                sink,
+                Arc::new(hosted),
+                context.message_limit,
+                Arc::clone(&context.stderr),
+            );
+            let facts = era::agree(&peer, context.protocol, context.timeout)
+                .await
+                .map_err(|failure| failure.error)?;
+            Ok(Link::new(peer, facts, context.message_limit))
+        })
+    }
+
+    fn transport(&self) -> &'static str {
+        "inproc"
+    }
+}
+
+/// A running service. Dropping it ends the service and the calls that it is serving.
+struct Hosted {
+    stop: CancellationToken,
+    end: watch::Receiver<Option<LinkEnd>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Hosted {
+    fn start<F, H>(factory: Arc<F>, stream: DuplexStream, stderr: Arc<StderrRing>) -> Self
+    where
+        F: Fn() -> H + Send + Sync + 'static,
+        H: ServerHandler,
+    {
+        let stop = CancellationToken::new();
+        let (sender, end) = watch::channel(None);
+        let mut tasks = JoinSet::new();
+        let token = stop.clone();
+        tasks.spawn(async move {
+            let panics = Arc::new(Panics::new(token.clone()));
+            let service = serve(&*factory, stream, Arc::clone(&panics), token);
+            if let Err(payload) = AssertUnwindSafe(service).catch_unwind().await {
+                panics.caught(&*payload);
+            }
+            sender.send_replace(Some(match panics.first() {
+                Some(message) => {
+                    stderr.push(message);
+                    LinkEnd::Transport("the in-process server panicked".to_owned())
+                }
+                None => LinkEnd::Closed,
+            }));
+        });
+        Self {
+            stop,
+            end,
+            _tasks: tasks,
+        }
+    }
+
+    async fn over(&self) -> LinkEnd {
+        let mut end = self.end.clone();
+        match end.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or(LinkEnd::Closed),
+            Err(_) => LinkEnd::Closed,
+        }
+    }
+}
+
+/// Serves one stream to its end.
+async fn serve<H: ServerHandler>(
+    factory: &(impl Fn() -> H + ?Sized),
+    stream: DuplexStream,
+    panics: Arc<Panics>,
+    stop: CancellationToken,
+) {
+    let service = Contained::new(factory(), panics, stop.clone());
+    let (source, sink) = split(stream);
+    // What we send was bounded where it came in.
+    let transport = AsyncRwTransport::new(source, sink).with_max_line_length(usize::MAX);
+    // A refused handshake has been answered on the wire already.
+    if let Ok(running) = rmcp::service::serve_server_with_ct(service, transport, stop).await {
+        running.waiting().await.ok();
+    }
+}
+
+impl Body for Hosted {
+    fn ended(&self) -> BoxFuture<'_, LinkEnd> {
+        self.over().boxed()
+    }
+
+    fn end(&self, grace: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if timeout(grace, self.over()).await.is_err() {
+                self.stop.cancel();
+                timeout(STOP, self.over()).await.ok();
+            }
+        })
+    }
+
+    fn kill(&self) {
+        self.stop.cancel();
+    }
+}
+
+impl Drop for Hosted {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,340 @@
-//! Multiplexes requests over one byte stream.
+//! Multiplexes requests over one byte stream, one JSON message a line.
+//!
+//! Owned by a link; owns the tasks that read, write and watch, and what stands behind the stream
+//! (a process, a hosted service). One task hop each way, no task per request. It knows JSON-RPC
+//! and cancellation, but neither eras nor tools.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{Notify, mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Deadline, LinkEnd, ProgressSink, RequestError, StderrRing};
+use crate::wire::{
+    RawValue, envelope,
+    meta::{self, Stamp},
+    method, raw,
+};
+
+mod inbound;
+mod peek;
+mod pending;
+mod reader;
+mod warden;
+mod writer;
+
+use inbound::Oddities;
+use pending::Pending;
+use writer::{Gate, Outgoing};
+
+/// Requests that wait to be written, at most; beyond it callers wait, inside their deadlines.
+const QUEUE: usize = 64;
+
+type Answer = Result<Box<RawValue>, RequestError>;
+
+/// What stands behind a stream.
+pub(super) trait Body: Send + Sync {
+    /// Its process.
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    /// Resolves with the cause when it has ended by itself.
+    fn ended(&self) -> BoxFuture<'_, LinkEnd>;
+
+    /// Ends it after its input was closed: `grace` to end by itself, then more and more firmly.
+    fn end(&self, grace: Duration) -> BoxFuture<'_, ()>;
+
+    /// Ends it at once, with everything that it started.
+    fn kill(&self);
+}
+
+/// One request of the peer.
+pub(super) struct Call<'a> {
+    /// The method.
+    pub(super) method: &'a str,
+    /// Its parameters.
+    pub(super) params: Option<&'a RawValue>,
+    /// What a modern leg states about us.
+    pub(super) stamp: Option<&'a Stamp>,
+    /// Where progress goes, if it is wanted.
+    pub(super) progress: Option<ProgressSink>,
+    /// When it is given up.
+    pub(super) deadline: Deadline,
+    /// Whether the server is told when it is given up; a handshake must not be cancelled.
+    pub(super) cancellable: bool,
+}
+
+/// A live peer. Dropping it kills what stands behind it.
+pub(super) struct Peer {
+    shared: Arc<Shared>,
+    lines: mpsc::Sender<Outgoing>,
+    body: Arc<dyn Body>,
+    /// The warden, which owns reader and writer.
+    _tasks: JoinSet<()>,
+}
+
+/// What the tasks and the callers of one peer share.
+struct Shared {
+    pending: Pending,
+    last_id: AtomicU64,
+    /// Held during each write, so that shutting it is final.
+    gate: Mutex<Gate>,
+    /// Follows the gate, for tasks that wait.
+    shut: CancellationToken,
+    /// There is something to write that is not in the queue.
+    wake: Notify,
+    tools_changed: Notify,
+    start: Instant,
+    /// Nanoseconds from `start` to the last message.
+    heard: AtomicU64,
+    oddities: Oddities,
+    first_garbage: OnceLock<String>,
+    stderr: Arc<StderrRing>,
+    end: watch::Sender<Option<LinkEnd>>,
+}
+
+impl Peer {
+    /// Starts to read and write. `limit` bounds one received message in bytes.
+    pub(super) fn new(
+        source: impl AsyncRead + Unpin + Send + 'static,
+        sink: impl AsyncWrite + Unpin + Send + 'static,
+        body: Arc<dyn Body>,
+        limit: usize,
+        stderr: Arc<StderrRing>,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            pending: Pending::default(),
+            last_id: AtomicU64::new(0),
+            gate: Mutex::default(),
+            shut: CancellationToken::new(),
+            wake: Notify::new(),
+            tools_changed: Notify::new(),
+            start: Instant::now(),
+            heard: AtomicU64::new(0),
+            oddities: Oddities::default(),
+            first_garbage: OnceLock::new(),
+            stderr,
+            end: watch::Sender::new(None),
+        });
+        let (lines, queue) = mpsc::channel(QUEUE);
+        let reader = reader::run(Arc::clone(&shared), source, limit);
+        let writer = writer::run(Arc::clone(&shared), queue, sink);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(warden::watch(
+            Arc::clone(&shared),
+            Arc::clone(&body),
+            reader,
+            writer,
+        ));
+        Self {
+            shared,
+            lines,
+            body,
+            _tasks: tasks,
+        }
+    }
+
+    /// Sends a request and waits for its answer. Dropping the future gives it up.
+    pub(super) async fn request(&self, call: Call<'_>) -> Answer {
+        let shared = &*self.shared;
+        let id = shared.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let token = call.progress.is_some().then_some(id);
+        let params = meta::for_next_leg(call.params, call.stamp, token);
+        let mut line = envelope::request(&id, call.method, params.as_deref());
+        drop(params);
+        line.push(b'\n');
+        let answer = shared
+            .pending
+            .register(id, call.progress, call.deadline.clone())?;
+        let mut ticket = Ticket {
+            shared,
+            id,
+            cancellable: call.cancellable,
+            open: true,
+        };
+        let exchange = async {
+            // A queue without a writer means that the link ends, which answers the request.
+            let outgoing = Outgoing { id: Some(id), line };
+            self.lines.send(outgoing).await.ok();
+            answer.await
+        };
+        tokio::select! {
+            biased;
+            answer = exchange => {
+                ticket.open = false;
+                // Unreachable while the table answers everyone; the honest guess if it ever does not.
+                answer.unwrap_or_else(|_| Err(RequestError::Lost {
+                    end: LinkEnd::Stopped,
+                    written: Instant::now(),
+                }))
+            }
+            () = call.deadline.passed() => Err(RequestError::Timeout {
+                sent: ticket.give_up("the deadline passed"),
+            }),
+        }
+    }
+
+    /// Sends a notification.
+    pub(super) async fn notify(&self, method: &str, params: Option<&RawValue>) {
+        let mut line = envelope::notification(method, params);
+        line.push(b'\n');
+        self.lines.send(Outgoing { id: None, line }).await.ok();
+    }
+
+    /// How long no message was received; since the start if there was none.
+    pub(super) fn silent_for(&self) -> Duration {
+        let heard = Duration::from_nanos(self.shared.heard.load(Ordering::Relaxed));
+        self.shared.start.elapsed().saturating_sub(heard)
+    }
+
+    /// Whether any message was received.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.shared.heard.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many requests wait for an answer.
+    pub(super) fn in_flight(&self) -> usize {
+        self.shared.pending.len()
+    }
+
+    /// The start of the first line that was no message.
+    pub(super) fn first_garbage(&self) -> Option<&str> {
+        self.shared.first_garbage.get().map(String::as_str)
+    }
+
+    /// The server's error output.
+    pub(super) fn stderr(&self) -> &StderrRing {
+        &self.shared.stderr
+    }
+
+    /// The server's process.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.body.pid()
+    }
+
+    /// Resolves when the list of tools changed since the last time.
+    pub(super) async fn tools_changed(&self) {
+        self.shared.tools_changed.notified().await;
+    }
+
+    /// Resolves with the cause when the link is over.
+    pub(super) async fn ended(&self) -> LinkEnd {
+        let mut end = self.shared.end.subscribe();
+        match end.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or(LinkEnd::Stopped),
+            Err(_) => LinkEnd::Stopped,
+        }
+    }
+
+    /// Fails what waits and ends the server at once.
+    pub(super) fn kill(&self) {
+        self.shared.finish(&LinkEnd::Stopped);
+        self.body.kill();
+        self.shared.publish(LinkEnd::Stopped);
+    }
+
+    /// Fails what waits, closes the server's input and ends it, firmly in the end.
+    pub(super) async fn close(&self, grace: Duration) {
+        self.shared.finish(&LinkEnd::Stopped);
+        self.body.end(grace).await;
+        self.shared.publish(LinkEnd::Stopped);
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.body.kill();
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("in_flight", &self.in_flight())
+            .field("end", &self.shared.pending.ended())
+            .field("oddities", &self.shared.oddities)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// A message was received.
+    fn hear(&self) {
+        let heard = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // Zero is "never", also where a paused clock stands still.
+        self.heard.store(heard.max(1), Ordering::Relaxed);
+    }
+
+    /// Nothing is written from now on. When this returns, what is not written never will be.
+    fn shut(&self) {
+        *self.gate.lock() = Gate::Shut;
+        self.shut.cancel();
+    }
+
+    /// Nothing is written any more, and everybody who waits learns why.
+    fn finish(&self, end: &LinkEnd) {
+        self.shut();
+        self.pending.end(end);
+    }
+
+    /// Tells those who wait for the link's end; the first cause stands.
+    fn publish(&self, end: LinkEnd) {
+        self.end.send_if_modified(|published| {
+            let first = published.is_none();
+            published.get_or_insert(end);
+            first
+        });
+    }
+}
+
+/// A request under way: dropped before its answer came, it is given up.
+struct Ticket<'a> {
+    shared: &'a Shared,
+    id: u64,
+    cancellable: bool,
+    open: bool,
+}
+
+impl Ticket<'_> {
+    /// Forgets the request and says whether the server gets it.
+    fn give_up(&mut self, reason: &str) -> bool {
+        self.open = false;
+        let cancellation = self.cancellable.then(|| {
+            let params = raw(&serde_json::json!({ "requestId": self.id, "reason": reason }));
+            let mut line = envelope::notification(method::CANCELLED, Some(&params));
+            line.push(b'\n');
+            line
+        });
+        let sent = self.shared.pending.forget(self.id, cancellation);
+        if sent {
+            self.shared.wake.notify_one();
+        }
+        sent
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            self.give_up("the caller cancelled");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

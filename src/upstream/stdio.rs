@@ -1,10 +1,13 @@
 //! The stdio connector: a child process that speaks one JSON message a line.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
+use super::{Connect, ConnectContext, ConnectError, Link, Protocol, child, era, peer::Peer};
 use crate::secret::Secret;
 
 /// A child process, started without a shell in a process group of its own.
@@ -25,6 +28,19 @@ pub struct StdioConfig {
     /// What else the child inherits from our environment.
     #[serde(default)]
     pub inherit_env: InheritEnv,
+}
+
+impl StdioConfig {
+    /// A command without arguments, with defaults for everything else.
+    pub fn new(command: impl Into<String>) -> Self {
+        Self {
+            command: command.into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            cwd: None,
+            inherit_env: InheritEnv::default(),
+        }
+    }
 }
 
 /// Which of our variables a child gets beyond the default ones (DESIGN: PATH, HOME, USER, LOGNAME,
@@ -70,3 +86,72 @@ impl From<InheritEnv> for InheritEnvText {
         }
     }
 }
+
+/// Starts a child process for every link.
+#[derive(Debug)]
+pub struct Stdio {
+    config: Arc<StdioConfig>,
+}
+
+impl Stdio {
+    /// A connector for one server.
+    pub fn new(config: StdioConfig) -> Self {
+        Self {
+            config: Arc::new(config),
+        }
+    }
+}
+
+impl Connect for Stdio {
+    fn connect(&self, context: ConnectContext) -> BoxFuture<'static, Result<Link, ConnectError>> {
+        let config = Arc::clone(&self.config);
+        Box::pin(async move {
+            context
+                .stderr
+                .begin(context.incarnation, config.env.values());
+            let end = Instant::now() + context.timeout;
+            match attempt(&config, &context, context.protocol, context.timeout).await {
+                Err(failure) if failure.died_on_probe => {
+                    let within = end.saturating_duration_since(Instant::now());
+                    tracing::debug!(
+                        server = %context.server,
+                        "ended on server/discover; started again with initialize"
+                    );
+                    attempt(&config, &context, Protocol::Legacy, within).await
+                }
+                first => first,
+            }
+            .map_err(|failure| failure.error)
+        })
+    }
+
+    fn transport(&self) -> &'static str {
+        "pipe"
+    }
+
+    fn starts_process(&self) -> bool {
+        true
+    }
+}
+
+/// One process, one handshake. Whatever fails or is dropped here leaves no process behind.
+async fn attempt(
+    config: &StdioConfig,
+    context: &ConnectContext,
+    protocol: Protocol,
+    within: Duration,
+) -> Result<Link, era::Failure> {
+    let (process, output, input) = child::spawn(config, Arc::clone(&context.stderr))?;
+    let peer = Peer::new(
+        output,
+        input,
+        Arc::new(process),
+        context.message_limit,
+        Arc::clone(&context.stderr),
+    );
+    let facts = era::agree(&peer, protocol, within).await?;
+    Ok(Link::new(peer, facts, context.message_limit))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! One tool call: what is asked, what is answered, and how it can fail.
+//!
+//! The vocabulary of the way of a call, shared by the connection handle, the runtime and the
+//! faces. Texts here are read by models and people; nothing that a server printed stands in them.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+use crate::{
+    error::{Classify, Kind},
+    id::{Incarnation, ServerName},
+    upstream::ProgressSink,
+    wire::{ErrorObject, RawValue},
+};
+
+/// One call of a tool. Dropping the future that carries it out cancels it.
+#[derive(Debug)]
+pub struct CallRequest {
+    /// The tool's exposed name.
+    pub tool: String,
+    /// The whole parameters of `tools/call` as the caller sent them; `name` is replaced on the
+    /// way, `_meta` is restated for the next leg, everything else stays.
+    pub params: Arc<RawValue>,
+    /// The caller's own deadline, if it is shorter than the configured one.
+    pub timeout: Option<Duration>,
+    /// Where progress goes, if the caller asked for it.
+    pub progress: Option<ProgressSink>,
+}
+
+impl CallRequest {
+    /// A call with arguments and nothing else.
+    ///
+    /// ```
+    /// use switchboard::runtime::CallRequest;
+    /// let request = CallRequest::new("demo_add", &serde_json::json!({ "a": 1, "b": 2 }));
+    /// assert_eq!(request.params.get(), r#"{"name":"demo_add","arguments":{"a":1,"b":2}}"#);
+    /// ```
+    pub fn new<A: Serialize + ?Sized>(tool: impl Into<String>, arguments: &A) -> Self {
+        #[derive(Serialize)]
+        struct Params<'a, A: ?Sized> {
+            name: &'a str,
+            arguments: &'a A,
+        }
+        let tool = tool.into();
+        let params = crate::wire::raw(&Params {
+            name: &tool,
+            arguments,
+        })
+        .into();
+        Self {
+            tool,
+            params,
+            timeout: None,
+            progress: None,
+        }
+    }
+}
+
+/// A server's answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The raw result as the server sent it.
+    pub result: Box<RawValue>,
+    /// Who answered.
+    pub server: ServerName,
+    /// In which life.
+    pub incarnation: Incarnation,
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError {
+    /// No such tool in the caller's view. The text never tells whether it exists elsewhere.
+    #[error("unknown tool {0:?}")]
+    UnknownTool(String),
+    /// No such agent or server in the caller's view.
+    #[error("unknown {what} {name:?}")]
+    Unknown {
+        /// `agent` or `server`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Parameters that fail their check.
+    #[error("{0}")]
+    Invalid(String),
+    /// The runtime is draining.
+    #[error("switchboard is shutting down; try again in a moment")]
+    Draining,
+    /// The call failed on our side of the server.
+    #[error("{}", .0.text)]
+    Failed(Failure),
+    /// The server answered with an error of its own.
+    #[error("{server}: {}", .error.message())]
+    Server {
+        /// Which server.
+        server: ServerName,
+        /// Its error, raw.
+        error: ErrorObject,
+    },
+}
+
+impl Classify for CallError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::UnknownTool(_) | Self::Unknown { .. } => Kind::NotFound,
+            Self::Invalid(_) => Kind::Invalid,
+            Self::Draining => Kind::Overloaded,
+            Self::Failed(failure) => failure.kind,
+            Self::Server { .. } => Kind::Upstream,
+        }
+    }
+}
+
+/// How far a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// It waited; nothing was sent.
+    Queued,
+    /// It had gone to the server.
+    Written,
+}
+
+/// A failed call, for programs and for people.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What it means.
+    pub kind: Kind,
+    /// Which server.
+    pub server: ServerName,
+    /// In which life; 0 where there was none.
+    pub incarnation: Incarnation,
+    /// How far the call came.
+    pub phase: Delivery,
+    /// When trying again makes sense, where that is known.
+    pub retry_after: Option<Duration>,
+    /// One sentence that a model can act on. No text from the server stands in it.
+    pub text: String,
+}
+
+impl Serialize for Failure {
+    /// The `io.switchboard/failure` object: `kind`, `server`, `incarnation`, `phase`, `sent`,
+    /// `retryAfterMs`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", &self.kind)?;
+        map.serialize_entry("server", &self.server)?;
+        map.serialize_entry("incarnation", &self.incarnation)?;
+        map.serialize_entry("phase", &self.phase)?;
+        map.serialize_entry("sent", &(self.phase == Delivery::Written))?;
+        if let Some(after) = self.retry_after {
+            let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+            map.serialize_entry("retryAfterMs", &millis)?;
+        }
+        map.end()
+    }
+}
+
+/// A duration as a person says it: whole seconds from ten on, tenths below.
+pub(crate) fn spoken(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 10.0 {
+        format!("{seconds:.1} s")
+    } else {
+        format!("{seconds:.0} s")
+    }
+}

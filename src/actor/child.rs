@@ -1,0 +1,320 @@
+//! One connection as its supervisor sees it: ladder, incarnation, what it last offered.
+//!
+//! Owned by the supervisor's state; moves the ladder, publishes the standing and records the
+//! event of every transition in one place, so that no two of them can disagree.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use ractor::{ActorCell, ActorRef, RpcReplyPort};
+use tokio::time::Instant;
+
+use super::{
+    call::spoken,
+    connection::ConnectionMsg,
+    event::Event,
+    exchange::{Exchange, ServerSpec},
+    handle::{ConnectionHandle, Live, Standing},
+};
+use crate::{
+    catalog::Catalog,
+    id::{Incarnation, Owner, ServerName},
+    restart::{Decision, Exit, Ladder, Policy, State},
+    upstream::{Protocol, StderrRing},
+    wire::Era,
+};
+
+/// How an incarnation ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) exit: Exit,
+    pub(crate) cause: String,
+}
+
+/// One supervised connection.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) handle: Arc<ConnectionHandle>,
+    pub(crate) spec: ServerSpec,
+    pub(crate) ladder: Ladder,
+    pub(crate) incarnation: Incarnation,
+    /// The present life; `None` between two.
+    pub(crate) actor: Option<ActorRef<ConnectionMsg>>,
+    /// Tags timers: it grows with every end and every restart, so that stale ones are known.
+    pub(crate) generation: u64,
+    /// What it offered last; kept while it is away.
+    pub(crate) catalog: Option<Arc<Catalog>>,
+    pub(crate) instructions: Option<Arc<str>>,
+    /// Serves an agent that was granted the store's server: its catalog is the store's.
+    pub(crate) granted: bool,
+    /// Who waits for it to leave the configuration, which it does when its present life has
+    /// ended; empty unless it was removed.
+    pub(crate) removed: Vec<Option<RpcReplyPort<()>>>,
+    /// Takes over when its present life has ended.
+    pub(crate) replacement: Option<ServerSpec>,
+    /// Why it starts again at once when its present life has ended.
+    pub(crate) restart_cause: Option<Arc<str>>,
+    /// The generation in which it went down; `None` while it is ready.
+    pub(crate) down_since: Option<u64>,
+    /// Its last life was lost, so its group hears of it when it is back.
+    lost: bool,
+    closing: bool,
+    ready_once: bool,
+    /// The era that the server was found to speak.
+    era: Option<Era>,
+}
+
+impl Child {
+    /// The handle of a connection: the known one, so that callers keep theirs, unless the
+    /// definition it was made from has changed.
+    pub(crate) fn handle(
+        owner: &Owner,
+        server: &ServerName,
+        spec: &ServerSpec,
+        known: Option<Arc<ConnectionHandle>>,
+    ) -> Arc<ConnectionHandle> {
+        match known {
+            Some(handle) if *handle.config == *spec.config => handle,
+            _ => ConnectionHandle::new(
+                owner.clone(),
+                server.clone(),
+                Arc::clone(&spec.config),
+                spec.connector.transport(),
+                Arc::new(StderrRing::default()),
+            ),
+        }
+    }
+
+    pub(crate) fn new(
+        handle: Arc<ConnectionHandle>,
+        spec: ServerSpec,
+        policy: Policy,
+        granted: bool,
+    ) -> Self {
+        let incarnation = handle.standing().incarnation;
+        Self {
+            ready_once: incarnation > Incarnation::default(),
+            handle,
+            spec,
+            ladder: Ladder::new(policy),
+            incarnation,
+            actor: None,
+            generation: 0,
+            catalog: None,
+            instructions: None,
+            granted,
+            removed: Vec::new(),
+            replacement: None,
+            restart_cause: None,
+            down_since: None,
+            lost: false,
+            closing: false,
+            era: None,
+        }
+    }
+
+    /// Whether this actor is its present life.
+    pub(crate) fn is(&self, cell: &ActorCell) -> bool {
+        self.actor
+            .as_ref()
+            .is_some_and(|actor| actor.get_id() == cell.get_id())
+    }
+
+    /// Whether it had a life before this supervisor did.
+    pub(crate) const fn was_ready(&self) -> bool {
+        self.ready_once
+    }
+
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.closing && self.actor.is_some()
+    }
+
+    /// The era to address it in: as configured, or as it was found.
+    pub(crate) fn protocol(&self) -> Protocol {
+        match (self.spec.config.protocol, self.era) {
+            (Protocol::Auto, Some(Era::Modern)) => Protocol::Modern,
+            (Protocol::Auto, Some(Era::Legacy)) => Protocol::Legacy,
+            (configured, _) => configured,
+        }
+    }
+
+    pub(crate) const fn stable_after(&self) -> Duration {
+        self.ladder.policy().stable
+    }
+
+    /// A new life begins.
+    pub(crate) fn begin(&mut self, exchange: &Exchange, cause: &str) {
+        let from = self.ladder.state();
+        self.ladder.start();
+        self.incarnation = self.incarnation.next();
+        self.closing = false;
+        self.transition(exchange, from, cause, "connect", None, None);
+    }
+
+    /// Its link is made. Says whether the life before was lost.
+    pub(crate) fn ready(&mut self, exchange: &Exchange, live: Arc<Live>) -> bool {
+        let from = self.ladder.state();
+        self.era = Some(live.link.facts().era);
+        self.ladder.ready(exchange.started.elapsed());
+        self.ready_once = true;
+        self.down_since = None;
+        self.transition(exchange, from, "connected", "serve", None, Some(live));
+        std::mem::take(&mut self.lost)
+    }
+
+    /// It has been ready for the stable period: the failures before are forgotten.
+    pub(crate) fn stable(&mut self, exchange: &Exchange) {
+        let now = exchange.started.elapsed();
+        self.ladder.stable(now);
+        let mut standing = self.handle.standing();
+        standing.recent_failures = self.ladder.recent_failures(now);
+        self.handle.publish(standing);
+    }
+
+    /// Its present life is over. Gives the pause before the next try, if there is to be one.
+    pub(crate) fn ended(
+        &mut self,
+        exchange: &Exchange,
+        ended: Ended,
+        tripped: bool,
+    ) -> Option<Duration> {
+        let from = self.ladder.state();
+        let now = exchange.started.elapsed();
+        self.actor = None;
+        self.closing = false;
+        self.generation += 1;
+        if from == State::Ready && ended.exit != Exit::Idle {
+            self.down_since = Some(self.generation);
+        }
+        let abnormal = !matches!(ended.exit, Exit::Asked | Exit::Idle);
+        self.lost |= abnormal && from == State::Ready;
+        if abnormal && from != State::Ready {
+            // A remembered era may be what no longer fits: find it out anew.
+            self.era = None;
+        }
+        let jitter = fastrand::f64();
+        let mut decision = self.ladder.ended(now, ended.exit, jitter);
+        if tripped {
+            decision = self.ladder.trip(jitter);
+        }
+        let (words, pause) = match decision {
+            Decision::Retry { after } => (format!("try again in {}", spoken(after)), Some(after)),
+            Decision::Open { after } => (
+                format!("too many failures: pause, probe in {}", spoken(after)),
+                Some(after),
+            ),
+            Decision::Fail { probe: Some(after) } => (
+                format!("given up, one slow probe in {}", spoken(after)),
+                Some(after),
+            ),
+            Decision::Fail { probe: None } => (
+                "given up until the configuration changes or a restart is asked for".to_owned(),
+                None,
+            ),
+            Decision::Stop => ("stopped".to_owned(), None),
+            Decision::Idle => ("started again by the next call".to_owned(), None),
+        };
+        if self.restart_cause.is_none() && self.replacement.is_none() {
+            self.transition(exchange, from, &ended.cause, &words, pause, None);
+        }
+        pause
+    }
+
+    /// Ends the present life to begin another: calls wait meanwhile. `None` if there is none.
+    pub(crate) fn cycle(&mut self, exchange: &Exchange, cause: &str) -> Option<()> {
+        self.close(Exit::Asked)?;
+        let standing = self.handle.standing();
+        self.restart_cause = Some(cause.into());
+        self.announce(
+            exchange,
+            standing.state,
+            State::Connecting,
+            cause,
+            "close and connect anew",
+        );
+        Some(())
+    }
+
+    /// Asks the present life to end; `None` if there is none.
+    fn close(&mut self, exit: Exit) -> Option<()> {
+        let actor = self.actor.as_ref()?;
+        self.closing = true;
+        // One that ended this moment is reported by its supervision event.
+        actor.cast(ConnectionMsg::Close(exit)).ok();
+        Some(())
+    }
+
+    /// Asks it to end for good. Says whether there is an end to wait for.
+    pub(crate) fn drain(&mut self, exchange: &Exchange, cause: &str) -> bool {
+        let from = self.ladder.state();
+        self.ladder.drain();
+        self.transition(exchange, from, cause, "close", None, None);
+        self.close(Exit::Asked).is_some()
+    }
+
+    /// Publishes and records a step that the ladder does not take part in.
+    fn announce(&self, exchange: &Exchange, from: State, to: State, cause: &str, decision: &str) {
+        let cause: Arc<str> = cause.into();
+        self.handle.publish(Standing {
+            state: to,
+            incarnation: self.incarnation,
+            cause: Some(Arc::clone(&cause)),
+            ..Standing::default()
+        });
+        self.record(exchange, from, to, cause, decision, None);
+    }
+
+    fn transition(
+        &self,
+        exchange: &Exchange,
+        from: State,
+        cause: &str,
+        decision: &str,
+        next: Option<Duration>,
+        live: Option<Arc<Live>>,
+    ) {
+        let to = self.ladder.state();
+        let explained =
+            to != State::Ready || self.ladder.recent_failures(exchange.started.elapsed()) > 0;
+        let before = self.handle.standing().cause;
+        let cause: Arc<str> = cause.into();
+        self.handle.publish(Standing {
+            state: to,
+            incarnation: self.incarnation,
+            live,
+            // A server that is back still shows why it was away.
+            cause: match to {
+                State::Ready | State::Connecting | State::HalfOpen if explained => before,
+                State::Ready => None,
+                _ => Some(Arc::clone(&cause)),
+            },
+            next: next.map(|after| Instant::now() + after),
+            recent_failures: self.ladder.recent_failures(exchange.started.elapsed()),
+        });
+        self.record(exchange, from, to, cause, decision, next);
+    }
+
+    fn record(
+        &self,
+        exchange: &Exchange,
+        from: State,
+        to: State,
+        cause: Arc<str>,
+        decision: &str,
+        next: Option<Duration>,
+    ) {
+        exchange.events.record(Event {
+            time: SystemTime::now(),
+            owner: self.handle.owner.clone(),
+            server: self.handle.server.clone(),
+            incarnation: self.incarnation,
+            from,
+            to,
+            cause,
+            decision: decision.into(),
+            next,
+        });
+    }
+}

@@ -1,0 +1,527 @@
+//! One incarnation of one connection: connecting, ready, closing. Parent: the owner's supervisor.
+//! No children.
+//!
+//! It never reconnects: when the link is lost it dies with a typed [`ConnectionFailure`], and its
+//! supervisor decides. Everything that waits is a task that reports back by message, so that the
+//! mailbox is never blocked. Its state owns the link: however the actor ends, no process stays.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::time::Instant;
+
+use super::{
+    agent::AgentMsg,
+    exchange::{Exchange, ServerSpec},
+    handle::{ConnectionHandle, Live},
+    task::Tasks,
+};
+use crate::{
+    catalog::{Catalog, Tool},
+    id::Incarnation,
+    restart::Exit,
+    upstream::{ConnectContext, ConnectError, Deadline, Link, LinkEnd, LinkEvent, Protocol},
+    wire::RawValue,
+};
+
+/// How long changes of a server's tools are gathered before they are listed again.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// How long a server may take to end by itself once its input is closed.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// Unanswered probes after which an idle server is lost.
+const PROBES: u32 = 2;
+
+/// What an incarnation is started with.
+#[derive(Debug)]
+pub(crate) struct ConnectionArgs {
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) handle: Arc<ConnectionHandle>,
+    pub(crate) spec: ServerSpec,
+    pub(crate) supervisor: ActorRef<AgentMsg>,
+    pub(crate) incarnation: Incarnation,
+    /// The configured era, or the one that the last incarnation found.
+    pub(crate) protocol: Protocol,
+    /// Whether tools are listed when the link is made; if not, the known catalog stays.
+    pub(crate) list: bool,
+}
+
+/// One incarnation of one connection.
+#[derive(Debug)]
+pub(crate) struct ConnectionActor;
+
+/// Everything that can wake a connection.
+#[derive(Debug)]
+pub(crate) enum ConnectionMsg {
+    /// The attempt to connect and list ended.
+    Connected(Result<(Link, Option<Listing>), ConnectionFailure>),
+    /// The link ended by itself.
+    Lost(LinkEnd),
+    /// The server says that its tools changed.
+    ToolsChanged,
+    /// The interval of listing has passed.
+    RefreshTick,
+    /// A listing ended.
+    Listed(Result<Listing, String>),
+    /// The interval of health checks has passed.
+    HealthTick,
+    /// Check now and say how it went.
+    Check(RpcReplyPort<Result<Duration, String>>),
+    /// A probe ended: whether the server gave a sign of life.
+    Probed { alive: bool },
+    /// Nobody may have called for the whole idle time.
+    IdleTick,
+    /// Close the link in order and end.
+    Close(Exit),
+    /// The link is closed.
+    Closed(Exit),
+    /// A task of ours panicked.
+    Panicked(String),
+}
+
+/// What a server offers, as it was just listed.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) catalog: Arc<Catalog>,
+    /// Tools that were left out because they break the protocol.
+    pub(crate) dropped: usize,
+}
+
+/// Why an incarnation ended, for the supervisor to classify. Any other error is a bug.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{cause}")]
+pub(crate) struct ConnectionFailure {
+    pub(crate) exit: Exit,
+    pub(crate) cause: String,
+}
+
+/// What an incarnation holds.
+#[derive(Debug)]
+pub(crate) struct ConnectionState {
+    exchange: Arc<Exchange>,
+    handle: Arc<ConnectionHandle>,
+    spec: ServerSpec,
+    supervisor: ActorRef<AgentMsg>,
+    incarnation: Incarnation,
+    /// The link, once it is made.
+    live: Option<Arc<Live>>,
+    tasks: Tasks,
+    /// A listing is under way, and whether another one was asked for meanwhile.
+    listing: Option<bool>,
+    probing: bool,
+    /// Probes in a row without a sign of life.
+    unanswered: u32,
+    closing: bool,
+}
+
+impl Actor for ConnectionActor {
+    type Msg = ConnectionMsg;
+    type State = ConnectionState;
+    type Arguments = ConnectionArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ConnectionMsg>,
+        args: ConnectionArgs,
+    ) -> Result<ConnectionState, ActorProcessingErr> {
+        let mut state = ConnectionState {
+            exchange: args.exchange,
+            handle: args.handle,
+            spec: args.spec,
+            supervisor: args.supervisor,
+            incarnation: args.incarnation,
+            live: None,
+            tasks: Tasks::default(),
+            listing: None,
+            probing: false,
+            unanswered: 0,
+            closing: false,
+        };
+        state.connect(&myself, args.protocol, args.list);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ConnectionMsg>,
+        message: ConnectionMsg,
+        state: &mut ConnectionState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ConnectionMsg::Connected(outcome) => state.connected(&myself, outcome)?,
+            ConnectionMsg::Lost(end) => state.lost(&end)?,
+            ConnectionMsg::ToolsChanged => state.refresh(&myself),
+            ConnectionMsg::RefreshTick => {
+                state.refresh(&myself);
+                state.arm_refresh(&myself);
+            }
+            ConnectionMsg::Listed(outcome) => state.listed(&myself, outcome),
+            ConnectionMsg::HealthTick => state.health(&myself)?,
+            ConnectionMsg::Check(reply) => state.check(&myself, reply),
+            ConnectionMsg::Probed { alive } => state.probed(&myself, alive)?,
+            ConnectionMsg::IdleTick => state.idle(&myself),
+            ConnectionMsg::Close(exit) => state.close(&myself, exit),
+            ConnectionMsg::Closed(exit) => {
+                return Err(Box::new(ConnectionFailure {
+                    exit,
+                    cause: "closed".to_owned(),
+                }));
+            }
+            ConnectionMsg::Panicked(words) => return Err(words.into()),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ConnectionState {
+    /// Callers may still hold the link: it ends with this incarnation, whatever ended that.
+    fn drop(&mut self) {
+        if let Some(live) = &self.live {
+            live.link.kill();
+        }
+    }
+}
+
+impl ConnectionState {
+    /// Starts a task whose panic ends this incarnation as a bug.
+    fn spawn(
+        &mut self,
+        myself: &ActorRef<ConnectionMsg>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let myself = myself.clone();
+        // A closed mailbox means that this incarnation is over anyway, here and below.
+        self.tasks.spawn(task, move |words| {
+            myself.cast(ConnectionMsg::Panicked(words)).ok();
+        });
+    }
+
+    fn connect(&mut self, myself: &ActorRef<ConnectionMsg>, protocol: Protocol, list: bool) {
+        let timeouts = &self.exchange.settings.timeouts;
+        let timeout = if self.spec.connector.starts_process() {
+            timeouts.start
+        } else {
+            timeouts.connect
+        };
+        let limit = self.exchange.settings.limits.message_bytes.as_u64();
+        let context = ConnectContext {
+            server: self.handle.server.clone(),
+            incarnation: self.incarnation,
+            protocol,
+            timeout,
+            message_limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            stderr: Arc::clone(&self.handle.stderr),
+        };
+        let connector = Arc::clone(&self.spec.connector);
+        let exchange = Arc::clone(&self.exchange);
+        let owner = self.handle.owner.clone();
+        let actor = myself.clone();
+        self.spawn(myself, async move {
+            let slot = exchange.slot(&owner).await;
+            let outcome = slot
+                .run(async {
+                    let link = connector
+                        .connect(context)
+                        .await
+                        .map_err(ConnectionFailure::from)?;
+                    if !list {
+                        return Ok((link, None));
+                    }
+                    match listing(&link, timeout).await {
+                        Ok(listing) => Ok((link, Some(listing))),
+                        Err(cause) => Err(ConnectionFailure {
+                            exit: Exit::Lost,
+                            cause,
+                        }),
+                    }
+                })
+                .await;
+            actor.cast(ConnectionMsg::Connected(outcome)).ok();
+        });
+    }
+
+    fn connected(
+        &mut self,
+        myself: &ActorRef<ConnectionMsg>,
+        outcome: Result<(Link, Option<Listing>), ConnectionFailure>,
+    ) -> Result<(), ConnectionFailure> {
+        let (link, listing) = outcome?;
+        let live = Arc::new(Live {
+            link,
+            incarnation: self.incarnation,
+        });
+        self.live = Some(Arc::clone(&live));
+        self.follow(myself, &live);
+        if let Some(listing) = &listing {
+            self.warn_of_dropped(listing);
+        }
+        self.tell(AgentMsg::Up {
+            server: self.handle.server.clone(),
+            live,
+            catalog: listing.map(|listing| listing.catalog),
+        });
+        let monitoring = &self.exchange.settings.monitoring;
+        let health = Duration::from_secs(u64::from(monitoring.health_check_seconds));
+        after(myself, health, || ConnectionMsg::HealthTick);
+        self.arm_refresh(myself);
+        let idle = self.spec.config.idle_stop;
+        if !idle.is_zero() {
+            after(myself, idle, || ConnectionMsg::IdleTick);
+        }
+        Ok(())
+    }
+
+    /// Watches the link for its end and for what the server tells unasked.
+    fn follow(&mut self, myself: &ActorRef<ConnectionMsg>, live: &Arc<Live>) {
+        let (actor, link) = (myself.clone(), Arc::clone(live));
+        self.spawn(myself, async move {
+            let end = link.link.ended().await;
+            actor.cast(ConnectionMsg::Lost(end)).ok();
+        });
+        let (actor, link) = (myself.clone(), Arc::clone(live));
+        self.spawn(myself, async move {
+            while let Some(LinkEvent::ToolsChanged) = link.link.event().await {
+                tokio::time::sleep(DEBOUNCE).await;
+                if actor.cast(ConnectionMsg::ToolsChanged).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn tell(&self, message: AgentMsg) {
+        // A supervisor that is gone takes this incarnation with it.
+        self.supervisor.cast(message).ok();
+    }
+
+    fn lost(&self, end: &LinkEnd) -> Result<(), ConnectionFailure> {
+        if self.closing {
+            return Ok(());
+        }
+        let mut cause = end.to_string();
+        if let Some(line) = self.handle.stderr.last(1).pop() {
+            cause = format!("{cause}; its last words: {line}");
+        }
+        Err(ConnectionFailure {
+            exit: Exit::Lost,
+            cause,
+        })
+    }
+
+    fn arm_refresh(&self, myself: &ActorRef<ConnectionMsg>) {
+        let monitoring = &self.exchange.settings.monitoring;
+        if monitoring.enable_tools_update {
+            let hours = monitoring.tools_update_hours * 3600.0;
+            after(myself, Duration::from_secs_f64(hours), || {
+                ConnectionMsg::RefreshTick
+            });
+        }
+    }
+
+    fn refresh(&mut self, myself: &ActorRef<ConnectionMsg>) {
+        if let Some(again) = &mut self.listing {
+            *again = true;
+            return;
+        }
+        let Some(live) = self.live.clone() else {
+            return;
+        };
+        self.listing = Some(false);
+        let timeout = self.exchange.settings.timeouts.call;
+        let actor = myself.clone();
+        self.spawn(myself, async move {
+            let outcome = listing(&live.link, timeout).await;
+            actor.cast(ConnectionMsg::Listed(outcome)).ok();
+        });
+    }
+
+    fn listed(&mut self, myself: &ActorRef<ConnectionMsg>, outcome: Result<Listing, String>) {
+        let again = self.listing.take() == Some(true);
+        match outcome {
+            Ok(listing) => {
+                self.warn_of_dropped(&listing);
+                self.tell(AgentMsg::Refreshed {
+                    server: self.handle.server.clone(),
+                    incarnation: self.incarnation,
+                    catalog: listing.catalog,
+                });
+            }
+            // The catalog known before stays; the health checks decide about the connection.
+            Err(why) => tracing::warn!(server = %self.handle.server, why, "tools not listed"),
+        }
+        if again {
+            self.refresh(myself);
+        }
+    }
+
+    fn warn_of_dropped(&self, listing: &Listing) {
+        if listing.dropped > 0 {
+            tracing::warn!(
+                server = %self.handle.server,
+                dropped = listing.dropped,
+                "tools without a name or an input schema were left out"
+            );
+        }
+    }
+
+    /// Only received messages count: a silent server is probed.
+    fn health(&mut self, myself: &ActorRef<ConnectionMsg>) -> Result<(), ConnectionFailure> {
+        let Some(live) = self.live.clone() else {
+            return Ok(());
+        };
+        let monitoring = &self.exchange.settings.monitoring;
+        let interval = Duration::from_secs(u64::from(monitoring.health_check_seconds));
+        let silent = live.link.silent_for();
+        if silent < interval {
+            self.unanswered = 0;
+            after(myself, interval.saturating_sub(silent), || {
+                ConnectionMsg::HealthTick
+            });
+            return Ok(());
+        }
+        self.hung(silent, live.link.in_flight())?;
+        if !self.probing {
+            self.probing = true;
+            let limit = self.exchange.settings.timeouts.health_check;
+            let actor = myself.clone();
+            self.spawn(myself, async move {
+                let alive = live.link.probe(Deadline::new(limit, limit)).await.is_ok();
+                actor.cast(ConnectionMsg::Probed { alive }).ok();
+            });
+        }
+        Ok(())
+    }
+
+    /// A server is lost when two probes in a row had no answer; with calls in flight only after
+    /// a long silence as well, because a busy single-threaded server is not a dead one.
+    fn hung(&self, silent: Duration, in_flight: usize) -> Result<(), ConnectionFailure> {
+        let hang = self.exchange.settings.timeouts.hang;
+        if self.unanswered < PROBES || (in_flight > 0 && silent < hang) {
+            return Ok(());
+        }
+        let cause = format!(
+            "no sign of life for {:.0} s, {} health checks without an answer",
+            silent.as_secs_f64(),
+            self.unanswered
+        );
+        Err(ConnectionFailure {
+            exit: Exit::Lost,
+            cause,
+        })
+    }
+
+    fn probed(
+        &mut self,
+        myself: &ActorRef<ConnectionMsg>,
+        alive: bool,
+    ) -> Result<(), ConnectionFailure> {
+        self.probing = false;
+        if alive {
+            self.unanswered = 0;
+        } else {
+            self.unanswered = self.unanswered.saturating_add(1);
+            if let Some(live) = &self.live {
+                self.hung(live.link.silent_for(), live.link.in_flight())?;
+            }
+        }
+        let monitoring = &self.exchange.settings.monitoring;
+        let interval = Duration::from_secs(u64::from(monitoring.health_check_seconds));
+        // A doubtful server is asked again soon; a healthy one after the whole interval.
+        let next = if alive {
+            interval
+        } else {
+            interval.min(self.exchange.settings.timeouts.health_check)
+        };
+        after(myself, next, || ConnectionMsg::HealthTick);
+        Ok(())
+    }
+
+    fn check(
+        &mut self,
+        myself: &ActorRef<ConnectionMsg>,
+        reply: RpcReplyPort<Result<Duration, String>>,
+    ) {
+        let Some(live) = self.live.clone() else {
+            reply.send(Err("it is still connecting".to_owned())).ok();
+            return;
+        };
+        let limit = self.exchange.settings.timeouts.health_check;
+        self.spawn(myself, async move {
+            let asked = Instant::now();
+            let outcome = live.link.probe(Deadline::new(limit, limit)).await;
+            reply
+                .send(
+                    outcome
+                        .map(|()| asked.elapsed())
+                        .map_err(|why| why.to_string()),
+                )
+                .ok();
+        });
+    }
+
+    fn idle(&mut self, myself: &ActorRef<ConnectionMsg>) {
+        let limit = self.spec.config.idle_stop;
+        let unused = self.handle.unused_for();
+        if self.handle.load() == (0, 0) && unused >= limit {
+            self.close(myself, Exit::Idle);
+        } else {
+            let rest = limit.saturating_sub(unused).max(Duration::from_secs(1));
+            after(myself, rest, || ConnectionMsg::IdleTick);
+        }
+    }
+
+    fn close(&mut self, myself: &ActorRef<ConnectionMsg>, exit: Exit) {
+        if std::mem::replace(&mut self.closing, true) {
+            return;
+        }
+        let live = self.live.clone();
+        let actor = myself.clone();
+        // Dropping the other tasks first ends an attempt to connect and whatever it started.
+        self.tasks = Tasks::default();
+        self.spawn(myself, async move {
+            if let Some(live) = live {
+                live.link.close(CLOSE_GRACE).await;
+            }
+            actor.cast(ConnectionMsg::Closed(exit)).ok();
+        });
+    }
+}
+
+/// Lists and reads a server's tools.
+async fn listing(link: &Link, timeout: Duration) -> Result<Listing, String> {
+    let raw: Vec<Box<RawValue>> = link
+        .list_tools(Deadline::new(timeout, timeout))
+        .await
+        .map_err(|why| format!("its tools could not be listed: {why}"))?;
+    let read: Vec<Tool> = raw
+        .iter()
+        .filter_map(|tool| Tool::read(tool).ok())
+        .collect();
+    let dropped = raw.len() - read.len();
+    Ok(Listing {
+        catalog: Arc::new(Catalog::new(read)),
+        dropped,
+    })
+}
+
+fn after(
+    myself: &ActorRef<ConnectionMsg>,
+    delay: Duration,
+    message: impl FnOnce() -> ConnectionMsg + Send + 'static,
+) {
+    // The timer ends with its message; one that outlives the actor finds a closed mailbox.
+    drop(myself.send_after(delay, message));
+}
+
+impl From<ConnectError> for ConnectionFailure {
+    fn from(error: ConnectError) -> Self {
+        let exit = if error.is_fatal() {
+            Exit::Fatal
+        } else {
+            Exit::Lost
+        };
+        Self {
+            exit,
+            cause: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What the parts of one tree share: settings, handles, the published routing table, the event
+//! log, connect slots and the count of calls under way.
+//!
+//! Made by `runtime`, one for each tree, never global. It has no behaviour of its own beyond
+//! handing these out; who may write what is said at each field.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    event::EventLog,
+    handle::ConnectionHandle,
+    janitor::Sweeps,
+    policy::ToolPolicy,
+    router::RoutingTable,
+    server::ServerConfig,
+    settings::{GroupConfig, LimitsConfig, MonitoringConfig, TimeoutsConfig},
+};
+use crate::{
+    catalog::{CatalogConfig, FilterError, ToolMatcher},
+    id::{AgentId, Owner, ServerName},
+    upstream::Connect,
+};
+
+/// How long an attempt to connect keeps its slot when it neither succeeds nor fails. Slots pace
+/// the starts of processes, and one that hangs uses no processor: others need not wait for it.
+const SLOT_HELD: Duration = Duration::from_millis(250);
+
+/// Settings of the whole tree.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) monitoring: MonitoringConfig,
+    pub(crate) timeouts: TimeoutsConfig,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) catalog: CatalogConfig,
+    pub(crate) groups: BTreeMap<String, GroupConfig>,
+}
+
+/// One server to supervise: its definition, compiled, and the way to connect to it.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerSpec {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) policy: Arc<ToolPolicy>,
+    pub(crate) connector: Arc<dyn Connect>,
+}
+
+impl ServerSpec {
+    /// Compiles a definition.
+    pub(crate) fn new(
+        config: ServerConfig,
+        connector: Arc<dyn Connect>,
+    ) -> Result<Self, FilterError> {
+        let policy = Arc::new(ToolPolicy::new(&config)?);
+        Ok(Self {
+            config: Arc::new(config),
+            policy,
+            connector,
+        })
+    }
+}
+
+/// What one owner has, as far as it is configured.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OwnerSpec {
+    /// Its own servers.
+    pub(crate) servers: BTreeMap<ServerName, ServerSpec>,
+    /// Top-level servers that it was granted.
+    pub(crate) grants: Vec<ServerName>,
+    /// Which tools it sees.
+    pub(crate) filter: ToolMatcher,
+}
+
+/// What the parts of one tree share.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) settings: Settings,
+    /// Read by every call; written by the router alone.
+    pub(crate) table: ArcSwap<RoutingTable>,
+    /// Every connection's handle; written by supervisors.
+    handles: Mutex<BTreeMap<(Owner, ServerName), Arc<ConnectionHandle>>>,
+    /// What is configured, so that a supervisor's next life knows it; written by `Agents` alone.
+    pub(crate) owners: Mutex<BTreeMap<Owner, OwnerSpec>>,
+    pub(crate) events: EventLog,
+    pub(crate) sweeps: Arc<Sweeps>,
+    /// Calls under way.
+    pub(crate) tracker: TaskTracker,
+    /// Calls accepted.
+    pub(crate) calls: AtomicU64,
+    /// New calls are refused.
+    pub(crate) sealed: AtomicBool,
+    pub(crate) started: Instant,
+    /// Why the tree ended; `None` while it runs.
+    ended: watch::Sender<Option<Arc<str>>>,
+    connects: Arc<Semaphore>,
+    connects_of: Mutex<BTreeMap<Owner, Arc<Semaphore>>>,
+}
+
+impl Exchange {
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        let connects = Arc::new(Semaphore::new(slots(settings.limits.connects)));
+        Arc::new(Self {
+            settings,
+            table: ArcSwap::default(),
+            handles: Mutex::default(),
+            owners: Mutex::default(),
+            events: EventLog::new(),
+            sweeps: Arc::default(),
+            tracker: TaskTracker::new(),
+            calls: AtomicU64::new(0),
+            sealed: AtomicBool::new(false),
+            started: Instant::now(),
+            ended: watch::Sender::new(None),
+            connects,
+            connects_of: Mutex::default(),
+        })
+    }
+
+    /// A connection's handle, if it is known.
+    pub(crate) fn handle(
+        &self,
+        owner: &Owner,
+        server: &ServerName,
+    ) -> Option<Arc<ConnectionHandle>> {
+        self.handles
+            .lock()
+            .get(&(owner.clone(), server.clone()))
+            .cloned()
+    }
+
+    /// Every handle, the store's first.
+    pub(crate) fn handles(&self) -> Vec<Arc<ConnectionHandle>> {
+        self.handles.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn insert(&self, handle: Arc<ConnectionHandle>) {
+        self.handles
+            .lock()
+            .insert((handle.owner.clone(), handle.server.clone()), handle);
+    }
+
+    pub(crate) fn remove(&self, owner: &Owner, server: &ServerName) {
+        self.handles.lock().remove(&(owner.clone(), server.clone()));
+        self.events.forget(owner, server);
+    }
+
+    /// Waits for a place to connect: the owner's first, then one of all.
+    pub(crate) async fn slot(&self, owner: &Owner) -> Slot {
+        let own = {
+            let mut of = self.connects_of.lock();
+            let count = slots(self.settings.limits.connects_per_agent);
+            Arc::clone(
+                of.entry(owner.clone())
+                    .or_insert_with(|| Arc::new(Semaphore::new(count))),
+            )
+        };
+        // Neither semaphore is ever closed.
+        let own = own.acquire_owned().await.ok();
+        let all = Arc::clone(&self.connects).acquire_owned().await.ok();
+        Slot {
+            _permits: (own, all),
+        }
+    }
+
+    /// Root only: says why the tree ended.
+    pub(crate) fn end(&self, reason: &str) {
+        self.ended.send_replace(Some(reason.into()));
+    }
+
+    /// Why the tree ended.
+    pub(crate) fn reason(&self) -> Option<Arc<str>> {
+        self.ended.borrow().clone()
+    }
+
+    /// The agents that are configured.
+    pub(crate) fn agents(&self) -> Vec<AgentId> {
+        let owners = self.owners.lock();
+        owners
+            .keys()
+            .filter_map(|owner| match owner {
+                Owner::Store => None,
+                Owner::Agent(agent) => Some(agent.clone()),
+            })
+            .collect()
+    }
+}
+
+fn slots(count: u32) -> usize {
+    usize::try_from(count)
+        .unwrap_or(Semaphore::MAX_PERMITS)
+        .clamp(1, Semaphore::MAX_PERMITS)
+}
+
+/// A place to connect, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    _permits: (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>),
+}
+
+impl Slot {
+    /// Runs an attempt in this slot and gives the slot back early when the attempt takes long.
+    pub(crate) async fn run<F: Future>(self, attempt: F) -> F::Output {
+        let mut attempt = std::pin::pin!(attempt);
+        match tokio::time::timeout(SLOT_HELD, &mut attempt).await {
+            Ok(output) => output,
+            Err(_) => {
+                drop(self);
+                attempt.await
+            }
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! The connection's handle: what outlives its incarnations, and the way that every call takes.
+//!
+//! Made by the runtime for each (owner, server), shared by its supervisor, the routing table and
+//! the callers. Calls pass here and never through a mailbox. The handle decides nothing about
+//! restarts: it reads the standing that the supervisor publishes.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    admission::Admission,
+    call::{Answer, CallError, Delivery, Failure, spoken},
+    server::ServerConfig,
+};
+use crate::{
+    error::Kind,
+    id::{Incarnation, Owner, ServerName},
+    restart::State,
+    upstream::{Deadline, Link, ProgressSink, Request, RequestError, StderrRing},
+    wire::{RawValue, method},
+};
+
+/// A live link in the life that it belongs to.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) link: Link,
+    pub(crate) incarnation: Incarnation,
+}
+
+/// Where a connection stands, as its supervisor last said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    pub(crate) state: State,
+    pub(crate) incarnation: Incarnation,
+    /// The link; only while ready.
+    pub(crate) live: Option<Arc<Live>>,
+    pub(crate) cause: Option<Arc<str>>,
+    pub(crate) next: Option<Instant>,
+    /// Failures in the ladder's window: a ready connection with some is a warning.
+    pub(crate) recent_failures: usize,
+}
+
+/// What a call does about a standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Go,
+    Park,
+    /// Park, and ask the supervisor to start the connection.
+    Wake,
+    Refuse,
+}
+
+/// The verdict for each state: a connection that will be tried soon is worth waiting for.
+const fn verdict(state: State) -> Verdict {
+    match state {
+        State::Ready => Verdict::Go,
+        State::Connecting | State::Backoff => Verdict::Park,
+        State::Idle => Verdict::Wake,
+        State::Open | State::HalfOpen | State::Draining | State::Stopped | State::Failed => {
+            Verdict::Refuse
+        }
+    }
+}
+
+/// Counters of one connection; relaxed, because nobody orders by them.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) calls: AtomicU64,
+    pub(crate) failures: AtomicU64,
+}
+
+type Starter = Box<dyn Fn() + Send + Sync>;
+
+/// What outlives a connection's incarnations.
+pub(crate) struct ConnectionHandle {
+    pub(crate) owner: Owner,
+    pub(crate) server: ServerName,
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) transport: &'static str,
+    pub(crate) stderr: Arc<StderrRing>,
+    pub(crate) stats: Stats,
+    pub(crate) tools: AtomicU64,
+    standing: watch::Sender<Standing>,
+    admission: Arc<Admission>,
+    /// Asks the present supervisor to start the connection; replaced with it.
+    starter: Mutex<Option<Starter>>,
+    /// Whether it was asked already: one message for a thousand waiting calls.
+    woken: AtomicBool,
+    last_call: Mutex<Instant>,
+}
+
+impl std::fmt::Debug for ConnectionHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectionHandle")
+            .field("owner", &self.owner)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ConnectionHandle {
+    pub(crate) fn new(
+        owner: Owner,
+        server: ServerName,
+        config: Arc<ServerConfig>,
+        transport: &'static str,
+        stderr: Arc<StderrRing>,
+    ) -> Arc<Self> {
+        // One place in flight is the least that makes sense, and the type says so.
+        let max_in_flight = config
+            .max_in_flight
+            .map_or(if transport == "tcp" { 64 } else { 16 }, |max| {
+                usize::try_from(max.get()).unwrap_or(usize::MAX)
+            });
+        let max_queue = usize::try_from(config.max_queue).unwrap_or(usize::MAX);
+        Arc::new(Self {
+            owner,
+            server,
+            config,
+            transport,
+            stderr,
+            stats: Stats::default(),
+            tools: AtomicU64::new(0),
+            standing: watch::Sender::new(Standing::default()),
+            admission: Admission::new(max_in_flight, max_queue),
+            starter: Mutex::new(None),
+            woken: AtomicBool::new(false),
+            last_call: Mutex::new(Instant::now()),
+        })
+    }
+
+    /// Where the connection stands.
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Follows the standing.
+    pub(crate) fn watch(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Supervisor only: says where the connection stands now.
+    pub(crate) fn publish(&self, standing: Standing) {
+        if standing.state != State::Idle {
+            self.woken.store(false, Ordering::Relaxed);
+        }
+        self.standing.send_replace(standing);
+    }
+
+    /// Supervisor only: how to ask for a start.
+    pub(crate) fn set_starter(&self, starter: impl Fn() + Send + Sync + 'static) {
+        *self.starter.lock() = Some(Box::new(starter));
+        self.woken.store(false, Ordering::Relaxed);
+    }
+
+    /// Calls in flight and waiting.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (self.admission.in_flight(), self.admission.waiting())
+    }
+
+    /// How long nobody called.
+    pub(crate) fn unused_for(&self) -> Duration {
+        self.last_call.lock().elapsed()
+    }
+
+    /// Asks for a start, once for each time that the connection is idle.
+    pub(crate) fn wake(&self) {
+        if !self.woken.swap(true, Ordering::Relaxed)
+            && let Some(starter) = &*self.starter.lock()
+        {
+            starter();
+        }
+    }
+
+    /// Carries out `tools/call`: admission, parking, delivery.
+    ///
+    /// What was provably not sent goes to the next incarnation, inside the deadline. Dropping the
+    /// future ends the call in whatever phase it is.
+    pub(crate) async fn call(
+        &self,
+        caller: &Arc<str>,
+        params: Arc<RawValue>,
+        progress: Option<ProgressSink>,
+        deadline: &Deadline,
+    ) -> Result<Answer, CallError> {
+        self.stats.calls.fetch_add(1, Ordering::Relaxed);
+        *self.last_call.lock() = Instant::now();
+        let outcome = self.carry_out(caller, params, progress, deadline).await;
+        *self.last_call.lock() = Instant::now();
+        if matches!(outcome, Err(CallError::Failed(_))) {
+            self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    async fn carry_out(
+        &self,
+        caller: &Arc<str>,
+        params: Arc<RawValue>,
+        progress: Option<ProgressSink>,
+        deadline: &Deadline,
+    ) -> Result<Answer, CallError> {
+        let refused = {
+            let standing = self.standing.borrow();
+            (verdict(standing.state) == Verdict::Refuse).then(|| standing.clone())
+        };
+        if let Some(standing) = refused {
+            return Err(self.unavailable(&standing));
+        }
+        let permit = tokio::select! {
+            biased;
+            entered = self.admission.enter(caller) => entered.map_err(|full| self.overloaded(full.waiting))?,
+            () = deadline.passed() => return Err(self.late_in_queue()),
+        };
+        let mut standing = self.watch();
+        loop {
+            let live = self.live(&mut standing, deadline).await?;
+            let request = Request {
+                method: method::TOOLS_CALL,
+                params: Some(Arc::clone(&params)),
+                progress: progress.clone(),
+                deadline: deadline.clone(),
+            };
+            match live.link.request(request).await {
+                Ok(result) => {
+                    drop(permit);
+                    let server = self.server.clone();
+                    return Ok(Answer {
+                        result,
+                        server,
+                        incarnation: live.incarnation,
+                    });
+                }
+                // Not executed, so it goes to the next life of the connection.
+                Err(RequestError::NotSent(_)) => {
+                    self.next_life(&mut standing, live.incarnation, deadline)
+                        .await?;
+                }
+                Err(error) => return Err(self.failed(error, live.incarnation)),
+            }
+        }
+    }
+
+    /// Waits for a live link inside the deadline; fails at once where waiting makes no sense.
+    async fn live(
+        &self,
+        standing: &mut watch::Receiver<Standing>,
+        deadline: &Deadline,
+    ) -> Result<Arc<Live>, CallError> {
+        loop {
+            {
+                let now = standing.borrow_and_update();
+                match (verdict(now.state), &now.live) {
+                    (Verdict::Go, Some(live)) => return Ok(Arc::clone(live)),
+                    (Verdict::Refuse, _) => return Err(self.unavailable(&now)),
+                    (Verdict::Wake, _) => self.wake(),
+                    (Verdict::Go | Verdict::Park, _) => {}
+                }
+            }
+            self.changed(standing, deadline).await?;
+        }
+    }
+
+    /// Waits until the supervisor has taken notice that a life is over.
+    async fn next_life(
+        &self,
+        standing: &mut watch::Receiver<Standing>,
+        dead: Incarnation,
+        deadline: &Deadline,
+    ) -> Result<(), CallError> {
+        while {
+            let now = standing.borrow_and_update();
+            now.incarnation == dead && now.state == State::Ready
+        } {
+            self.changed(standing, deadline).await?;
+        }
+        Ok(())
+    }
+
+    async fn changed(
+        &self,
+        standing: &mut watch::Receiver<Standing>,
+        deadline: &Deadline,
+    ) -> Result<(), CallError> {
+        tokio::select! {
+            biased;
+            changed = standing.changed() => changed.map_err(|_| CallError::Draining),
+            () = deadline.passed() => Err(self.late_in_queue()),
+        }
+    }
+
+    fn failure(&self, kind: Kind, phase: Delivery, text: String) -> Failure {
+        let standing = self.standing.borrow();
+        Failure {
+            kind,
+            server: self.server.clone(),
+            incarnation: standing.incarnation,
+            phase,
+            retry_after: standing
+                .next
+                .map(|next| next.saturating_duration_since(Instant::now())),
+            text,
+        }
+    }
+
+    fn unavailable(&self, standing: &Standing) -> CallError {
+        let retry_after = standing
+            .next
+            .map(|next| next.saturating_duration_since(Instant::now()));
+        let what = match standing.state {
+            State::Open | State::HalfOpen => "keeps failing and is paused",
+            State::Failed => "failed and will not be tried again until an operator steps in",
+            State::Stopped => "is stopped",
+            State::Draining => "is being shut down",
+            State::Idle | State::Connecting | State::Ready | State::Backoff => "is restarting",
+        };
+        let next = retry_after.map(|after| format!(", next try in {}", spoken(after)));
+        let text = format!(
+            "{} {what}{}; the call was not sent",
+            self.server,
+            next.unwrap_or_default()
+        );
+        CallError::Failed(Failure {
+            kind: Kind::Unavailable,
+            server: self.server.clone(),
+            incarnation: standing.incarnation,
+            phase: Delivery::Queued,
+            retry_after,
+            text,
+        })
+    }
+
+    fn overloaded(&self, waiting: usize) -> CallError {
+        let text = format!(
+            "{} has {waiting} calls waiting, which is its limit; the call was not sent, try again in a moment",
+            self.server
+        );
+        let mut failure = self.failure(Kind::Overloaded, Delivery::Queued, text);
+        failure.retry_after = failure.retry_after.or(Some(Duration::from_secs(1)));
+        CallError::Failed(failure)
+    }
+
+    fn late_in_queue(&self) -> CallError {
+        let why = match self.standing.borrow().state {
+            State::Ready => "was busy with other calls",
+            State::Backoff => "was restarting",
+            _ => "was still starting",
+        };
+        let text = format!(
+            "{} {why} until the deadline passed; the call was not sent",
+            self.server
+        );
+        CallError::Failed(self.failure(Kind::Timeout, Delivery::Queued, text))
+    }
+
+    fn failed(&self, error: RequestError, incarnation: Incarnation) -> CallError {
+        let name = &self.server;
+        let (kind, phase, text) = match error {
+            RequestError::Server(error) => {
+                return CallError::Server {
+                    server: name.clone(),
+                    error,
+                };
+            }
+            RequestError::NotSent(_) | RequestError::Timeout { sent: false } => {
+                return self.late_in_queue();
+            }
+            RequestError::Timeout { sent: true } => (
+                Kind::Timeout,
+                Delivery::Written,
+                format!(
+                    "{name} did not answer before the deadline; the call was cancelled but may have run, check before repeating"
+                ),
+            ),
+            RequestError::Lost { .. } => (
+                Kind::OutcomeUnknown,
+                Delivery::Written,
+                format!(
+                    "{name} was lost after the call was sent; it may have run, check before repeating"
+                ),
+            ),
+            RequestError::Malformed(why) => (
+                Kind::Upstream,
+                Delivery::Written,
+                format!("{name} gave an answer that cannot be used: {why}"),
+            ),
+        };
+        let failure = self.failure(kind, phase, text);
+        CallError::Failed(Failure {
+            incarnation,
+            ..failure
+        })
+    }
+}

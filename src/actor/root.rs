@@ -1,0 +1,181 @@
+//! The root of one tree. No parent; its handle belongs to the embedding program. Children:
+//! router, agents, janitor, in this order of start and the reverse order of stop.
+//!
+//! One for one: a child that dies is started again and the others stay, because what they share
+//! lives in the exchange. A root whose children keep dying ends, and says why.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+use super::{
+    agents::{AgentsMsg, AgentsSupervisor},
+    exchange::Exchange,
+    janitor::JanitorActor,
+    router::{RouterActor, RouterMsg},
+};
+use crate::restart::Meter;
+
+/// Deaths of children in a period that the root survives (OTP's intensity).
+const INTENSITY: u32 = 3;
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// The root.
+#[derive(Debug)]
+pub(crate) struct RootActor;
+
+/// What reaches the root.
+#[derive(Debug)]
+pub(crate) enum RootMsg {
+    /// Pass on to the supervisor of owners.
+    Agents(AgentsMsg),
+    /// Pass on to the router.
+    Router(RouterMsg),
+    /// Stop everything from the leaves up, then end.
+    Shutdown,
+}
+
+/// What the root holds.
+#[derive(Debug)]
+pub(crate) struct RootState {
+    exchange: Arc<Exchange>,
+    router: ActorRef<RouterMsg>,
+    agents: ActorRef<AgentsMsg>,
+    janitor: ActorCell,
+    deaths: Meter,
+    stopping: bool,
+}
+
+impl Actor for RootActor {
+    type Msg = RootMsg;
+    type State = RootState;
+    type Arguments = Arc<Exchange>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<RootMsg>,
+        exchange: Arc<Exchange>,
+    ) -> Result<RootState, ActorProcessingErr> {
+        let root = myself.get_cell();
+        let router = start_router(&root, &exchange).await?;
+        let agents = start_agents(&root, &exchange, &router).await?;
+        let janitor = start_janitor(&root, &exchange).await?;
+        let deaths = Meter::new(INTENSITY, PERIOD);
+        Ok(RootState {
+            exchange,
+            router,
+            agents,
+            janitor,
+            deaths,
+            stopping: false,
+        })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<RootMsg>,
+        message: RootMsg,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            // A child that died this moment is started again; what was told to it is lost, and
+            // its caller sees the reply port close.
+            RootMsg::Agents(message) => drop(state.agents.cast(message)),
+            RootMsg::Router(message) => drop(state.router.cast(message)),
+            RootMsg::Shutdown => {
+                state.stopping = true;
+                state.janitor.stop(Some("shutdown".to_owned()));
+                drop(state.agents.cast(AgentsMsg::Shutdown));
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<RootMsg>,
+        event: SupervisionEvent,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(cell, error) => {
+                state.died(&myself, &cell, &error.to_string()).await
+            }
+            SupervisionEvent::ActorTerminated(cell, _, reason) => {
+                state
+                    .died(&myself, &cell, reason.as_deref().unwrap_or("terminated"))
+                    .await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RootState {
+    async fn died(
+        &mut self,
+        myself: &ActorRef<RootMsg>,
+        cell: &ActorCell,
+        cause: &str,
+    ) -> Result<(), ActorProcessingErr> {
+        let root = myself.get_cell();
+        let agents_died = cell.get_id() == self.agents.get_id();
+        if self.stopping {
+            if agents_died {
+                // The leaves are gone: the router goes with the root.
+                self.exchange.end("shutdown");
+                myself.stop(Some("shutdown".to_owned()));
+            }
+            return Ok(());
+        }
+        tracing::error!(cause, "a part of the runtime died and is started again");
+        if !self.deaths.record(self.exchange.started.elapsed()) {
+            let reason = format!(
+                "more than {INTENSITY} deaths in {} s, the last: {cause}",
+                PERIOD.as_secs()
+            );
+            self.exchange.end(&reason);
+            return Err(reason.into());
+        }
+        if cell.get_id() == self.router.get_id() {
+            self.router = start_router(&root, &self.exchange).await?;
+            drop(self.agents.cast(AgentsMsg::Announce {
+                router: self.router.clone(),
+            }));
+        } else if agents_died {
+            self.agents = start_agents(&root, &self.exchange, &self.router).await?;
+        } else if cell.get_id() == self.janitor.get_id() {
+            self.janitor = start_janitor(&root, &self.exchange).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn start_router(
+    root: &ActorCell,
+    exchange: &Arc<Exchange>,
+) -> Result<ActorRef<RouterMsg>, ActorProcessingErr> {
+    let (router, _) =
+        Actor::spawn_linked(None, RouterActor, Arc::clone(exchange), root.clone()).await?;
+    Ok(router)
+}
+
+async fn start_agents(
+    root: &ActorCell,
+    exchange: &Arc<Exchange>,
+    router: &ActorRef<RouterMsg>,
+) -> Result<ActorRef<AgentsMsg>, ActorProcessingErr> {
+    let args = (Arc::clone(exchange), router.clone());
+    let (agents, _) = Actor::spawn_linked(None, AgentsSupervisor, args, root.clone()).await?;
+    Ok(agents)
+}
+
+async fn start_janitor(
+    root: &ActorCell,
+    exchange: &Arc<Exchange>,
+) -> Result<ActorCell, ActorProcessingErr> {
+    let interval = Duration::from_secs_f64(exchange.settings.monitoring.cleanup_hours * 3600.0);
+    let args = (interval, Arc::clone(&exchange.sweeps));
+    let (janitor, _) = Actor::spawn_linked(None, JanitorActor, args, root.clone()).await?;
+    Ok(janitor.get_cell())
+}

@@ -1,0 +1,414 @@
+//! The router: dispatches calls by name. Parent: root. No children.
+//!
+//! Sole writer of the routing table, which it publishes as an immutable snapshot: a call that the
+//! snapshot can place never comes here. What it cannot place waits here, without blocking
+//! anybody, as long as a server that may own the name is still being connected for the first
+//! time. A handler never awaits. When the router dies the snapshot stays valid; its next life
+//! takes the names from it, so that no tool is renamed, and has the supervisors announce the rest.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::sync::watch;
+
+use super::{
+    exchange::{Exchange, ServerSpec},
+    handle::ConnectionHandle,
+    policy::ToolPolicy,
+    server::Isolation,
+};
+use crate::{
+    catalog::{Catalog, Member, Names, Prefix, ToolMatcher, View},
+    id::{Owner, ServerName},
+    restart::State,
+};
+
+/// Calls that may wait for a name at a time; beyond, an unknown name is unknown at once.
+const MAX_WAITING: usize = 1024;
+
+/// The published state: what every owner sees, and where each tool's calls go.
+#[derive(Debug, Default)]
+pub(crate) struct RoutingTable {
+    views: HashMap<Owner, Arc<OwnerView>>,
+}
+
+/// One owner's part of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnerView {
+    pub(crate) view: Arc<View>,
+    pub(crate) instructions: Option<Arc<str>>,
+    /// Grows when the view really differs.
+    pub(crate) version: watch::Sender<u64>,
+    routes: HashMap<ServerName, Route>,
+    names: Names,
+}
+
+/// Where the calls of one server's tools go.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) handle: Arc<ConnectionHandle>,
+    pub(crate) policy: Arc<ToolPolicy>,
+}
+
+/// A name that was placed.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) route: Route,
+    /// The tool's name at its server.
+    pub(crate) upstream: Arc<str>,
+}
+
+impl RoutingTable {
+    /// What an owner sees; `None` for an owner that does not exist.
+    pub(crate) fn owner(&self, owner: &Owner) -> Option<&Arc<OwnerView>> {
+        self.views.get(owner)
+    }
+}
+
+impl OwnerView {
+    /// Places an exposed name.
+    pub(crate) fn target(&self, exposed: &str) -> Option<Target> {
+        let tool = self.view.resolve(exposed)?;
+        let route = self.routes.get(&tool.server)?.clone();
+        Some(Target {
+            route,
+            upstream: Arc::clone(&tool.upstream),
+        })
+    }
+}
+
+/// The router.
+#[derive(Debug)]
+pub(crate) struct RouterActor;
+
+/// What reaches the router.
+#[derive(Debug)]
+pub(crate) enum RouterMsg {
+    /// An owner exists: what it was granted and which tools it sees.
+    Define {
+        owner: Owner,
+        grants: Vec<ServerName>,
+        filter: ToolMatcher,
+    },
+    /// A connection exists.
+    Attach {
+        handle: Arc<ConnectionHandle>,
+        spec: ServerSpec,
+    },
+    /// A connection left the configuration.
+    Detach { owner: Owner, server: ServerName },
+    /// What a server offers is known, or known anew.
+    Listed {
+        owner: Owner,
+        server: ServerName,
+        catalog: Arc<Catalog>,
+        instructions: Option<Arc<str>>,
+    },
+    /// A server is gone for too long: its tools are withdrawn.
+    Withdraw { owner: Owner, server: ServerName },
+    /// A server's state changed in a way that may end the wait for its first listing.
+    Settled,
+    /// Places a name that the snapshot could not place.
+    Resolve {
+        owner: Owner,
+        tool: String,
+        reply: RpcReplyPort<Option<Target>>,
+    },
+}
+
+/// One connection as the router knows it.
+#[derive(Debug)]
+struct Entry {
+    handle: Arc<ConnectionHandle>,
+    spec: ServerSpec,
+    catalog: Option<Arc<Catalog>>,
+    instructions: Option<Arc<str>>,
+}
+
+/// One owner as the router knows it.
+#[derive(Debug)]
+struct Scope {
+    grants: Vec<ServerName>,
+    filter: ToolMatcher,
+    names: Names,
+    version: watch::Sender<u64>,
+}
+
+/// What the router knows.
+#[derive(Debug)]
+pub(crate) struct RouterState {
+    exchange: Arc<Exchange>,
+    entries: BTreeMap<(Owner, ServerName), Entry>,
+    scopes: BTreeMap<Owner, Scope>,
+    /// Names that may still come.
+    waiting: Vec<(Owner, String, RpcReplyPort<Option<Target>>)>,
+}
+
+impl Actor for RouterActor {
+    type Msg = RouterMsg;
+    type State = RouterState;
+    type Arguments = Arc<Exchange>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<RouterMsg>,
+        exchange: Arc<Exchange>,
+    ) -> Result<RouterState, ActorProcessingErr> {
+        Ok(RouterState {
+            exchange,
+            entries: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            waiting: Vec::new(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<RouterMsg>,
+        message: RouterMsg,
+        state: &mut RouterState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RouterMsg::Define {
+                owner,
+                grants,
+                filter,
+            } => state.define(owner, grants, filter),
+            RouterMsg::Attach { handle, spec } => state.attach(handle, spec),
+            RouterMsg::Detach { owner, server } => state.detach(&owner, &server),
+            RouterMsg::Listed {
+                owner,
+                server,
+                catalog,
+                instructions,
+            } => {
+                state.listed(owner, server, Some(catalog), instructions);
+            }
+            RouterMsg::Withdraw { owner, server } => state.listed(owner, server, None, None),
+            RouterMsg::Settled => state.answer_waiting(),
+            RouterMsg::Resolve { owner, tool, reply } => state.resolve(owner, tool, reply),
+        }
+        Ok(())
+    }
+}
+
+impl RouterState {
+    fn define(&mut self, owner: Owner, grants: Vec<ServerName>, filter: ToolMatcher) {
+        let published = self.exchange.table.load().owner(&owner).cloned();
+        let known = self.scopes.remove(&owner);
+        let (names, version) = match (known, published) {
+            (Some(scope), _) => (scope.names, scope.version),
+            (None, Some(view)) => (view.names.clone(), view.version.clone()),
+            (None, None) => (
+                Names::new(&self.exchange.settings.catalog),
+                watch::Sender::new(0),
+            ),
+        };
+        self.scopes.insert(
+            owner.clone(),
+            Scope {
+                grants,
+                filter,
+                names,
+                version,
+            },
+        );
+        self.publish(&[owner]);
+    }
+
+    fn attach(&mut self, handle: Arc<ConnectionHandle>, spec: ServerSpec) {
+        let key = (handle.owner.clone(), handle.server.clone());
+        let owners = self.seeing(&key.0, &key.1);
+        let (catalog, instructions) = match self.entries.remove(&key) {
+            Some(entry) => (entry.catalog, entry.instructions),
+            None => (None, None),
+        };
+        self.entries.insert(
+            key,
+            Entry {
+                handle,
+                spec,
+                catalog,
+                instructions,
+            },
+        );
+        self.publish(&owners);
+    }
+
+    fn detach(&mut self, owner: &Owner, server: &ServerName) {
+        let owners = self.seeing(owner, server);
+        self.entries.remove(&(owner.clone(), server.clone()));
+        for owner in &owners {
+            if let Some(scope) = self.scopes.get_mut(owner) {
+                scope.names.forget(server);
+            }
+        }
+        self.publish(&owners);
+    }
+
+    fn listed(
+        &mut self,
+        owner: Owner,
+        server: ServerName,
+        catalog: Option<Arc<Catalog>>,
+        instructions: Option<Arc<str>>,
+    ) {
+        let owners = self.seeing(&owner, &server);
+        if let Some(entry) = self.entries.get_mut(&(owner, server)) {
+            let tools = catalog.as_ref().map_or(0, |catalog| catalog.tools().len());
+            entry
+                .handle
+                .tools
+                .store(tools as u64, std::sync::atomic::Ordering::Relaxed);
+            entry.catalog = catalog;
+            entry.instructions = instructions;
+            self.publish(&owners);
+        }
+    }
+
+    /// The owners whose view a connection's catalog is part of.
+    fn seeing(&self, owner: &Owner, server: &ServerName) -> Vec<Owner> {
+        let granted = self
+            .scopes
+            .iter()
+            .filter(|(_, scope)| *owner == Owner::Store && scope.grants.contains(server))
+            .map(|(owner, _)| owner.clone());
+        std::iter::once(owner.clone()).chain(granted).collect()
+    }
+
+    /// What an owner's view is made of: the definition that gives the catalog, and the
+    /// connection that serves the calls.
+    fn members<'a>(
+        &'a self,
+        owner: &Owner,
+        grants: &'a [ServerName],
+    ) -> Vec<(&'a ServerName, &'a Entry, &'a Entry)> {
+        let own = self
+            .entries
+            .iter()
+            .filter(|((of, server), _)| of == owner && !grants.contains(server))
+            .map(|((_, server), entry)| (server, entry, entry));
+        let granted = grants.iter().filter_map(|server| {
+            let definition = self.entries.get(&(Owner::Store, server.clone()))?;
+            let serving = match definition.spec.config.isolation {
+                Isolation::Shared => definition,
+                Isolation::Agent | Isolation::Session => {
+                    self.entries.get(&(owner.clone(), server.clone()))?
+                }
+            };
+            Some((server, definition, serving))
+        });
+        own.chain(granted).collect()
+    }
+
+    /// Builds the views of these owners anew and publishes them in one step.
+    fn publish(&mut self, owners: &[Owner]) {
+        let mut table = RoutingTable {
+            views: self.exchange.table.load().views.clone(),
+        };
+        let mut changed = Vec::new();
+        for owner in owners {
+            let Some(mut scope) = self.scopes.remove(owner) else {
+                continue;
+            };
+            let before = table.views.get(owner).map(|view| view.view.hash());
+            let view = self.build(owner, &mut scope);
+            if before != Some(view.view.hash()) {
+                changed.push(view.version.clone());
+            }
+            table.views.insert(owner.clone(), Arc::new(view));
+            self.scopes.insert(owner.clone(), scope);
+        }
+        self.exchange.table.store(Arc::new(table));
+        for version in changed {
+            version.send_modify(|version| *version += 1);
+        }
+        self.answer_waiting();
+    }
+
+    fn build(&self, owner: &Owner, scope: &mut Scope) -> OwnerView {
+        let members = self.members(owner, &scope.grants);
+        let empty = Catalog::default();
+        let list: Vec<Member<'_>> = members
+            .iter()
+            .map(|(server, definition, _)| Member {
+                server,
+                order: definition.spec.config.order,
+                catalog: definition.catalog.as_deref().unwrap_or(&empty),
+                filter: &definition.spec.policy.filter,
+            })
+            .collect();
+        let view = View::build(&list, &scope.filter, &mut scope.names);
+        let instructions: Vec<String> = members
+            .iter()
+            .filter_map(|(server, definition, _)| {
+                let text = definition.instructions.as_deref()?;
+                Some(format!("## {server}\n\n{text}"))
+            })
+            .collect();
+        let routes = members
+            .iter()
+            .map(|(server, definition, serving)| {
+                let policy = Arc::clone(&definition.spec.policy);
+                (
+                    (*server).clone(),
+                    Route {
+                        handle: Arc::clone(&serving.handle),
+                        policy,
+                    },
+                )
+            })
+            .collect();
+        OwnerView {
+            view: Arc::new(view),
+            instructions: (!instructions.is_empty()).then(|| instructions.join("\n\n").into()),
+            version: scope.version.clone(),
+            routes,
+            names: scope.names.clone(),
+        }
+    }
+
+    fn resolve(&mut self, owner: Owner, tool: String, reply: RpcReplyPort<Option<Target>>) {
+        self.waiting.push((owner, tool, reply));
+        self.answer_waiting();
+    }
+
+    /// Answers every waiting name that is placed now, or that nobody will bring any more.
+    fn answer_waiting(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let table = self.exchange.table.load_full();
+        for (owner, tool, reply) in std::mem::take(&mut self.waiting) {
+            let target = table.owner(&owner).and_then(|view| view.target(&tool));
+            if target.is_none() && self.may_come(&owner, &tool) && self.waiting.len() < MAX_WAITING
+            {
+                if !reply.is_closed() {
+                    self.waiting.push((owner, tool, reply));
+                }
+                continue;
+            }
+            // The caller may have left.
+            reply.send(target).ok();
+        }
+    }
+
+    /// Whether a server of the owner's view that was never listed may still bring this name.
+    fn may_come(&self, owner: &Owner, tool: &str) -> bool {
+        let Some(scope) = self.scopes.get(owner) else {
+            return false;
+        };
+        let always = self.exchange.settings.catalog.prefix == Prefix::Always;
+        self.members(owner, &scope.grants)
+            .into_iter()
+            .any(|(server, definition, _)| {
+                let state = definition.handle.standing().state;
+                definition.catalog.is_none()
+                    && matches!(state, State::Idle | State::Connecting | State::Backoff)
+                    && (!always || scope.names.may_be_of(server, tool))
+            })
+    }
+}

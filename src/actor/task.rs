@@ -1,0 +1,53 @@
+//! Tasks that an actor owns: they report back by message, end with their owner, and a panic in
+//! one of them becomes a message too.
+//!
+//! The only way in which an actor waits for anything; a handler never does.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+use tokio::task::JoinSet;
+
+/// The tasks of one actor; dropped with its state, they are aborted.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks(JoinSet<()>);
+
+impl Tasks {
+    /// Starts a task. If it panics, `panicked` is told in words.
+    pub(crate) fn spawn(
+        &mut self,
+        task: impl Future<Output = ()> + Send + 'static,
+        panicked: impl FnOnce(String) + Send + 'static,
+    ) {
+        // Finished tasks are taken out here, so the set never grows beyond those under way.
+        while self.0.try_join_next().is_some() {}
+        self.0.spawn(async move {
+            if let Err(payload) = AssertUnwindSafe(task).catch_unwind().await {
+                panicked(words(payload.as_ref()));
+            }
+        });
+    }
+}
+
+fn words(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_reported_in_words() {
+        let mut tasks = Tasks::default();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        tasks.spawn(async { panic!("so it goes") }, |words| {
+            tell.send(words).unwrap()
+        });
+        assert_eq!(told.await.unwrap(), "so it goes");
+    }
+}

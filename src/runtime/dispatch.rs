@@ -1,0 +1,124 @@
+//! The way of a call through the kernel: snapshot, deadline, connection handle.
+//!
+//! No mailbox is on it, except for a name that the snapshot cannot place.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use ractor::concurrency;
+use tokio::time::Instant;
+
+use super::{Answer, CallError, CallRequest, RuntimeHandle};
+use crate::{
+    actor::{
+        root::RootMsg,
+        router::{RouterMsg, Target},
+    },
+    error::Classify as _,
+    id::Owner,
+    upstream::Deadline,
+    wire::{Object, RawValue},
+};
+
+impl RuntimeHandle {
+    /// Carries out one call for an owner.
+    pub(super) async fn call(
+        &self,
+        owner: &Owner,
+        request: CallRequest,
+    ) -> Result<Answer, CallError> {
+        let exchange = &self.tree.exchange;
+        if exchange.sealed.load(Ordering::Acquire) {
+            return Err(CallError::Draining);
+        }
+        let _under_way = exchange.tracker.token();
+        exchange.calls.fetch_add(1, Ordering::Relaxed);
+        let started = Instant::now();
+        let tool = request.tool.clone();
+        let outcome = self.dispatch(owner, request).await;
+        let failure = outcome.as_ref().err().map(|error| error.kind().as_str());
+        tracing::debug!(
+            owner = %owner,
+            tool,
+            server = outcome.as_ref().ok().map(|answer| answer.server.as_str()),
+            duration_ms = started.elapsed().as_secs_f64() * 1000.0,
+            failure,
+            "call",
+        );
+        outcome
+    }
+
+    async fn dispatch(&self, owner: &Owner, request: CallRequest) -> Result<Answer, CallError> {
+        let mut params = Object::read(&request.params).ok_or_else(|| {
+            CallError::Invalid("the parameters of a call are an object".to_owned())
+        })?;
+        let target = match self.placed(owner, &request.tool)? {
+            Some(target) => target,
+            None => self.resolve(owner, &request).await?,
+        };
+        let deadline = self.deadline(&target, request.timeout);
+        let name = crate::wire::raw(&*target.upstream);
+        params.set("name", Cow::Owned(name));
+        let params: Arc<RawValue> = params.to_raw().into();
+        let caller = Arc::from(owner.as_str());
+        target
+            .route
+            .handle
+            .call(&caller, params, request.progress, &deadline)
+            .await
+    }
+
+    /// Places a name by the snapshot.
+    fn placed(&self, owner: &Owner, tool: &str) -> Result<Option<Target>, CallError> {
+        let table = self.tree.exchange.table.load();
+        match table.owner(owner) {
+            Some(view) => Ok(view.target(tool)),
+            None => Err(unknown_owner(owner)),
+        }
+    }
+
+    /// Asks the router for a name that the snapshot does not have: a server that is being
+    /// connected for the first time may bring it.
+    async fn resolve(&self, owner: &Owner, request: &CallRequest) -> Result<Target, CallError> {
+        let unknown = || CallError::UnknownTool(request.tool.clone());
+        let (reply, placed) = concurrency::oneshot();
+        let message = RouterMsg::Resolve {
+            owner: owner.clone(),
+            tool: request.tool.clone(),
+            reply: reply.into(),
+        };
+        self.tree
+            .root
+            .cast(RootMsg::Router(message))
+            .map_err(|_| CallError::Draining)?;
+        let limit = request.timeout.unwrap_or(Duration::MAX);
+        let limit = limit.min(self.tree.exchange.settings.timeouts.call);
+        match tokio::time::timeout(limit, placed).await {
+            Ok(Ok(Some(target))) => Ok(target),
+            _ => Err(unknown()),
+        }
+    }
+
+    /// The tool's deadline, or the caller's own if that is shorter.
+    fn deadline(&self, target: &Target, of_caller: Option<Duration>) -> Deadline {
+        let timeouts = &self.tree.exchange.settings.timeouts;
+        let own = of_caller.unwrap_or(Duration::MAX);
+        let idle = target
+            .route
+            .policy
+            .timeout(&target.upstream)
+            .unwrap_or(timeouts.call)
+            .min(own);
+        Deadline::new(idle, timeouts.call_max.max(idle).min(own))
+    }
+}
+
+pub(super) fn unknown_owner(owner: &Owner) -> CallError {
+    CallError::Unknown {
+        what: "agent",
+        name: owner.as_str().to_owned(),
+    }
+}

@@ -1,0 +1,368 @@
+//! A scope: the store or one agent, with the same methods for both.
+//!
+//! What an embedding program works with. It sees and reaches nothing that its owner was not given.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::{RpcReplyPort, concurrency};
+use rmcp::ServerHandler;
+use tokio::sync::watch;
+
+use super::{
+    Answer, CallError, CallRequest, Event, RuntimeHandle, ServerConfig, ServerStatus,
+    dispatch::unknown_owner,
+};
+use crate::{
+    actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, status},
+    catalog::{FilterError, View},
+    id::{Owner, ServerName},
+    restart::State,
+    upstream::{Connect, TransportConfig, memory::InProcess},
+};
+
+/// Why a server was not added, updated or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// A server of this name is there already.
+    #[error("server {0:?} exists already; update or remove it")]
+    Exists(ServerName),
+    /// No server of this name.
+    #[error("unknown server {0:?}")]
+    Unknown(ServerName),
+    /// A glob of the definition does not compile.
+    #[error("server {server:?}: {source}")]
+    Filter {
+        /// The server.
+        server: ServerName,
+        /// What is wrong.
+        #[source]
+        source: FilterError,
+    },
+    /// The definition is of an in-process server, which comes with its handler.
+    #[error("server {0:?} is in-process: add it with its handler")]
+    NoConnector(ServerName),
+    /// The runtime has ended.
+    #[error("the runtime has ended")]
+    Ended,
+}
+
+fn connector(server: &ServerName, config: &ServerConfig) -> Result<Arc<dyn Connect>, AddError> {
+    config
+        .transport
+        .connector()
+        .ok_or_else(|| AddError::NoConnector(server.clone()))
+}
+
+/// Why a server is not ready.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WaitError {
+    /// No server of this name.
+    #[error("unknown server {0:?}")]
+    Unknown(ServerName),
+    /// It will not be tried again by itself.
+    #[error("{server} is {state}: {cause}")]
+    GivenUp {
+        /// The server.
+        server: ServerName,
+        /// `failed` or `stopped`.
+        state: State,
+        /// Why.
+        cause: String,
+    },
+    /// It did not become ready in time.
+    #[error("{server} was not ready in time; it is {state}{cause}")]
+    Timeout {
+        /// The server.
+        server: ServerName,
+        /// Where it stood.
+        state: State,
+        /// Why, after a colon, where that is known.
+        cause: String,
+    },
+}
+
+/// The store or one agent.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    runtime: RuntimeHandle,
+    owner: Owner,
+}
+
+impl Scope {
+    pub(super) fn new(runtime: RuntimeHandle, owner: Owner) -> Self {
+        Self { runtime, owner }
+    }
+
+    /// Whose scope this is.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Adds a server. It is connected in the background; see [`Scope::wait_ready`].
+    ///
+    /// # Errors
+    /// [`AddError`], and nothing was changed.
+    pub async fn add(&self, server: ServerName, config: ServerConfig) -> Result<(), AddError> {
+        let connector = connector(&server, &config)?;
+        self.add_connector(server, config, connector).await
+    }
+
+    /// Adds a server that runs in this process. The factory is called for each of its lives.
+    ///
+    /// # Errors
+    /// [`AddError`], and nothing was changed.
+    pub async fn add_handler<H: ServerHandler>(
+        &self,
+        server: ServerName,
+        factory: impl Fn() -> H + Send + Sync + 'static,
+    ) -> Result<(), AddError> {
+        let config = ServerConfig::new(TransportConfig::InProcess);
+        self.add_connector(server, config, Arc::new(InProcess::new(factory)))
+            .await
+    }
+
+    /// Adds a server with a connector of the embedding program's own.
+    ///
+    /// # Errors
+    /// [`AddError`], and nothing was changed.
+    pub async fn add_connector(
+        &self,
+        server: ServerName,
+        config: ServerConfig,
+        connector: Arc<dyn Connect>,
+    ) -> Result<(), AddError> {
+        if self
+            .runtime
+            .tree
+            .exchange
+            .handle(&self.owner, &server)
+            .is_some()
+        {
+            return Err(AddError::Exists(server));
+        }
+        self.put(server, config, connector).await
+    }
+
+    /// Adds many servers at once, with a result for each.
+    pub async fn add_many(
+        &self,
+        servers: impl IntoIterator<Item = (ServerName, ServerConfig)>,
+    ) -> Vec<(ServerName, Result<(), AddError>)> {
+        let adding = servers.into_iter().map(|(server, config)| async move {
+            let outcome = self.add(server.clone(), config).await;
+            (server, outcome)
+        });
+        futures::future::join_all(adding).await
+    }
+
+    /// Gives a server another definition. Its calls wait while it is connected anew.
+    ///
+    /// # Errors
+    /// [`AddError`], and nothing was changed.
+    pub async fn update(&self, server: ServerName, config: ServerConfig) -> Result<(), AddError> {
+        self.known(&server)?;
+        let connector = connector(&server, &config)?;
+        self.put(server, config, connector).await
+    }
+
+    /// Removes a server; returns when nothing of it is left.
+    ///
+    /// # Errors
+    /// [`AddError::Unknown`] if there is none of this name.
+    pub async fn remove(&self, server: &ServerName) -> Result<(), AddError> {
+        self.known(server)?;
+        let (owner, server) = (self.owner.clone(), server.clone());
+        self.ask(|reply| AgentsMsg::Remove {
+            owner,
+            server,
+            reply,
+        })
+        .await
+    }
+
+    /// Restarts a server's connection now, whatever state it is in. Its calls wait meanwhile.
+    ///
+    /// # Errors
+    /// [`AddError::Unknown`] if there is none of this name.
+    pub fn restart(&self, server: &ServerName) -> Result<(), AddError> {
+        self.known(server)?;
+        let message = AgentsMsg::Restart {
+            owner: self.owner.clone(),
+            server: server.clone(),
+        };
+        self.runtime
+            .tree
+            .root
+            .cast(RootMsg::Agents(message))
+            .map_err(|_| AddError::Ended)
+    }
+
+    /// Asks a server for a sign of life now and says how long it took.
+    ///
+    /// # Errors
+    /// In words, why there was none.
+    pub async fn check(&self, server: &ServerName) -> Result<Duration, String> {
+        let (owner, name) = (self.owner.clone(), server.clone());
+        self.known(server).map_err(|error| error.to_string())?;
+        self.ask(|reply| AgentsMsg::Check {
+            owner,
+            server: name,
+            reply,
+        })
+        .await
+        .map_err(|error| error.to_string())?
+    }
+
+    /// This scope's connections.
+    pub fn servers(&self) -> Vec<ServerStatus> {
+        let exchange = &self.runtime.tree.exchange;
+        let handles = exchange.handles();
+        handles
+            .iter()
+            .filter(|handle| handle.owner == self.owner)
+            .map(|handle| status::server(handle))
+            .collect()
+    }
+
+    /// One of this scope's connections.
+    pub fn server(&self, server: &ServerName) -> Option<ServerStatus> {
+        self.runtime
+            .tree
+            .exchange
+            .handle(&self.owner, server)
+            .map(|handle| status::server(&handle))
+    }
+
+    /// The last changes of one connection, oldest first, at most 64.
+    pub fn history(&self, server: &ServerName) -> Vec<Arc<Event>> {
+        self.runtime.tree.exchange.events.of(&self.owner, server)
+    }
+
+    /// Waits until a server is ready.
+    ///
+    /// # Errors
+    /// [`WaitError`] at once when it will not be tried again by itself, else after the limit.
+    pub async fn wait_ready(&self, server: &ServerName, limit: Duration) -> Result<(), WaitError> {
+        let handle = self
+            .runtime
+            .tree
+            .exchange
+            .handle(&self.owner, server)
+            .ok_or_else(|| WaitError::Unknown(server.clone()))?;
+        handle.wake();
+        let mut standing = handle.watch();
+        let settled = standing.wait_for(|standing| {
+            matches!(
+                standing.state,
+                State::Ready | State::Failed | State::Stopped
+            )
+        });
+        let settled = tokio::time::timeout(limit, settled)
+            .await
+            .map(|found| found.map(|now| now.clone()));
+        let now = handle.standing();
+        let cause = now.cause.as_deref().unwrap_or_default();
+        match settled {
+            Ok(Ok(found)) if found.state == State::Ready => Ok(()),
+            Ok(_) => Err(WaitError::GivenUp {
+                server: server.clone(),
+                state: now.state,
+                cause: cause.to_owned(),
+            }),
+            Err(_) => Err(WaitError::Timeout {
+                server: server.clone(),
+                state: now.state,
+                cause: if cause.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {cause}")
+                },
+            }),
+        }
+    }
+
+    /// What this scope sees now, from memory.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] if the agent is gone.
+    pub fn tools(&self) -> Result<Arc<View>, CallError> {
+        let table = self.runtime.tree.exchange.table.load();
+        let view = table
+            .owner(&self.owner)
+            .ok_or_else(|| unknown_owner(&self.owner))?;
+        Ok(Arc::clone(&view.view))
+    }
+
+    /// A version that grows whenever this scope's tools really differ.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] if the agent is gone.
+    pub fn changes(&self) -> Result<watch::Receiver<u64>, CallError> {
+        let table = self.runtime.tree.exchange.table.load();
+        let view = table
+            .owner(&self.owner)
+            .ok_or_else(|| unknown_owner(&self.owner))?;
+        Ok(view.version.subscribe())
+    }
+
+    /// The instructions of this scope's servers, each under its server's name.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] if the agent is gone.
+    pub fn instructions(&self) -> Result<Option<Arc<str>>, CallError> {
+        let table = self.runtime.tree.exchange.table.load();
+        let view = table
+            .owner(&self.owner)
+            .ok_or_else(|| unknown_owner(&self.owner))?;
+        Ok(view.instructions.clone())
+    }
+
+    /// Calls a tool by its exposed name. Dropping the future cancels the call.
+    ///
+    /// # Errors
+    /// [`CallError`]; what was provably not sent says so.
+    pub async fn call(&self, request: CallRequest) -> Result<Answer, CallError> {
+        self.runtime.call(&self.owner, request).await
+    }
+
+    fn known(&self, server: &ServerName) -> Result<(), AddError> {
+        match self.runtime.tree.exchange.handle(&self.owner, server) {
+            Some(_) => Ok(()),
+            None => Err(AddError::Unknown(server.clone())),
+        }
+    }
+
+    async fn put(
+        &self,
+        server: ServerName,
+        config: ServerConfig,
+        connector: Arc<dyn Connect>,
+    ) -> Result<(), AddError> {
+        let spec = ServerSpec::new(config, connector).map_err(|source| AddError::Filter {
+            server: server.clone(),
+            source,
+        })?;
+        let owner = self.owner.clone();
+        self.ask(|reply| AgentsMsg::Put {
+            owner,
+            server,
+            spec,
+            reply,
+        })
+        .await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<T>) -> AgentsMsg,
+    ) -> Result<T, AddError> {
+        let (reply, answer) = concurrency::oneshot();
+        let message = RootMsg::Agents(message(reply.into()));
+        self.runtime
+            .tree
+            .root
+            .cast(message)
+            .map_err(|_| AddError::Ended)?;
+        answer.await.map_err(|_| AddError::Ended)
+    }
+}

@@ -1,0 +1,175 @@
+//! What a received line means, and who learns of it.
+//!
+//! Never blocks and never queues without a bound: answers go to those who wait for them,
+//! everything else is a hint that may be lost. Content is never logged.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Deserialize;
+
+use super::{Shared, peek};
+use crate::{
+    upstream::{RequestError, stderr::cut},
+    wire::{
+        ErrorObject, Id, Message, Object, ParseError, RawValue,
+        envelope::{self, code},
+        method, raw,
+    },
+};
+
+/// Characters kept of the first line that was no message.
+const GARBAGE: usize = 200;
+
+/// What a server sent that had no use, in numbers.
+#[derive(Debug, Default)]
+pub(super) struct Oddities {
+    /// Lines that were no message.
+    pub(super) garbage: AtomicU64,
+    /// Lines beyond the limit.
+    pub(super) too_long: AtomicU64,
+    /// Answers and progress that nobody waited for.
+    pub(super) unmatched: AtomicU64,
+    /// Notifications that mean nothing here.
+    pub(super) ignored: AtomicU64,
+    /// Requests that found no room for an answer.
+    pub(super) unanswered: AtomicU64,
+}
+
+/// Takes in one line.
+pub(super) fn line(shared: &Shared, line: &[u8]) {
+    let line = line.trim_ascii();
+    match line.first() {
+        None => {}
+        Some(b'[') => match serde_json::from_slice::<Vec<&RawValue>>(line) {
+            Ok(messages) => {
+                for message in messages {
+                    one(shared, message.get().as_bytes());
+                }
+            }
+            Err(_) => garbage(shared, line),
+        },
+        Some(_) => one(shared, line),
+    }
+}
+
+fn one(shared: &Shared, bytes: &[u8]) {
+    let message = match Message::parse(bytes) {
+        Ok(message) => message,
+        Err(error) => return broken(shared, bytes, &error),
+    };
+    shared.hear();
+    match message {
+        Message::Response { id, outcome } => response(shared, id.as_ref(), outcome),
+        Message::Notification { method, params } => notification(shared, &method, params),
+        Message::Request { id, method, .. } => request(shared, &id, &method),
+    }
+}
+
+fn response(shared: &Shared, id: Option<&Id>, outcome: Result<&RawValue, ErrorObject>) {
+    let answered = number(id).is_some_and(|id| {
+        shared.pending.answer(id, || {
+            outcome.map(ToOwned::to_owned).map_err(RequestError::Server)
+        })
+    });
+    if !answered {
+        count(&shared.oddities.unmatched);
+    }
+}
+
+fn notification(shared: &Shared, method: &str, params: Option<&RawValue>) {
+    match method {
+        method::PROGRESS => {
+            #[derive(Deserialize)]
+            #[serde(rename_all = "camelCase")]
+            struct Params {
+                progress_token: u64,
+                progress: f64,
+            }
+            let passed = params.is_some_and(|raw| {
+                serde_json::from_str::<Params>(raw.get()).is_ok_and(|params| {
+                    shared
+                        .pending
+                        .progress(params.progress_token, params.progress, raw)
+                })
+            });
+            if !passed {
+                count(&shared.oddities.unmatched);
+            }
+        }
+        method::TOOLS_CHANGED => shared.tools_changed.notify_one(),
+        _ => {
+            count(&shared.oddities.ignored);
+            tracing::trace!("notification without use");
+        }
+    }
+}
+
+/// Nothing that a server may ask is declared to it, so only `ping` has an answer.
+fn request(shared: &Shared, id: &Id, method: &str) {
+    let mut line = if method == method::PING {
+        envelope::result(id, &raw(&Object::default()))
+    } else {
+        let error = ErrorObject::new(code::METHOD_NOT_FOUND, "method not found");
+        envelope::error(Some(id), &error)
+    };
+    line.push(b'\n');
+    if shared.pending.reply(line) {
+        shared.wake.notify_one();
+    } else {
+        count(&shared.oddities.unanswered);
+    }
+}
+
+/// A line that is no message, although it may have been meant for somebody who waits.
+fn broken(shared: &Shared, bytes: &[u8], error: &ParseError) {
+    let named = match error {
+        ParseError::Rpc { id, .. } => number(id.as_ref()),
+        ParseError::Json(_) => None,
+    };
+    let meant = named.or_else(|| peek::id(bytes, bytes)).is_some_and(|id| {
+        shared.pending.answer(id, || {
+            Err(RequestError::Malformed(format!(
+                "the server's answer is {error}"
+            )))
+        })
+    });
+    if !meant {
+        garbage(shared, bytes);
+    }
+}
+
+fn garbage(shared: &Shared, bytes: &[u8]) {
+    count(&shared.oddities.garbage);
+    shared.first_garbage.get_or_init(|| {
+        let start = bytes.get(..16 * GARBAGE).unwrap_or(bytes);
+        let text = shared.stderr.mask(&String::from_utf8_lossy(start));
+        cut(&text, GARBAGE)
+    });
+}
+
+/// Takes in the two ends of a line that was longer than allowed.
+pub(super) fn too_long(shared: &Shared, head: &[u8], tail: &[u8], limit: usize) {
+    let answered = peek::id(head, tail).is_some_and(|id| {
+        shared.pending.answer(id, || {
+            Err(RequestError::Malformed(format!(
+                "the server's answer exceeds the limit of {} for one message (limits.message_bytes)",
+                bytesize::ByteSize(limit as u64).display().iec()
+            )))
+        })
+    });
+    if answered {
+        shared.hear();
+    }
+    count(&shared.oddities.too_long);
+}
+
+fn number(id: Option<&Id>) -> Option<u64> {
+    match id? {
+        Id::Number(number) => number.as_u64(),
+        Id::String(_) => None,
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
