@@ -114,7 +114,7 @@ async fn a_caller_that_leaves_cancels_its_call_at_the_server() {
         async move {
             context.ct.cancelled().await;
             left.send(()).await.ok();
-            text("never read")
+            Ok(text("never read"))
         }
     });
     let runtime = with(&script).await;

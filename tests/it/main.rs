@@ -10,6 +10,7 @@
 )]
 
 mod embed;
+mod program;
 mod schema;
 mod servers;
 mod support;

@@ -70,7 +70,7 @@ impl Script {
     /// Adds `echo`, which answers its arguments as text.
     pub fn echo(self) -> Self {
         self.tool("echo", async |call| {
-            text(Value::Object(call.arguments).to_string())
+            Ok(text(Value::Object(call.arguments).to_string()))
         })
     }
 
@@ -78,7 +78,7 @@ impl Script {
     pub fn hang(self) -> Self {
         self.tool("hang", async |call| {
             call.context.ct.cancelled().await;
-            text("cancelled")
+            Ok(text("cancelled"))
         })
     }
 
@@ -118,9 +118,9 @@ impl Script {
     }
 }
 
-/// A successful answer of one text.
-pub fn text(text: impl Into<String>) -> Answer {
-    Ok(CallToolResult::success(vec![ContentBlock::text(text)]))
+/// A successful result of one text.
+pub fn text(text: impl Into<String>) -> CallToolResult {
+    CallToolResult::success(vec![ContentBlock::text(text)])
 }
 
 /// One life of a scripted server.
