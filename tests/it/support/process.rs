@@ -23,6 +23,11 @@ pub fn is_alive(pid: u32) -> bool {
     )
 }
 
+/// Whether a process has ended and its parent knows.
+pub fn is_reaped(pid: u32) -> bool {
+    !Path::new("/proc").join(pid.to_string()).exists()
+}
+
 fn of(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
 }
