@@ -49,10 +49,9 @@ impl Gate {
     /// What this principal may use of an owner's.
     fn scope(&self, principal: &Principal, owner: &Owner) -> Result<Scope, CallError> {
         tracing::trace!(principal = principal.as_str(), %owner, "access");
-        self.runtime.scope(owner).ok_or_else(|| CallError::Unknown {
-            what: "agent",
-            name: owner.as_str().to_owned(),
-        })
+        self.runtime
+            .scope(owner)
+            .ok_or_else(|| CallError::Unknown { what: "agent", name: owner.as_str().to_owned() })
     }
 
     /// Calls a tool of the owner's view. Dropping the future cancels the call.
@@ -123,10 +122,9 @@ impl Gate {
         server: &ServerName,
     ) -> Result<(), CallError> {
         let scope = self.scope(principal, owner)?;
-        scope.restart(server).map_err(|_| CallError::Unknown {
-            what: "server",
-            name: server.as_str().to_owned(),
-        })
+        scope
+            .restart(server)
+            .map_err(|_| CallError::Unknown { what: "server", name: server.as_str().to_owned() })
     }
 
     /// Has something done at each clean-up interval, such as dropping idle sessions.

@@ -47,7 +47,7 @@ impl Default for CatalogConfig {
             prefix: Prefix::Always,
             separator: "_".to_owned(),
             max_name_length: 64,
-            tools_grace: Duration::from_secs(600),
+            tools_grace: Duration::from_mins(10),
         }
     }
 }
@@ -105,18 +105,13 @@ impl Tool {
     /// [`ToolError`] for what breaks the protocol; the rest of the server's tools are unharmed.
     pub fn read(raw: &RawValue) -> Result<Self, ToolError> {
         let object = Object::read(raw).ok_or(ToolError::NotAnObject)?;
-        let name = object
-            .text("name")
-            .filter(|name| !name.is_empty())
-            .ok_or(ToolError::Nameless)?;
+        let name =
+            object.text("name").filter(|name| !name.is_empty()).ok_or(ToolError::Nameless)?;
         let schema = object.get("inputSchema").ok_or(ToolError::NoSchema)?;
         if !schema.get().starts_with('{') {
             return Err(ToolError::NoSchema);
         }
-        Ok(Self {
-            name: name.into(),
-            raw: raw.to_owned().into(),
-        })
+        Ok(Self { name: name.into(), raw: raw.to_owned().into() })
     }
 }
 
@@ -190,10 +185,7 @@ mod tests {
         let tool = Tool::read(&whole).unwrap();
         assert_eq!((&*tool.name, tool.raw.get()), ("a", whole.get()));
         assert_eq!(Tool::read(&raw("[]")).unwrap_err(), ToolError::NotAnObject);
-        assert_eq!(
-            Tool::read(&raw(r#"{"name":""}"#)).unwrap_err(),
-            ToolError::Nameless
-        );
+        assert_eq!(Tool::read(&raw(r#"{"name":""}"#)).unwrap_err(), ToolError::Nameless);
         let no_schema = raw(r#"{"name":"a","inputSchema":null}"#);
         assert_eq!(Tool::read(&no_schema).unwrap_err(), ToolError::NoSchema);
     }
@@ -201,10 +193,7 @@ mod tests {
     #[test]
     fn the_hash_knows_order_names_and_definitions() {
         let tool = |name: &str, more: &str| {
-            Tool::read(&raw(&format!(
-                r#"{{"name":"{name}","inputSchema":{{}}{more}}}"#
-            )))
-            .unwrap()
+            Tool::read(&raw(&format!(r#"{{"name":"{name}","inputSchema":{{}}{more}}}"#))).unwrap()
         };
         let base = Catalog::new(vec![tool("a", ""), tool("b", "")]);
         let again = Catalog::new(vec![tool("a", ""), tool("b", ""), tool("a", r#","x":1"#)]);

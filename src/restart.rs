@@ -54,11 +54,7 @@ impl Strategy {
             Self::OneForAll => 0,
             Self::RestForOne => position,
         };
-        members
-            .iter()
-            .skip(first)
-            .filter(|member| *member != lost)
-            .collect()
+        members.iter().skip(first).filter(|member| *member != lost).collect()
     }
 }
 
@@ -111,7 +107,7 @@ impl fmt::Display for State {
 }
 
 /// How a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// It was asked to: configuration, shutdown, a restart by hand. A normal end.
     Asked,
@@ -158,9 +154,9 @@ pub enum Decision {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::{prop_assert, prop_assert_eq, proptest};
 
-    use super::*;
+    use super::Strategy;
 
     proptest! {
         #[test]
@@ -173,10 +169,9 @@ mod tests {
                 prop_assert!(!affected.contains(&&lost));
                 prop_assert!(affected.windows(2).all(|pair| pair[0] < pair[1]));
                 let expected = match strategy {
-                    Strategy::OneForOne => 0,
                     Strategy::OneForAll if lost < size => size - 1,
                     Strategy::RestForOne if lost < size => size - 1 - lost,
-                    _ => 0,
+                    Strategy::OneForOne | Strategy::OneForAll | Strategy::RestForOne => 0,
                 };
                 prop_assert_eq!(affected.len(), expected);
             }

@@ -25,11 +25,7 @@ impl ToolPolicy {
             .iter()
             .map(|(glob, rule)| Ok((Glob::new(glob)?.compile_matcher(), rule.clone())))
             .collect::<Result<_, globset::Error>>()?;
-        Ok(Self {
-            filter: config.tools.matcher()?,
-            rules,
-            timeout: config.timeout,
-        })
+        Ok(Self { filter: config.tools.matcher()?, rules, timeout: config.timeout })
     }
 
     /// The deadline of a call of this tool, where one is configured.

@@ -20,16 +20,10 @@ pub struct Diff {
 impl Diff {
     /// What it takes to get from `old` to `new`.
     pub fn between(old: &Catalog, new: &Catalog) -> Self {
-        let before: HashMap<&str, &str> = old
-            .tools()
-            .iter()
-            .map(|tool| (&*tool.name, tool.raw.get()))
-            .collect();
-        let after: HashMap<&str, &str> = new
-            .tools()
-            .iter()
-            .map(|tool| (&*tool.name, tool.raw.get()))
-            .collect();
+        let before: HashMap<&str, &str> =
+            old.tools().iter().map(|tool| (&*tool.name, tool.raw.get())).collect();
+        let after: HashMap<&str, &str> =
+            new.tools().iter().map(|tool| (&*tool.name, tool.raw.get())).collect();
         let mut diff = Self::default();
         for tool in new.tools() {
             match before.get(&*tool.name) {
@@ -38,16 +32,10 @@ impl Diff {
                 Some(_) => {}
             }
         }
-        let gone = old
-            .tools()
-            .iter()
-            .filter(|tool| !after.contains_key(&*tool.name));
+        let gone = old.tools().iter().filter(|tool| !after.contains_key(&*tool.name));
         diff.removed.extend(gone.map(|tool| Arc::clone(&tool.name)));
         let kept = |catalog: &Catalog, other: &HashMap<&str, &str>| -> Vec<Arc<str>> {
-            let both = catalog
-                .tools()
-                .iter()
-                .filter(|tool| other.contains_key(&*tool.name));
+            let both = catalog.tools().iter().filter(|tool| other.contains_key(&*tool.name));
             both.map(|tool| Arc::clone(&tool.name)).collect()
         };
         diff.reordered = kept(old, &after) != kept(new, &before);
@@ -100,14 +88,8 @@ mod tests {
         let old = catalog(&[("a", 1), ("b", 1), ("c", 1)]);
         for (new, words) in [
             (catalog(&[("a", 1), ("b", 1), ("c", 1)]), "no difference"),
-            (
-                catalog(&[("c", 1), ("a", 2), ("d", 1)]),
-                "1 added, 1 removed, 1 changed, reordered",
-            ),
-            (
-                catalog(&[("a", 1), ("x", 1), ("b", 1), ("c", 1)]),
-                "1 added",
-            ),
+            (catalog(&[("c", 1), ("a", 2), ("d", 1)]), "1 added, 1 removed, 1 changed, reordered"),
+            (catalog(&[("a", 1), ("x", 1), ("b", 1), ("c", 1)]), "1 added"),
         ] {
             assert_eq!(Diff::between(&old, &new).to_string(), words);
         }

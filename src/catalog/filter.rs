@@ -18,10 +18,7 @@ pub struct ToolFilter {
 
 impl Default for ToolFilter {
     fn default() -> Self {
-        Self {
-            allow: vec!["*".to_owned()],
-            deny: Vec::new(),
-        }
+        Self { allow: vec!["*".to_owned()], deny: Vec::new() }
     }
 }
 
@@ -36,10 +33,7 @@ impl ToolFilter {
     /// # Errors
     /// [`FilterError`] names the glob and what is wrong with it.
     pub fn matcher(&self) -> Result<ToolMatcher, FilterError> {
-        Ok(ToolMatcher {
-            allow: Some(set(&self.allow)?),
-            deny: set(&self.deny)?,
-        })
+        Ok(ToolMatcher { allow: Some(set(&self.allow)?), deny: set(&self.deny)? })
     }
 }
 
@@ -75,9 +69,7 @@ mod tests {
             allow: allow.iter().map(ToString::to_string).collect(),
             deny: deny.iter().map(ToString::to_string).collect(),
         };
-        let matcher = filter(&["get_*", "a/b"], &["get_secret*"])
-            .matcher()
-            .unwrap();
+        let matcher = filter(&["get_*", "a/b"], &["get_secret*"]).matcher().unwrap();
         for (name, passes) in [
             ("get_x", true),
             ("get_a/b", true),

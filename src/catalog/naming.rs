@@ -31,9 +31,7 @@ pub(super) const fn allowed(byte: u8) -> bool {
 
 fn clean(name: &str) -> String {
     let allowed = |c: char| u8::try_from(c).is_ok_and(allowed);
-    name.chars()
-        .map(|c| if allowed(c) { c } else { '_' })
-        .collect()
+    name.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
 }
 
 impl Names {
@@ -76,21 +74,12 @@ impl Names {
 
     /// Whether a name has the form that this server's tools get when names have prefixes.
     pub fn may_be_of(&self, server: &ServerName, exposed: &str) -> bool {
-        let front: String = self
-            .prefixed(server, "")
-            .chars()
-            .take(self.kept())
-            .collect();
+        let front: String = self.prefixed(server, "").chars().take(self.kept()).collect();
         exposed.starts_with(&front)
     }
 
     fn prefixed(&self, server: &ServerName, upstream: &str) -> String {
-        format!(
-            "{}{}{}",
-            clean(server.as_str()),
-            self.separator,
-            clean(upstream)
-        )
+        format!("{}{}{}", clean(server.as_str()), self.separator, clean(upstream))
     }
 
     fn free(&self, name: &str) -> bool {
@@ -149,10 +138,7 @@ mod tests {
     }
 
     fn names(prefix: Prefix) -> Names {
-        Names::new(&CatalogConfig {
-            prefix,
-            ..CatalogConfig::default()
-        })
+        Names::new(&CatalogConfig { prefix, ..CatalogConfig::default() })
     }
 
     #[test]
@@ -168,10 +154,7 @@ mod tests {
             assert!(other.starts_with(second), "{other}");
         }
         let mut names = names(Prefix::Always);
-        assert_eq!(
-            &*names.assign(&server("My Server"), "größe/x"),
-            "My_Server_gr__e_x"
-        );
+        assert_eq!(&*names.assign(&server("My Server"), "größe/x"), "My_Server_gr__e_x");
         assert!(names.may_be_of(&server("My Server"), "My_Server_other"));
         assert!(!names.may_be_of(&server("My Server"), "Other_x"));
     }
@@ -181,10 +164,7 @@ mod tests {
         let mut names = names(Prefix::Always);
         assert_eq!(&*names.assign(&server("a"), "b_c"), "a_b_c");
         let second = names.assign(&server("a_b"), "c");
-        assert!(
-            second.starts_with("a_b_c_") && second.len() == 12,
-            "{second}"
-        );
+        assert!(second.starts_with("a_b_c_") && second.len() == 12, "{second}");
         names.forget(&server("a"));
         assert_eq!(names.assign(&server("a_b"), "c"), second);
         assert_eq!(&*names.assign(&server("x"), "y"), "x_y");

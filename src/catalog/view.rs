@@ -61,11 +61,8 @@ impl View {
         members.sort_by_key(|member| (member.order, member.server));
         let mut tools = Vec::new();
         for member in members {
-            let shown = member
-                .catalog
-                .tools()
-                .iter()
-                .filter(|tool| member.filter.passes(&tool.name));
+            let shown =
+                member.catalog.tools().iter().filter(|tool| member.filter.passes(&tool.name));
             for tool in shown {
                 let exposed = names.assign(member.server, &tool.name);
                 if !filter.passes(&exposed) {
@@ -73,23 +70,15 @@ impl View {
                 }
                 let raw = renamed(&tool.raw, &tool.name, &exposed);
                 let (server, upstream) = (member.server.clone(), Arc::clone(&tool.name));
-                tools.push(ViewTool {
-                    exposed,
-                    server,
-                    upstream,
-                    raw,
-                });
+                tools.push(ViewTool { exposed, server, upstream, raw });
             }
         }
         Self::of(tools)
     }
 
     fn of(tools: Vec<ViewTool>) -> Self {
-        let index = tools
-            .iter()
-            .enumerate()
-            .map(|(at, tool)| (Arc::clone(&tool.exposed), at))
-            .collect();
+        let index =
+            tools.iter().enumerate().map(|(at, tool)| (Arc::clone(&tool.exposed), at)).collect();
         let hash = ContentHash::of(tools.iter().map(|tool| (&*tool.exposed, &*tool.raw)));
         Self { tools, index, hash }
     }
@@ -119,10 +108,7 @@ impl View {
         let end = start.saturating_add(limit.max(1)).min(self.tools.len());
         let tools = self.tools.get(start..end)?;
         let next = (end < self.tools.len()).then(|| tools.last()).flatten();
-        Some(Page {
-            tools,
-            next: next.map(|tool| &*tool.exposed),
-        })
+        Some(Page { tools, next: next.map(|tool| &*tool.exposed) })
     }
 }
 
@@ -163,45 +149,21 @@ mod tests {
     }
 
     fn exposed(view: &View) -> Vec<String> {
-        view.tools()
-            .iter()
-            .map(|tool| tool.exposed.to_string())
-            .collect()
+        view.tools().iter().map(|tool| tool.exposed.to_string()).collect()
     }
 
     #[test]
     fn a_view_is_ordered_filtered_and_renamed() {
         let (a, b, c) = (server("a"), server("b"), server("c"));
         let (all, two) = (ToolMatcher::default(), catalog(&["z", "y"]));
-        let not_y = ToolFilter {
-            deny: vec!["y".to_owned()],
-            ..ToolFilter::default()
-        };
+        let not_y = ToolFilter { deny: vec!["y".to_owned()], ..ToolFilter::default() };
         let not_y = not_y.matcher().unwrap();
         let members = [
-            Member {
-                server: &c,
-                order: -1,
-                catalog: &two,
-                filter: &all,
-            },
-            Member {
-                server: &b,
-                order: 0,
-                catalog: &two,
-                filter: &not_y,
-            },
-            Member {
-                server: &a,
-                order: 0,
-                catalog: &two,
-                filter: &all,
-            },
+            Member { server: &c, order: -1, catalog: &two, filter: &all },
+            Member { server: &b, order: 0, catalog: &two, filter: &not_y },
+            Member { server: &a, order: 0, catalog: &two, filter: &all },
         ];
-        let deny = ToolFilter {
-            deny: vec!["a_z".to_owned()],
-            ..ToolFilter::default()
-        };
+        let deny = ToolFilter { deny: vec!["a_z".to_owned()], ..ToolFilter::default() };
         let mut names = Names::new(&CatalogConfig::default());
         let view = View::build(&members, &deny.matcher().unwrap(), &mut names);
         assert_eq!(exposed(&view), ["c_z", "c_y", "a_y", "b_z"]);

@@ -53,10 +53,7 @@ impl Backoff {
             .checked_pow(attempt)
             .and_then(|factor| self.base.checked_mul(factor))
             .map_or(self.cap, |bound| bound.min(self.cap));
-        bound
-            .mul_f64(jitter.clamp(0.0, 1.0))
-            .max(FLOOR)
-            .min(self.cap)
+        bound.mul_f64(jitter.clamp(0.0, 1.0)).max(FLOOR).min(self.cap)
     }
 }
 
@@ -87,13 +84,7 @@ mod tests {
             assert_eq!(backoff.delay(attempt, 1.0), bound);
         }
         assert_eq!(backoff.delay(40, 0.0), FLOOR);
-        assert_eq!(
-            Backoff::new(Duration::ZERO, FLOOR),
-            Err(BackoffError::ZeroBase)
-        );
-        assert_eq!(
-            Backoff::new(FLOOR, Duration::ZERO),
-            Err(BackoffError::CapBelowBase)
-        );
+        assert_eq!(Backoff::new(Duration::ZERO, FLOOR), Err(BackoffError::ZeroBase));
+        assert_eq!(Backoff::new(FLOOR, Duration::ZERO), Err(BackoffError::CapBelowBase));
     }
 }

@@ -15,11 +15,7 @@ pub struct Meter {
 impl Meter {
     /// A meter that allows `intensity` events in `period`.
     pub const fn new(intensity: u32, period: Duration) -> Self {
-        Self {
-            intensity,
-            period,
-            times: VecDeque::new(),
-        }
+        Self { intensity, period, times: VecDeque::new() }
     }
 
     /// Counts an event at `now`, a time since an origin of the caller's that never goes back.
@@ -37,10 +33,7 @@ impl Meter {
 
     /// Events in the period that ends at `now`, up to the intensity.
     pub fn recent(&self, now: Duration) -> usize {
-        self.times
-            .iter()
-            .filter(|time| now.saturating_sub(**time) < self.period)
-            .count()
+        self.times.iter().filter(|time| now.saturating_sub(**time) < self.period).count()
     }
 
     /// Forgets all events.
@@ -59,11 +52,7 @@ impl Meter {
     }
 
     fn forget(&mut self, now: Duration) {
-        while self
-            .times
-            .front()
-            .is_some_and(|time| now.saturating_sub(*time) >= self.period)
-        {
+        while self.times.front().is_some_and(|time| now.saturating_sub(*time) >= self.period) {
             self.times.pop_front();
         }
     }
