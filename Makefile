@@ -1,0 +1,54 @@
+# Everything a person or a machine does here, by name. `make` alone lists it.
+
+CARGO ?= cargo
+# nextest where it is installed, else cargo's own runner: the tests are the same.
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+RUN_TESTS := $(if $(NEXTEST),$(CARGO) nextest run --locked --no-fail-fast,$(CARGO) test --locked --no-fail-fast)
+
+# The steps share one target directory and wait for its lock: side by side they only get in each other's way.
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## Lists the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+.PHONY: run
+run: ## Builds the release binary and serves with the default configuration
+	$(CARGO) run --release --locked -- serve
+
+.PHONY: setup
+setup: ## Installs the public MCP servers that the tests run (tests/env)
+	tests/scripts/setup.sh
+
+# One set of features as it ships, one as the kernel stands alone; the steps share their artifacts.
+.PHONY: test
+test: setup lint unit doc kernel ## The whole gate, as continuous integration runs it
+
+.PHONY: lint
+lint: ## Formatting and clippy, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+
+.PHONY: unit
+unit: setup ## Unit, integration and documentation tests with all features
+	$(RUN_TESTS) --all-features $(if $(NEXTEST),,--lib --bins --tests)
+	$(CARGO) test --locked --doc --all-features
+
+.PHONY: doc
+doc: ## The crate's documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --all-features
+
+.PHONY: kernel
+kernel: ## The library without features: it builds, is clean and passes its tests
+	$(CARGO) build --locked --no-default-features
+	$(CARGO) clippy --locked --no-default-features --lib --tests -- -D warnings
+	$(RUN_TESTS) --no-default-features --lib
+
+.PHONY: bench
+bench: ## Micro-benchmarks, then the load run, which writes docs/benchmarks.md
+	$(CARGO) bench --locked --all-features --bench decisions
+	$(CARGO) bench --locked --all-features --bench load
+
+.PHONY: fmt
+fmt: ## Formats the code
+	$(CARGO) fmt --all

@@ -1,0 +1,102 @@
+//! What every message costs before anything happens: reading an envelope, rewriting its
+//! parameters for the next leg, editing one member of an object.
+
+use std::{borrow::Cow, hint::black_box};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use serde_json::{Value, json};
+use switchboard::wire::{
+    Message, Object, RawValue, Revision, envelope,
+    meta::{Stamp, for_next_leg},
+    method, raw,
+};
+
+/// Sizes of the text in a message's body, in bytes: a short call, a page, a file.
+const SIZES: [usize; 3] = [200, 10_000, 200_000];
+
+fn text(size: usize) -> String {
+    "The quick brown fox jumps over the lazy dog. "
+        .chars()
+        .cycle()
+        .take(size)
+        .collect()
+}
+
+/// Parameters of `tools/call` as a modern client sends them.
+fn parameters(size: usize) -> Box<RawValue> {
+    raw::<Value>(&json!({
+        "name": "github_search_issues",
+        "arguments": { "query": text(size), "page": 1, "state": "open" },
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": { "name": "agent", "version": "1.0.0" },
+            "io.modelcontextprotocol/clientCapabilities": { "elicitation": {} },
+            "progressToken": "p-1",
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        },
+    }))
+}
+
+fn stamp() -> Stamp {
+    Stamp {
+        revision: Revision::LATEST,
+        client: raw::<Value>(&json!({ "name": "switchboard", "version": "0.1.0" })),
+        capabilities: raw::<Value>(&json!({})),
+    }
+}
+
+fn wire(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("wire");
+    for size in SIZES {
+        let params = parameters(size);
+        let line = envelope::request(&7_u64, method::TOOLS_CALL, Some(&params));
+        group.throughput(Throughput::Bytes(line.len() as u64));
+        group.bench_with_input(
+            BenchmarkId::new("parse_envelope", size),
+            &line,
+            |bencher, line| {
+                bencher.iter(|| Message::parse(black_box(line)));
+            },
+        );
+        group.bench_with_input(
+            BenchmarkId::new("write_envelope", size),
+            &params,
+            |bencher, params| {
+                bencher.iter(|| {
+                    envelope::request(&7_u64, method::TOOLS_CALL, Some(black_box(params)))
+                });
+            },
+        );
+        let stamp = stamp();
+        group.bench_with_input(
+            BenchmarkId::new("next_leg_modern", size),
+            &params,
+            |bencher, params| {
+                bencher.iter(|| for_next_leg(Some(black_box(params)), Some(&stamp), Some(9)));
+            },
+        );
+        group.bench_with_input(
+            BenchmarkId::new("next_leg_legacy", size),
+            &params,
+            |bencher, params| {
+                bencher.iter(|| for_next_leg(Some(black_box(params)), None, None));
+            },
+        );
+        let name = raw("search_issues");
+        group.bench_with_input(
+            BenchmarkId::new("rename_tool", size),
+            &params,
+            |bencher, params| {
+                bencher.iter(|| {
+                    let mut object = Object::read(black_box(params))?;
+                    object.set("name", Cow::Borrowed(&*name));
+                    Some(object.to_raw())
+                });
+            },
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(benches, wire);
+criterion_main!(benches);

@@ -1,0 +1,15 @@
+//! Behaviour through the public API and the real binary, in one test program.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "the switches for tests cover test functions, not the helpers beside them; `pub` marks what they share"
+)]
+
+mod schema;
+mod servers;
+mod support;
+mod tidy;

@@ -1,0 +1,138 @@
+//! The real program, as a user starts it: one process, a state directory and a configuration.
+
+use std::{
+    path::Path,
+    process::{ExitStatus, Output, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    process::{Child, Command},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{http::Client, process, wait::PATIENCE};
+
+/// The program under test, for those who start it in their own way.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_switchboard");
+
+/// A running `switchboard serve`. Dropped, it is killed; [`Switchboard::stop`] ends it in order.
+pub struct Switchboard {
+    child: Child,
+    directory: TempDir,
+    ready: String,
+    log: Arc<Mutex<String>>,
+    /// Reads the output to its end, so that the program never blocks on a full pipe.
+    _readers: JoinSet<()>,
+}
+
+impl Switchboard {
+    /// Serves a configuration on a free port, with a state directory of its own, and waits until
+    /// it says that it is ready.
+    pub async fn serve(config: &Value) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("config.json");
+        std::fs::write(&file, config.to_string()).unwrap();
+        let mut child = command(directory.path())
+            .args(["serve", "--port", "0", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut readers = JoinSet::new();
+        readers.spawn(collect(child.stderr.take().unwrap(), Arc::clone(&log)));
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Ok(Ok(Some(ready))) = timeout(PATIENCE, stdout.next_line()).await else {
+            panic!("switchboard did not become ready:\n{}", log.lock().unwrap());
+        };
+        readers.spawn(collect(stdout.into_inner(), Arc::clone(&log)));
+        Self {
+            child,
+            directory,
+            ready,
+            log,
+            _readers: readers,
+        }
+    }
+
+    /// The line that it printed when it was ready.
+    pub fn ready_line(&self) -> &str {
+        &self.ready
+    }
+
+    /// The MCP endpoint of the store's tools.
+    pub fn url(&self) -> &str {
+        let rest = self.ready.split_once("listening on ").map(|(_, rest)| rest);
+        rest.and_then(|rest| rest.split(' ').next())
+            .unwrap_or_else(|| panic!("no address in {:?}", self.ready))
+    }
+
+    /// A client of that endpoint.
+    pub fn client(&self) -> Client {
+        Client::new(self.url())
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Everything that it has said beside the ready line.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Runs a command about this instance, such as `status --json`.
+    pub async fn command(&self, arguments: &[&str]) -> Output {
+        let running = command(self.directory.path()).args(arguments).output();
+        timeout(PATIENCE, running).await.expect("it ends").unwrap()
+    }
+
+    /// What `status --json` says.
+    pub async fn status(&self) -> Value {
+        let output = self.command(&["status", "--json"]).await;
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    pub async fn stop(mut self) -> ExitStatus {
+        process::signal(self.pid(), Signal::TERM);
+        match timeout(PATIENCE, self.child.wait()).await {
+            Ok(status) => status.unwrap(),
+            Err(_) => panic!("switchboard does not stop:\n{}", self.log()),
+        }
+    }
+}
+
+/// The program in a directory of its own, with nothing of the developer's configuration.
+fn command(directory: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SWITCHBOARD_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(directory)
+        .env("SWITCHBOARD_STATE_DIR", directory.join("state"));
+    command
+}
+
+async fn collect(output: impl AsyncRead + Unpin, log: Arc<Mutex<String>>) {
+    let mut lines = BufReader::new(output).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut log = log.lock().unwrap();
+        log.push_str(&line);
+        log.push('\n');
+    }
+}

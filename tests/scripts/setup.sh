@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Installs the public MCP servers that the tests run, in the pinned versions of tests/scripts/servers,
+# into tests/env (git-ignored). Quick when that is done already. Debian packages are installed only
+# for a tool that is missing, and only as root.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+manifests=$here/servers
+env=$here/../env
+stamp=$env/.installed
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+# What the servers need from the system: `tool_is_there NAME` answers, `package_of NAME` names the remedy.
+tool_is_there() {
+  case $1 in
+    venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+package_of() {
+  case $1 in
+    node) echo nodejs ;;
+    venv) echo python3-venv ;;
+    *) echo "$1" ;;
+  esac
+}
+
+missing=()
+for tool in node npm python3 venv git; do
+  tool_is_there "$tool" || missing+=("$(package_of "$tool")")
+done
+if ((${#missing[@]})); then
+  if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
+    say "missing: ${missing[*]}. Install them (on Debian: sudo apt-get install ${missing[*]}) and run this again."
+    exit 1
+  fi
+  say "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq </dev/null >&2
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >&2
+fi
+
+# The stamp names what was asked for and the interpreters that it was installed for.
+wanted=$(
+  cat "$manifests"/package.json "$manifests"/package-lock.json "$manifests"/requirements.txt | cksum
+  node --version
+  python3 --version
+  (cd "$here" && pwd)
+)
+if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then
+  exit 0
+fi
+
+mkdir -p "$env"
+rm -rf "$stamp" "$env/node_modules" "$env/venv"
+
+say "installing the npm servers"
+cp "$manifests"/package.json "$manifests"/package-lock.json "$manifests"/.npmrc "$env"/
+npm ci --prefix "$env" --no-audit --no-fund --loglevel=error </dev/null >&2
+
+say "installing the Python servers"
+python3 -m venv "$env/venv"
+"$env/venv/bin/pip" install --quiet --disable-pip-version-check --no-input \
+  --requirement "$manifests/requirements.txt" </dev/null >&2
+
+printf '%s\n' "$wanted" >"$stamp"
+say "done"
