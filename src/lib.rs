@@ -3,11 +3,16 @@
 pub mod access;
 pub mod actor;
 pub mod catalog;
+pub mod config;
 pub mod error;
+#[cfg(feature = "face-http")]
+pub mod face;
 pub mod id;
 pub mod restart;
 pub mod runtime;
 pub mod secret;
+#[cfg(feature = "cli")]
+pub mod telemetry;
 pub mod unit;
 pub mod upstream;
 pub mod wire;

@@ -1,0 +1,2 @@
+//! Entries of every client, in our keys.
+use super::*;

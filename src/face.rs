@@ -1,0 +1,3 @@
+//! Ways in which others call us.
+
+pub mod http;
