@@ -115,7 +115,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`CallError::Unknown`] for an owner or a server that the principal does not see.
-    pub fn restart(
+    pub async fn restart(
         &self,
         principal: &Principal,
         owner: &Owner,
@@ -124,6 +124,7 @@ impl Gate {
         let scope = self.scope(principal, owner)?;
         scope
             .restart(server)
+            .await
             .map_err(|_| CallError::Unknown { what: "server", name: server.as_str().to_owned() })
     }
 

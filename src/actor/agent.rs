@@ -48,8 +48,8 @@ pub(crate) enum AgentMsg {
     Remove { server: ServerName, reply: Option<RpcReplyPort<()>> },
     /// A call waits for it.
     Start { server: ServerName },
-    /// Restart it now, whatever state it is in.
-    Restart { server: ServerName },
+    /// Restart it now, whatever state it is in; answered when that is under way.
+    Restart { server: ServerName, reply: RpcReplyPort<()> },
     /// Ask it for a sign of life now.
     Check { server: ServerName, reply: RpcReplyPort<Result<Duration, String>> },
     /// Its link is made.
@@ -95,7 +95,7 @@ impl Actor for AgentSupervisor {
         args: AgentArgs,
     ) -> Result<AgentState, ActorProcessingErr> {
         let spec = args.exchange.owners.lock().get(&args.owner).cloned().unwrap_or_default();
-        let state = AgentState {
+        let mut state = AgentState {
             groups: Groups::new(&args.exchange.settings.groups),
             exchange: args.exchange,
             owner: args.owner,
@@ -105,17 +105,29 @@ impl Actor for AgentSupervisor {
             stopping: None,
         };
         state.define();
+        // Handles exist from the start, so that nobody finds a configured server unknown.
         for server in spec.grants {
-            // The definition is the store's; what it says of isolation decides who connects.
-            let of_store = state.exchange.owners.lock().get(&Owner::Store).cloned();
-            if let Some(spec) = of_store.and_then(|store| store.servers.get(&server).cloned()) {
-                myself.cast(AgentMsg::Put { server, spec, granted: true, reply: None })?;
+            let of_store = state.exchange.of_store(&server);
+            if let Some(spec) = of_store {
+                state.attach(&myself, server, spec, true);
             }
         }
         for (server, spec) in spec.servers {
-            myself.cast(AgentMsg::Put { server, spec, granted: false, reply: None })?;
+            state.attach(&myself, server, spec, false);
         }
         Ok(state)
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<AgentMsg>,
+        state: &mut AgentState,
+    ) -> Result<(), ActorProcessingErr> {
+        let servers: Vec<ServerName> = state.children.keys().cloned().collect();
+        for server in servers {
+            state.start_configured(&myself, &server).await?;
+        }
+        Ok(())
     }
 
     async fn handle(
@@ -131,7 +143,10 @@ impl Actor for AgentSupervisor {
             }
             AgentMsg::Remove { server, reply } => state.remove(&server, reply),
             AgentMsg::Start { server } => state.start_idle(&myself, &server).await?,
-            AgentMsg::Restart { server } => state.restart(&myself, &server).await?,
+            AgentMsg::Restart { server, reply } => {
+                state.restart(&myself, &server).await?;
+                answer(Some(reply));
+            }
             AgentMsg::Check { server, reply } => state.check(&server, reply),
             AgentMsg::Up { server, live, catalog } => state.up(&myself, &server, live, catalog),
             AgentMsg::Refreshed { server, incarnation, catalog } => {

@@ -33,8 +33,8 @@ pub(crate) enum AgentsMsg {
     Put { owner: Owner, server: ServerName, spec: ServerSpec, reply: RpcReplyPort<()> },
     /// Remove a server from an owner; answered when nothing of it is left.
     Remove { owner: Owner, server: ServerName, reply: RpcReplyPort<()> },
-    /// Restart a server's connection.
-    Restart { owner: Owner, server: ServerName },
+    /// Restart a server's connection; answered when that is under way.
+    Restart { owner: Owner, server: ServerName, reply: RpcReplyPort<()> },
     /// Check a server's connection.
     Check { owner: Owner, server: ServerName, reply: RpcReplyPort<Result<Duration, String>> },
     /// The router has a new life.
@@ -87,9 +87,9 @@ impl Actor for AgentsSupervisor {
         match message {
             AgentsMsg::Put { owner, server, spec, reply } => state.put(&owner, server, spec, reply),
             AgentsMsg::Remove { owner, server, reply } => state.remove(&owner, server, reply),
-            AgentsMsg::Restart { owner, server } => {
+            AgentsMsg::Restart { owner, server, reply } => {
                 state.revive(&myself, &owner).await?;
-                state.tell(&owner, AgentMsg::Restart { server });
+                state.tell(&owner, AgentMsg::Restart { server, reply });
             }
             AgentsMsg::Check { owner, server, reply } => {
                 state.tell(&owner, AgentMsg::Check { server, reply });

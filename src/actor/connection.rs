@@ -23,6 +23,8 @@ use crate::{
 
 /// How long changes of a server's tools are gathered before they are listed again.
 const DEBOUNCE: Duration = Duration::from_millis(200);
+/// The pause before a subscription that its server ended is opened anew.
+const RELISTEN: Duration = Duration::from_secs(5);
 /// How long a server may take to end by itself once its input is closed.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// Unanswered probes after which an idle server is lost.
@@ -255,6 +257,15 @@ impl ConnectionState {
         self.spawn(myself, async move {
             let end = link.link.ended().await;
             actor.cast(ConnectionMsg::Lost(end)).ok();
+        });
+        let (actor, link) = (myself.clone(), Arc::clone(live));
+        self.spawn(myself, async move {
+            // A subscription that the server ended is opened anew; what changed meanwhile is
+            // listed then.
+            while link.link.wants_listener() && link.link.listen().await.is_ok() {
+                tokio::time::sleep(RELISTEN).await;
+                actor.cast(ConnectionMsg::ToolsChanged).ok();
+            }
         });
         let (actor, link) = (myself.clone(), Arc::clone(live));
         self.spawn(myself, async move {

@@ -161,6 +161,11 @@ impl Exchange {
         Slot { _permits: (own, all) }
     }
 
+    /// The store's definition of a server.
+    pub(crate) fn of_store(&self, server: &ServerName) -> Option<ServerSpec> {
+        self.owners.lock().get(&Owner::Store)?.servers.get(server).cloned()
+    }
+
     /// Root only: says why the tree ended.
     pub(crate) fn end(&self, reason: &str) {
         self.ended.send_replace(Some(reason.into()));

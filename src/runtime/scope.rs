@@ -169,10 +169,10 @@ impl Scope {
     ///
     /// # Errors
     /// [`AddError::Unknown`] if there is none of this name.
-    pub fn restart(&self, server: &ServerName) -> Result<(), AddError> {
+    pub async fn restart(&self, server: &ServerName) -> Result<(), AddError> {
         self.known(server)?;
-        let message = AgentsMsg::Restart { owner: self.owner.clone(), server: server.clone() };
-        self.runtime.tree.root.cast(RootMsg::Agents(message)).map_err(|_| AddError::Ended)
+        let (owner, server) = (self.owner.clone(), server.clone());
+        self.ask(|reply| AgentsMsg::Restart { owner, server, reply }).await
     }
 
     /// Asks a server for a sign of life now and says how long it took.

@@ -143,6 +143,38 @@ impl Link {
         Err(endless("it has more than 1000 pages"))
     }
 
+    /// Whether the server tells of changed tools only to who listens: a modern one that declares
+    /// it. A legacy server tells by itself.
+    pub fn wants_listener(&self) -> bool {
+        self.facts.era == Era::Modern && self.tells_of_tools()
+    }
+
+    /// Asks the server to tell of changed tools, and waits until it stops doing so.
+    ///
+    /// # Errors
+    /// The server refused, or the link is over.
+    pub async fn listen(&self) -> Result<(), RequestError> {
+        let filter = raw(&serde_json::json!({ "notifications": { "toolsListChanged": true } }));
+        let request = Request {
+            method: method::LISTEN,
+            params: Some(filter.into()),
+            progress: None,
+            deadline: Deadline::new(Duration::MAX, Duration::MAX),
+        };
+        self.request(request).await.map(drop)
+    }
+
+    fn tells_of_tools(&self) -> bool {
+        #[derive(Deserialize, Default)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Tools {
+            list_changed: bool,
+        }
+        Object::read(&self.facts.capabilities)
+            .and_then(|capabilities| capabilities.typed::<Tools>("tools"))
+            .is_some_and(|tools| tools.list_changed)
+    }
+
     /// Asks for any sign of life; an error response is one.
     ///
     /// # Errors
@@ -169,11 +201,6 @@ impl Link {
     /// How long the server has sent no message; since the link was made if it never did.
     pub fn silent_for(&self) -> Duration {
         self.peer.silent_for()
-    }
-
-    /// Requests that wait for an answer.
-    pub fn in_flight(&self) -> usize {
-        self.peer.in_flight()
     }
 
     /// The next thing that the server tells unasked; `None` once the link is over. What is told

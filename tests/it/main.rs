@@ -11,5 +11,6 @@
 
 mod schema;
 mod servers;
+mod supervision;
 mod support;
 mod tidy;

@@ -27,6 +27,32 @@ impl AgentState {
         });
     }
 
+    /// Supervises a server from now on, without starting it.
+    pub(super) fn attach(
+        &mut self,
+        myself: &ActorRef<AgentMsg>,
+        server: ServerName,
+        spec: ServerSpec,
+        granted: bool,
+    ) {
+        // A granted server whose connection is shared is the store's affair.
+        if !spec.config.enabled || (granted && spec.config.isolation == Isolation::Shared) {
+            return;
+        }
+        let handle = self.exchange.handle(&self.owner, &server).unwrap_or_else(|| {
+            ConnectionHandle::new(self.owner.clone(), server.clone(), &spec)
+        });
+        handle.redefine(&spec);
+        let (actor, name) = (myself.clone(), server.clone());
+        handle.set_starter(move || {
+            actor.cast(AgentMsg::Start { server: name.clone() }).ok();
+        });
+        self.exchange.insert(Arc::clone(&handle));
+        let policy = self.groups.policy(&server, &self.exchange.settings, &spec.config);
+        self.route(RouterMsg::Attach { handle: Arc::clone(&handle), spec: spec.clone() });
+        self.children.insert(server, Child::new(handle, spec, policy, granted));
+    }
+
     async fn add(
         &mut self,
         myself: &ActorRef<AgentMsg>,
@@ -34,35 +60,21 @@ impl AgentState {
         spec: ServerSpec,
         granted: bool,
     ) -> Result<(), ActorProcessingErr> {
-        if granted && spec.config.isolation == Isolation::Shared {
-            return Ok(());
+        self.attach(myself, server.clone(), spec, granted);
+        self.start_configured(myself, &server).await
+    }
+
+    /// Starts a server unless it was granted and waits for its first call. A lazy one is started
+    /// once all the same, so that its tools are known.
+    pub(super) async fn start_configured(
+        &mut self,
+        myself: &ActorRef<AgentMsg>,
+        server: &ServerName,
+    ) -> Result<(), ActorProcessingErr> {
+        match self.children.get(server) {
+            Some(child) if !child.granted => self.start(myself, server, "configured").await,
+            _ => Ok(()),
         }
-        if !spec.config.enabled {
-            return Ok(());
-        }
-        let handle = self
-            .exchange
-            .handle(&self.owner, &server)
-            .unwrap_or_else(|| ConnectionHandle::new(self.owner.clone(), server.clone(), &spec));
-        handle.redefine(&spec);
-        let actor = myself.clone();
-        let name = server.clone();
-        handle.set_starter(move || {
-            actor.cast(AgentMsg::Start { server: name.clone() }).ok();
-        });
-        self.exchange.insert(Arc::clone(&handle));
-        let policy = self.groups.policy(&server, &self.exchange.settings, &spec.config);
-        let child = Child::new(handle, spec, policy, granted);
-        self.route(RouterMsg::Attach {
-            handle: Arc::clone(&child.handle),
-            spec: child.spec.clone(),
-        });
-        self.children.insert(server.clone(), child);
-        if granted {
-            return Ok(());
-        }
-        // A lazy server is started once all the same, so that its tools are known.
-        self.start(myself, &server, "configured").await
     }
 
     pub(super) async fn put(

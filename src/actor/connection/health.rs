@@ -27,7 +27,7 @@ impl ConnectionState {
             after(myself, interval.saturating_sub(silent), || ConnectionMsg::HealthTick);
             return Ok(());
         }
-        self.hung(silent, live.link.in_flight())?;
+        self.hung(silent, self.handle.load().0)?;
         if !self.probing {
             self.probing = true;
             let limit = self.exchange.settings.timeouts.health_check;
@@ -66,7 +66,7 @@ impl ConnectionState {
         } else {
             self.unanswered = self.unanswered.saturating_add(1);
             if let Some(live) = &self.live {
-                self.hung(live.link.silent_for(), live.link.in_flight())?;
+                self.hung(live.link.silent_for(), self.handle.load().0)?;
             }
         }
         let monitoring = &self.exchange.settings.monitoring;

@@ -14,6 +14,8 @@ pub(crate) fn server(server: &ServerConfig, path: &KeyPath, report: &mut Report)
     match &server.transport {
         TransportConfig::Stdio(stdio) => child(stdio, path, report),
         TransportConfig::Http(http) => remote(http, path, report),
+        // No file can say so.
+        TransportConfig::InProcess => {}
     }
     if let Some(timeout) = server.timeout {
         not_zero(timeout, &path.join("timeout"), report);

@@ -73,6 +73,11 @@ impl Script {
         })
     }
 
+    /// Adds `crash`, which ends its server with a panic.
+    pub fn crash(self) -> Self {
+        self.tool("crash", async |_| panic!("a scripted crash"))
+    }
+
     /// Takes a tool away.
     pub fn remove(&self, name: &str) {
         self.0.tools.lock().unwrap().remove(name);
