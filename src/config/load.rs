@@ -66,7 +66,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     reading.profile(&mut report);
     let merged = merge(&reading.layers);
     let (tree, origins) = merged.unwrap_or_else(|error| {
-        report.error(&KeyPath::default(), error.to_string(), "");
+        report.error(&KeyPath::default(), error, "");
         (Tree::new(), Origins::default())
     });
     report.origins = origins;
@@ -301,7 +301,7 @@ fn settings(
             Ok(id) => {
                 config.agents.insert(id, agent);
             }
-            Err(error) => report.error(&path, error.to_string(), "choose another name"),
+            Err(error) => report.error(&path, error.to_string(), ""),
         }
     }
     for key in tree.keys() {

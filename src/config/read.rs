@@ -74,7 +74,7 @@ pub(crate) fn tables(tree: &mut Tree, key: &str, report: &mut Report) -> BTreeMa
 
 /// Takes a table out of a tree; an absent one is empty, and what is no table is reported.
 pub(crate) fn take(tree: &mut Tree, key: &str, path: &KeyPath, report: &mut Report) -> Tree {
-    match tree.remove(key) {
+    match tree.shift_remove(key) {
         Some(Value::Object(table)) => table,
         Some(_) => {
             report.error(path, "must be a table of keys", "");
@@ -91,9 +91,9 @@ fn collect<'a>(
 ) {
     for (key, value) in tree {
         above.push(key);
-        match value {
-            Value::Object(table) if !table.is_empty() => collect(table, above, leaves),
-            _ => leaves.push((above.clone(), value)),
+        match value.as_object() {
+            Some(table) if !table.is_empty() => collect(table, above, leaves),
+            Some(_) | None => leaves.push((above.clone(), value)),
         }
         above.pop();
     }

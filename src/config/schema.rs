@@ -127,8 +127,6 @@ fn entry(generator: &mut SchemaGenerator) -> Value {
 /// The properties of a type, each with its description and default.
 fn properties<T: JsonSchema>(generator: &mut SchemaGenerator) -> Map<String, Value> {
     let schema = T::json_schema(generator).to_value();
-    match schema.get("properties") {
-        Some(Value::Object(properties)) => properties.clone(),
-        _ => Map::new(),
-    }
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties.cloned().unwrap_or_default()
 }

@@ -67,10 +67,10 @@ fn entries(tree: &mut Map<String, Value>, path: &KeyPath, loaded: &Loaded) {
 /// A canonical definition by the keys of an entry.
 fn entry(mut server: Map<String, Value>, path: &KeyPath, loaded: &Loaded) -> Map<String, Value> {
     let mut entry = Map::new();
-    if let Some(Value::Object(transport)) = server.remove("transport") {
+    if let Some(Value::Object(transport)) = server.shift_remove("transport") {
         entry.extend(transport);
     }
-    if let Some(Value::Object(rules)) = server.remove("tool_rules")
+    if let Some(Value::Object(rules)) = server.shift_remove("tool_rules")
         && let Some(Value::Object(tools)) = server.get_mut("tools")
     {
         tools.extend(rules);
@@ -142,9 +142,9 @@ fn collect(
 ) {
     for (key, value) in table {
         let path = path.join(key);
-        match value {
-            Value::Object(table) => collect(table, &path, loaded, origins),
-            _ => {
+        match value.as_object() {
+            Some(table) => collect(table, &path, loaded, origins),
+            None => {
                 origins.insert(path.to_string(), json!(layer(&path, loaded)));
             }
         }
