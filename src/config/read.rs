@@ -31,7 +31,10 @@ pub(crate) fn read<T: DeserializeOwned>(
             Ok(_) => put(&mut whole, &keys, value),
             Err(error) => {
                 let at = keys.iter().fold(path.clone(), |path, key| path.join(key));
-                let (message, remedy) = explain(&error.to_string());
+                let (message, mut remedy) = explain(&error.to_string());
+                if remedy.is_empty() && message == "must be text" {
+                    remedy = example(base, &keys);
+                }
                 report.error(&at, message, remedy);
             }
         }
@@ -99,6 +102,15 @@ fn collect<'a>(
     }
 }
 
+/// The default as an example of how text is written here.
+fn example(base: &Value, keys: &[&str]) -> String {
+    let default = keys.iter().try_fold(base, |value, key| value.get(*key));
+    match default.and_then(Value::as_str) {
+        Some(text) if !text.is_empty() => format!("such as {text:?}"),
+        Some(_) | None => String::new(),
+    }
+}
+
 fn put(into: &mut Value, keys: &[&str], value: &Value) {
     let Some((key, rest)) = keys.split_first() else {
         *into = value.clone();
@@ -142,10 +154,10 @@ fn kind(expected: &str) -> &str {
         "f64" => "a number",
         "a boolean" => "true or false",
         "a string" => "text",
+        "parsable string" | "an integer or string" => "a size such as \"4MiB\"",
         "a sequence" => "a list",
         "a map" => "a table of keys",
         other if other.starts_with("struct ") => "a table of keys",
-        other if other.starts_with("string or map") => "text",
         other => other,
     }
 }
@@ -155,7 +167,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::runtime::{LimitsConfig, MonitoringConfig};
+    use crate::runtime::{LimitsConfig, MonitoringConfig, TimeoutsConfig};
 
     fn errors<T: Default + Serialize + DeserializeOwned>(value: Value) -> Vec<String> {
         let mut tree = Tree::from_iter([("t".to_owned(), value)]);
@@ -198,6 +210,25 @@ mod tests {
             ..LimitsConfig::default()
         };
         assert_eq!(limits, expected);
+    }
+
+    #[test]
+    fn durations_and_sizes_say_how_they_are_written() {
+        assert_eq!(
+            errors::<TimeoutsConfig>(json!({"call": "soon", "hang": 5})),
+            [
+                "t.call: \"soon\" is not a duration such as \"30s\" or \"2h\": expected number at 0",
+                "t.hang: must be text (such as \"2m\")",
+            ]
+        );
+        assert_eq!(
+            errors::<LimitsConfig>(json!({"body_bytes": "lots", "message_bytes": true})),
+            [
+                "t.body_bytes: must be a size such as \"4MiB\"",
+                "t.message_bytes: must be a size such as \"4MiB\"",
+            ]
+        );
+        assert!(errors::<LimitsConfig>(json!({"body_bytes": 1024})).is_empty());
     }
 
     #[test]

@@ -44,8 +44,9 @@ pub fn schema() -> Value {
         agent.insert("mcpServers".to_owned(), servers);
     }
     // Reached only through what stands above in another form.
-    defs.remove("ServerConfig");
-    defs.remove("TransportConfig");
+    for name in ["ServerConfig", "TransportConfig", "Secret"] {
+        defs.remove(name);
+    }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Switchboard configuration",

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -37,6 +38,15 @@ fn tree(loaded: &Loaded) -> Map<String, Value> {
     let Ok(Value::Object(mut tree)) = serde_json::to_value(&loaded.config) else {
         return Map::new();
     };
+    if let Some(Value::Object(limits)) = tree.get_mut("limits") {
+        // A size's own text is rounded.
+        let sizes = &loaded.config.limits;
+        limits.insert("body_bytes".to_owned(), json!(bytes(sizes.body_bytes)));
+        limits.insert(
+            "message_bytes".to_owned(),
+            json!(bytes(sizes.message_bytes)),
+        );
+    }
     let root = KeyPath::root("mcpServers");
     entries(&mut tree, &root, loaded);
     if let Some(Value::Object(agents)) = tree.get_mut("agents") {
@@ -51,6 +61,17 @@ fn tree(loaded: &Loaded) -> Map<String, Value> {
         mask::urls(value);
     }
     tree
+}
+
+/// A size in the largest unit that gives it exactly.
+fn bytes(size: ByteSize) -> String {
+    let bytes = size.as_u64();
+    for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+        if bytes > 0 && bytes.is_multiple_of(unit) {
+            return format!("{}{name}", bytes / unit);
+        }
+    }
+    format!("{bytes}B")
 }
 
 fn entries(tree: &mut Map<String, Value>, path: &KeyPath, loaded: &Loaded) {

@@ -1,4 +1,5 @@
 //! Configurations as people have them: files of every client, layers, and what goes wrong.
+#![cfg(feature = "cli")]
 
 use std::{
     collections::BTreeMap,

@@ -1,8 +1,8 @@
 //! What holds without any file.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use switchboard::{
-    config::{Config, show, show_json},
+    config::{Config, schema, show, show_json},
     id::ServerName,
     runtime::RuntimeConfig,
     upstream::TransportConfig,
@@ -47,6 +47,38 @@ fn the_default_file_equals_the_defaults_of_the_code_and_has_every_key() {
 fn figment_toml(text: &str) -> impl figment::Provider {
     use figment::providers::Format as _;
     figment::providers::Toml::string(text)
+}
+
+#[test]
+fn the_schema_knows_every_key_of_the_default_file_and_refuses_others() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let mut written: Value = figment::Figment::from(figment_toml(DEFAULT))
+        .extract()
+        .unwrap();
+    written["agents"] = json!({"a": {"servers": [], "mcpServers": {"p": {"url": "http://x"}}}});
+    written["groups"] = json!({"g": {"servers": ["demo"]}});
+    let errors: Vec<String> = validator
+        .iter_errors(&written)
+        .map(|error| error.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    for wrong in [
+        json!({"monitorng": {}}),
+        json!({"monitoring": "fast"}),
+        json!({"limits": {"conects": 1}}),
+        json!({"server": {"port": 70000}}),
+        json!({"mcpServers": {"a": {"args": "x"}}}),
+        json!({"agents": {"a": {"mcpServers": {"p": {"startup": "soon"}}}}}),
+        json!({"groups": {"g": {}}}),
+    ] {
+        assert!(!validator.is_valid(&wrong), "{wrong}");
+    }
+    for right in [
+        json!({"monitoring": "production"}),
+        json!({"servers": {"a": {"command": ["npx"], "anything": 1}}}),
+    ] {
+        assert!(validator.is_valid(&right), "{right}");
+    }
 }
 
 #[test]
@@ -119,7 +151,8 @@ fn what_is_in_force_is_shown_with_its_layer() {
             r#"{"mcpServers": {"my files": {"command": "files", "timeout": 90000,
                 "args": ["--as", "${USER:-nobody}"], "tools": {"get_*": {"retry": "safe"}}}}}"#,
         )
-        .env("SWITCHBOARD_LIMITS__CONNECTS", "9");
+        .env("SWITCHBOARD_LIMITS__CONNECTS", "9")
+        .env("SWITCHBOARD_LIMITS__BODY_BYTES", "1500000");
     let loaded = space.loaded();
     let text = show(&loaded);
     for line in [
@@ -131,6 +164,8 @@ fn what_is_in_force_is_shown_with_its_layer() {
         "[mcpServers.\"my files\".tools.\"get_*\"]",
         "retry = \"safe\"  # a.json",
         "connects = 9  # environment",
+        "body_bytes = \"1500000B\"  # environment",
+        "message_bytes = \"64MiB\"  # default",
         "port = 18200  # default",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} in\n{text}");

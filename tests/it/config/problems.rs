@@ -29,7 +29,7 @@ fn every_problem_of_every_file_is_said_at_once() {
             "three.json: line 1, column 7: expected value after colon in object property",
             "five.toml: cannot be read: No such file or directory (os error 2) (give the path of \
              a configuration file)",
-            "four.toml: timeouts.call: must be text",
+            "four.toml: timeouts.call: must be text (such as \"1m\")",
             "two.yaml: limits.connects: must be a whole number, 0 or more",
             "one.toml: mcpServers.a.command: the variable NOPE is not set (set it, give a default \
              as in `${NOPE:-…}`, or disable the server)",
