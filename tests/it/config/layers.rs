@@ -5,7 +5,7 @@ use std::time::Duration;
 use switchboard::{
     config::{KeyPath, Overrides, Profile},
     restart::Strategy,
-    runtime::{Retry, Startup},
+    runtime::{MonitoringConfig, Retry, Startup},
     upstream::{TransportConfig, stdio::InheritEnv},
 };
 
@@ -275,4 +275,24 @@ fn a_later_file_switches_a_server_off_in_any_words() {
         .file("b.toml", "[mcpServers.a]\nenabled = false\n")
         .loaded();
     assert!(!loaded.config.mcp_servers["a"].enabled);
+}
+
+#[test]
+fn a_profile_replaces_only_what_it_names() {
+    for (profile, expected) in [
+        (Profile::Production, (60, 4.0, 120, 24.0)),
+        (Profile::Development, (15, 1.0, 30, 24.0)),
+    ] {
+        let mut space = Space::new();
+        space.sources.profile = Some(profile);
+        let (health, tools, reconnection, cleanup) = expected;
+        let monitoring = MonitoringConfig {
+            health_check_seconds: health,
+            tools_update_hours: tools,
+            reconnection_seconds: reconnection,
+            cleanup_hours: cleanup,
+            ..MonitoringConfig::default()
+        };
+        assert_eq!(space.loaded().config.monitoring, monitoring, "{profile}");
+    }
 }
