@@ -1,8 +1,8 @@
 //! The configuration: the sum of every component's own settings, and how it is read.
 //!
-//! Owned by `app` and `cli`; nothing below imports it. Reading has five steps: text to trees
-//! ([`parse`](self)), client dialects to our keys, layers on top of one another, variables and
-//! types, checks across keys. Every step gathers its problems; nothing starts on a bad one.
+//! Owned by `app` and `cli`; nothing below imports it. Reading has five steps: text to trees,
+//! client dialects to our keys, layers on top of one another, variables and types, checks across
+//! keys. Every step gathers its problems; nothing starts on a bad configuration.
 
 use std::collections::BTreeMap;
 

@@ -33,7 +33,7 @@ pub(crate) fn translate(tree: &mut Tree, file_name: &str, report: &mut Report) -
         only_servers(tree, report);
     }
     for key in SILENT {
-        tree.remove(key);
+        tree.shift_remove(key);
     }
     rename_servers(tree, report);
     entries(tree, &KeyPath::root("mcpServers"), report);
@@ -45,18 +45,14 @@ pub(crate) fn translate(tree: &mut Tree, file_name: &str, report: &mut Report) -
             }
         }
     }
-    match tree.get("monitoring") {
-        Some(Value::String(_)) => match tree.remove("monitoring") {
-            Some(Value::String(profile)) => Some(profile),
-            _ => None,
-        },
-        _ => None,
-    }
+    let profile = tree.get("monitoring")?.as_str()?.to_owned();
+    tree.shift_remove("monitoring");
+    Some(profile)
 }
 
 /// Keeps of a client's own settings what names servers, VS Code's `mcp.servers` included.
 fn only_servers(tree: &mut Tree, report: &mut Report) {
-    if let Some(Value::Object(mut mcp)) = tree.remove("mcp")
+    if let Some(Value::Object(mut mcp)) = tree.shift_remove("mcp")
         && let Some(servers) = mcp.remove("servers")
     {
         tree.entry("servers").or_insert(servers);
@@ -80,7 +76,7 @@ fn only_servers(tree: &mut Tree, report: &mut Report) {
 
 /// `servers`, VS Code's word, becomes `mcpServers`.
 fn rename_servers(tree: &mut Tree, report: &mut Report) {
-    let Some(servers) = tree.remove("servers") else {
+    let Some(servers) = tree.shift_remove("servers") else {
         return;
     };
     match (tree.get_mut("mcpServers"), servers) {

@@ -43,9 +43,13 @@ pub(crate) fn tree(
         for level in levels {
             path.push(key(level, &path, below));
         }
-        match value(text, &path, below) {
-            Value::String(name) if path == ["monitoring"] => profile = Some(name),
-            value => insert(&mut tree, &path, value),
+        let value = value(text, &path, below);
+        if let Value::String(name) = &value
+            && path == ["monitoring"]
+        {
+            profile = Some(name.clone());
+        } else {
+            insert(&mut tree, &path, value);
         }
     }
     (tree, profile)
@@ -143,19 +147,17 @@ pub(crate) fn variables(file: &str, text: &str) -> Result<BTreeMap<String, Strin
     dotenvy::from_read_iter(text.as_bytes())
         .collect::<Result<_, _>>()
         .map_err(|error| {
-            let line = match &error {
-                dotenvy::Error::LineParse(line, _) => text
-                    .lines()
-                    .position(|candidate| {
-                        let candidate = candidate.trim();
-                        !candidate.is_empty() && line.trim_start().starts_with(candidate)
-                    })
-                    .map(|at| format!("line {}", at + 1)),
-                _ => None,
-            };
+            let mut path = String::new();
+            // The error has the rest of the line that it could not read, and no number.
+            if let dotenvy::Error::LineParse(rest, _) = &error
+                && let Some(start) = rest.lines().next()
+                && let Some(at) = text.lines().position(|line| line.contains(start))
+            {
+                path = format!("line {}", at + 1);
+            }
             Problem {
                 file: Some(file.to_owned()),
-                path: line.unwrap_or_default(),
+                path,
                 message: "not a line of the form NAME=value".to_owned(),
                 remedy: "put a value with spaces or signs into quotes".to_owned(),
             }

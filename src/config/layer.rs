@@ -4,15 +4,13 @@
 
 use std::path::PathBuf;
 
-use figment::{
-    Error, Figment, Metadata, Profile, Provider,
-    value::{Dict, Map, Value as Tagged},
-};
-use serde_json::Value;
-
 use super::{
     parse::Tree,
     path::{KeyPath, Origins},
+};
+use figment::{
+    Error, Figment, Metadata, Profile, Provider,
+    value::{Dict, Map, Value as Tagged},
 };
 
 /// One source of keys, in our own dialect.
@@ -39,17 +37,15 @@ impl Provider for Layer {
 
 /// All layers as one tree, and the layer of each value. Tables are merged key by key; a list is
 /// replaced as a whole.
-pub(crate) fn merge(layers: &[Layer]) -> Result<(Tree, Origins), Error> {
+pub(crate) fn merge(layers: &[Layer]) -> Result<(Tree, Origins), String> {
     let merged = layers
         .iter()
         .fold(Figment::new(), |merged, layer| merged.merge(layer.clone()));
-    let root = merged.find_value("")?;
+    let root = merged.find_value("").map_err(|error| error.to_string())?;
     let mut origins = Origins::default();
     trace(&root, &KeyPath::default(), &merged, &mut origins);
-    match serde_json::to_value(&root).map_err(|error| Error::from(error.to_string()))? {
-        Value::Object(tree) => Ok((tree, origins)),
-        _ => Ok((Tree::new(), origins)),
-    }
+    let tree = serde_json::to_value(&root).and_then(serde_json::from_value);
+    Ok((tree.map_err(|error| error.to_string())?, origins))
 }
 
 fn trace(value: &Tagged, path: &KeyPath, merged: &Figment, origins: &mut Origins) {
@@ -69,7 +65,7 @@ fn trace(value: &Tagged, path: &KeyPath, merged: &Figment, origins: &mut Origins
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

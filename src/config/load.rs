@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -37,7 +38,7 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// Which layer each value came from.
     pub origins: Origins,
-    /// The files that were read, in their order.
+    /// The files that were read, in their order, as they were named.
     pub files: Vec<PathBuf>,
     /// Texts of entries that hold variables, as they were written.
     pub(super) written: Written,
@@ -66,7 +67,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     reading.profile(&mut report);
     let merged = merge(&reading.layers);
     let (tree, origins) = merged.unwrap_or_else(|error| {
-        report.error(&KeyPath::default(), error.to_string(), "");
+        report.error(&KeyPath::default(), error, "");
         (Tree::new(), Origins::default())
     });
     report.origins = origins;
@@ -104,6 +105,20 @@ fn roots() -> Vec<String> {
     match serde_json::to_value(Config::default()) {
         Ok(Value::Object(tree)) => tree.into_iter().map(|(key, _)| key).collect(),
         Ok(_) | Err(_) => Vec::new(),
+    }
+}
+
+/// Reads a `.env` that need not be there.
+fn read_variables(file: &Path) -> Result<BTreeMap<String, String>, Problem> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => environment::variables(".env", &text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(Problem {
+            file: Some(file.display().to_string()),
+            path: String::new(),
+            message: format!("cannot be read: {error}"),
+            remedy: "make it readable, or take it away".to_owned(),
+        }),
     }
 }
 
@@ -180,16 +195,12 @@ impl Reading<'_> {
     ) -> BTreeMap<String, String> {
         let folder = first.map_or_else(|| self.folder().to_owned(), |file| self.folder_of(file));
         let mut variables = BTreeMap::new();
-        if first.is_some()
-            && let Ok(text) = std::fs::read_to_string(folder.join(".env"))
-        {
-            match environment::variables(".env", &text) {
-                Ok(read) => {
-                    self.environment(".env", &folder, &read, report);
-                    variables = read;
-                }
+        if first.is_some() {
+            match read_variables(&folder.join(".env")) {
+                Ok(read) => variables = read,
                 Err(problem) => report.errors.push(problem),
             }
+            self.environment(".env", &folder, &variables, report);
         }
         self.environment("environment", &folder, &self.sources.env, report);
         variables.extend(self.sources.env.clone());
@@ -301,7 +312,7 @@ fn settings(
             Ok(id) => {
                 config.agents.insert(id, agent);
             }
-            Err(error) => report.error(&path, error.to_string(), "choose another name"),
+            Err(error) => report.error(&path, error.to_string(), ""),
         }
     }
     for key in tree.keys() {

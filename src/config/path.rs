@@ -75,17 +75,17 @@ impl Origins {
     }
 
     /// The layer to look into for this path: its own, else that of the nearest value around it,
-    /// else that of the first value below it.
+    /// else that of a value below it or beside it.
     pub fn nearest(&self, path: &KeyPath) -> Option<&str> {
-        let mut around = Some(path.clone());
-        while let Some(at) = around {
-            if let Some(layer) = self.get(&at) {
-                return Some(layer);
-            }
-            around = at.parent();
-        }
-        let (below, layer) = self.0.range(path..).next()?;
-        below.0.starts_with(&path.0).then_some(layer)
+        let ancestors = || std::iter::successors(Some(path.clone()), KeyPath::parent);
+        let below = |path: KeyPath| {
+            let (found, layer) = self.0.range(&path..).next()?;
+            let within = !path.0.is_empty() && found.0.starts_with(&path.0);
+            within.then_some(layer.as_str())
+        };
+        ancestors()
+            .find_map(|path| self.get(&path))
+            .or_else(|| ancestors().find_map(below))
     }
 }
 
@@ -109,6 +109,7 @@ mod tests {
             Some("one.toml")
         );
         assert_eq!(origins.nearest(&server), Some("one.toml"));
+        assert_eq!(origins.nearest(&server.join("command")), Some("one.toml"));
         assert_eq!(origins.nearest(&KeyPath::root("monitoring")), None);
         assert_eq!(origins.get(&server), None);
     }

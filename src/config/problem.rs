@@ -107,7 +107,10 @@ impl Report {
     }
 }
 
-/// The known key that was most likely meant, as a remedy; the whole list where none is near.
+/// How many keys a remedy may list.
+const LISTED: usize = 8;
+
+/// The known key that was most likely meant, as a remedy; a short list of all where none is near.
 pub(crate) fn nearest_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let score =
@@ -118,6 +121,7 @@ pub(crate) fn nearest_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str
         .filter(|best| score(best) > 0.8);
     match best {
         Some(best) => format!("did you mean `{best}`?"),
+        None if known.is_empty() || known.len() > LISTED => String::new(),
         None => format!("known here: {}", known.join(", ")),
     }
 }

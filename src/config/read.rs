@@ -31,7 +31,10 @@ pub(crate) fn read<T: DeserializeOwned>(
             Ok(_) => put(&mut whole, &keys, value),
             Err(error) => {
                 let at = keys.iter().fold(path.clone(), |path, key| path.join(key));
-                let (message, remedy) = explain(&error.to_string());
+                let (message, mut remedy) = explain(&error.to_string());
+                if remedy.is_empty() && message == "must be text" {
+                    remedy = example(base, &keys);
+                }
                 report.error(&at, message, remedy);
             }
         }
@@ -74,7 +77,7 @@ pub(crate) fn tables(tree: &mut Tree, key: &str, report: &mut Report) -> BTreeMa
 
 /// Takes a table out of a tree; an absent one is empty, and what is no table is reported.
 pub(crate) fn take(tree: &mut Tree, key: &str, path: &KeyPath, report: &mut Report) -> Tree {
-    match tree.remove(key) {
+    match tree.shift_remove(key) {
         Some(Value::Object(table)) => table,
         Some(_) => {
             report.error(path, "must be a table of keys", "");
@@ -91,11 +94,20 @@ fn collect<'a>(
 ) {
     for (key, value) in tree {
         above.push(key);
-        match value {
-            Value::Object(table) if !table.is_empty() => collect(table, above, leaves),
-            _ => leaves.push((above.clone(), value)),
+        match value.as_object() {
+            Some(table) if !table.is_empty() => collect(table, above, leaves),
+            Some(_) | None => leaves.push((above.clone(), value)),
         }
         above.pop();
+    }
+}
+
+/// The default as an example of how text is written here.
+fn example(base: &Value, keys: &[&str]) -> String {
+    let default = keys.iter().try_fold(base, |value, key| value.get(*key));
+    match default.and_then(Value::as_str) {
+        Some(text) if !text.is_empty() => format!("such as {text:?}"),
+        Some(_) | None => String::new(),
     }
 }
 
@@ -142,10 +154,10 @@ fn kind(expected: &str) -> &str {
         "f64" => "a number",
         "a boolean" => "true or false",
         "a string" => "text",
+        "parsable string" | "an integer or string" => "a size such as \"4MiB\"",
         "a sequence" => "a list",
         "a map" => "a table of keys",
         other if other.starts_with("struct ") => "a table of keys",
-        other if other.starts_with("string or map") => "text",
         other => other,
     }
 }
@@ -155,7 +167,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::runtime::{LimitsConfig, MonitoringConfig};
+    use crate::runtime::{LimitsConfig, MonitoringConfig, TimeoutsConfig};
 
     fn errors<T: Default + Serialize + DeserializeOwned>(value: Value) -> Vec<String> {
         let mut tree = Tree::from_iter([("t".to_owned(), value)]);
@@ -198,6 +210,25 @@ mod tests {
             ..LimitsConfig::default()
         };
         assert_eq!(limits, expected);
+    }
+
+    #[test]
+    fn durations_and_sizes_say_how_they_are_written() {
+        assert_eq!(
+            errors::<TimeoutsConfig>(json!({"call": "soon", "hang": 5})),
+            [
+                "t.call: \"soon\" is not a duration such as \"30s\" or \"2h\": expected number at 0",
+                "t.hang: must be text (such as \"2m\")",
+            ]
+        );
+        assert_eq!(
+            errors::<LimitsConfig>(json!({"body_bytes": "lots", "message_bytes": true})),
+            [
+                "t.body_bytes: must be a size such as \"4MiB\"",
+                "t.message_bytes: must be a size such as \"4MiB\"",
+            ]
+        );
+        assert!(errors::<LimitsConfig>(json!({"body_bytes": 1024})).is_empty());
     }
 
     #[test]

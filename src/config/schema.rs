@@ -44,8 +44,9 @@ pub fn schema() -> Value {
         agent.insert("mcpServers".to_owned(), servers);
     }
     // Reached only through what stands above in another form.
-    defs.remove("ServerConfig");
-    defs.remove("TransportConfig");
+    for name in ["ServerConfig", "TransportConfig", "Secret"] {
+        defs.remove(name);
+    }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Switchboard configuration",
@@ -127,8 +128,6 @@ fn entry(generator: &mut SchemaGenerator) -> Value {
 /// The properties of a type, each with its description and default.
 fn properties<T: JsonSchema>(generator: &mut SchemaGenerator) -> Map<String, Value> {
     let schema = T::json_schema(generator).to_value();
-    match schema.get("properties") {
-        Some(Value::Object(properties)) => properties.clone(),
-        _ => Map::new(),
-    }
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties.cloned().unwrap_or_default()
 }

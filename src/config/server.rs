@@ -15,7 +15,7 @@ use super::{
     parse::Tree,
     path::KeyPath,
     problem::Report,
-    read::{read, take},
+    read::read,
 };
 use crate::{
     actor::server::{ServerConfig, ToolRule},
@@ -64,7 +64,10 @@ pub(crate) fn servers(
     for name in names {
         let path = path.join(&name);
         let mark = report.errors.len();
-        let mut entry = take(tree, &name, &path, report);
+        let Some(Value::Object(mut entry)) = tree.remove(&name) else {
+            report.error(&path, "must be a table of keys", "");
+            continue;
+        };
         let enabled = entry.get("enabled") != Some(&Value::Bool(false));
         let server = server(&mut entry, &path, places, written, report);
         check::server(&server, &path, report);
@@ -169,7 +172,7 @@ fn locate(entry: &mut Tree, path: &KeyPath, places: &Places<'_>, report: &mut Re
             .to_string();
     }
     let file_path = path.join("envFile");
-    let Some(file) = entry.remove("envFile") else {
+    let Some(file) = entry.shift_remove("envFile") else {
         return;
     };
     let Value::String(file) = file else {
@@ -212,7 +215,7 @@ fn absolute(folder: &Path, path: &str) -> PathBuf {
 fn transport(entry: &mut Tree, path: &KeyPath, report: &mut Report) -> TransportConfig {
     let mut part = |keys: &[&str]| -> Tree {
         let keys = keys.iter();
-        keys.filter_map(|key| Some(((*key).to_owned(), entry.remove(*key)?)))
+        keys.filter_map(|key| Some(((*key).to_owned(), entry.shift_remove(*key)?)))
             .collect()
     };
     let stdio = part(&["command", "args", "env", "cwd", "inherit_env"]);

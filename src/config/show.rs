@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -37,6 +38,15 @@ fn tree(loaded: &Loaded) -> Map<String, Value> {
     let Ok(Value::Object(mut tree)) = serde_json::to_value(&loaded.config) else {
         return Map::new();
     };
+    if let Some(Value::Object(limits)) = tree.get_mut("limits") {
+        // A size's own text is rounded.
+        let sizes = &loaded.config.limits;
+        limits.insert("body_bytes".to_owned(), json!(bytes(sizes.body_bytes)));
+        limits.insert(
+            "message_bytes".to_owned(),
+            json!(bytes(sizes.message_bytes)),
+        );
+    }
     let root = KeyPath::root("mcpServers");
     entries(&mut tree, &root, loaded);
     if let Some(Value::Object(agents)) = tree.get_mut("agents") {
@@ -53,6 +63,17 @@ fn tree(loaded: &Loaded) -> Map<String, Value> {
     tree
 }
 
+/// A size in the largest unit that gives it exactly.
+fn bytes(size: ByteSize) -> String {
+    let bytes = size.as_u64();
+    for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+        if bytes > 0 && bytes.is_multiple_of(unit) {
+            return format!("{}{name}", bytes / unit);
+        }
+    }
+    format!("{bytes}B")
+}
+
 fn entries(tree: &mut Map<String, Value>, path: &KeyPath, loaded: &Loaded) {
     let Some(Value::Object(servers)) = tree.get_mut("mcpServers") else {
         return;
@@ -67,10 +88,10 @@ fn entries(tree: &mut Map<String, Value>, path: &KeyPath, loaded: &Loaded) {
 /// A canonical definition by the keys of an entry.
 fn entry(mut server: Map<String, Value>, path: &KeyPath, loaded: &Loaded) -> Map<String, Value> {
     let mut entry = Map::new();
-    if let Some(Value::Object(transport)) = server.remove("transport") {
+    if let Some(Value::Object(transport)) = server.shift_remove("transport") {
         entry.extend(transport);
     }
-    if let Some(Value::Object(rules)) = server.remove("tool_rules")
+    if let Some(Value::Object(rules)) = server.shift_remove("tool_rules")
         && let Some(Value::Object(tools)) = server.get_mut("tools")
     {
         tools.extend(rules);
@@ -142,9 +163,9 @@ fn collect(
 ) {
     for (key, value) in table {
         let path = path.join(key);
-        match value {
-            Value::Object(table) => collect(table, &path, loaded, origins),
-            _ => {
+        match value.as_object() {
+            Some(table) => collect(table, &path, loaded, origins),
+            None => {
                 origins.insert(path.to_string(), json!(layer(&path, loaded)));
             }
         }

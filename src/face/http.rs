@@ -41,7 +41,7 @@ impl Default for HttpFaceConfig {
             public_url: String::new(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
-            session_idle: Duration::from_secs(30 * 60),
+            session_idle: Duration::from_mins(30),
             max_sessions: 10_000,
             keep_alive: Duration::from_secs(15),
         }

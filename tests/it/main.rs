@@ -9,6 +9,7 @@
     reason = "the switches for tests cover test functions, not the helpers beside them; `pub` marks what they share"
 )]
 
+mod config;
 mod schema;
 mod servers;
 mod supervision;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::nearest_entry_key;
 use crate::config::{parse::Tree, path::KeyPath, problem::Report};
@@ -72,25 +72,23 @@ pub(crate) const KEYS: [(&str, Meaning); 39] = [
 pub(super) fn translate(mut written: Tree, path: &KeyPath, report: &mut Report) -> Tree {
     let mut entry = Tree::new();
     for (key, meaning) in KEYS {
-        let Some(value) = written.remove(key) else {
+        let Some(value) = written.shift_remove(key) else {
             continue;
         };
         let (ours, value) = match meaning {
             Key(ours) => (ours, value),
             Disabled => ("enabled", opposite(value)),
             Allow => {
-                name_tools(&mut entry, "allow", key, value, path, report);
+                name_tools(&mut entry, "allow", value);
                 continue;
             }
             Deny => {
-                name_tools(&mut entry, "deny", key, value, path, report);
+                name_tools(&mut entry, "deny", value);
                 continue;
             }
             Approval => continue,
         };
-        let Some(value) = shape(ours, value, &path.join(ours), report) else {
-            continue;
-        };
+        let value = shape(ours, value);
         match entry.get(ours) {
             Some(first) if *first != value => report.warn(
                 &path.join(key),
@@ -114,40 +112,23 @@ pub(super) fn translate(mut written: Tree, path: &KeyPath, report: &mut Report) 
     entry
 }
 
-/// What clients write in several ways, in one. `None` where it was refused.
-fn shape(key: &str, value: Value, path: &KeyPath, report: &mut Report) -> Option<Value> {
-    Some(match (key, value) {
+/// What clients write in several ways, in one. What is wrong stays as it is, because only the
+/// merged entry tells whether it counts: a later layer may switch it off.
+fn shape(key: &str, value: Value) -> Value {
+    match (key, value) {
         ("type", Value::String(name)) => Value::String(transport(&name)),
-        ("args" | "command", Value::Array(words)) => {
-            Value::Array(words.into_iter().map(text).collect())
-        }
-        ("env" | "headers", Value::Object(table)) => {
-            let table: Map<String, Value> = table
-                .into_iter()
-                .map(|(key, value)| (key, text(value)))
-                .collect();
-            for (name, _) in table.iter().filter(|(_, value)| !value.is_string()) {
-                report.error(&path.join(name), "must be text", "");
-            }
-            table
-                .into_iter()
-                .filter(|(_, value)| value.is_string())
-                .collect()
-        }
+        ("args" | "command", Value::Array(words)) => words.into_iter().map(text).collect(),
+        ("env" | "headers", Value::Object(table)) => table
+            .into_iter()
+            .map(|(key, value)| (key, text(value)))
+            .collect(),
         ("timeout", Value::Number(number)) => {
-            let Some(duration) = number.as_f64().and_then(timeout) else {
-                report.error(
-                    path,
-                    "must be more than zero",
-                    "a number from 1000 on is milliseconds, a smaller one seconds",
-                );
-                return None;
-            };
+            let duration = number.as_f64().map(timeout).unwrap_or_default();
             Value::String(humantime::format_duration(duration).to_string())
         }
         ("tools", Value::Array(names)) => json!({"allow": names}),
         (_, value) => value,
-    })
+    }
 }
 
 /// The spellings of a transport's name; one that nobody knows stays as it is.
@@ -169,30 +150,28 @@ fn transport(name: &str) -> String {
 
 /// A number or a truth value as text, because people write ports and flags without quotes.
 fn text(value: Value) -> Value {
-    match value {
-        Value::Number(number) => Value::String(number.to_string()),
-        Value::Bool(value) => Value::String(value.to_string()),
-        other => other,
+    if value.is_number() || value.is_boolean() {
+        Value::String(value.to_string())
+    } else {
+        value
     }
 }
 
 /// Clients write milliseconds or seconds and do not say which: 1000 and more is milliseconds.
-fn timeout(number: f64) -> Option<Duration> {
+/// Nothing and less is zero, which is refused later.
+fn timeout(number: f64) -> Duration {
     let seconds = if number >= 1000.0 {
         number / 1000.0
     } else {
         number
     };
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|duration| !duration.is_zero())
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 fn opposite(value: Value) -> Value {
-    match value {
-        Value::Bool(disabled) => Value::Bool(!disabled),
-        other => other,
-    }
+    value
+        .as_bool()
+        .map_or(value, |disabled| Value::Bool(!disabled))
 }
 
 /// A `command` that is a list holds its own first arguments.
@@ -213,25 +192,29 @@ fn command_line(entry: &mut Tree) {
 }
 
 /// Adds tools that a client names one by one to our globs; nothing in a name is a pattern.
-fn name_tools(
-    entry: &mut Tree,
-    list: &str,
-    key: &str,
-    names: Value,
-    path: &KeyPath,
-    report: &mut Report,
-) {
+fn name_tools(entry: &mut Tree, list: &str, names: Value) {
     let tools = entry.entry("tools").or_insert_with(|| json!({}));
-    let (Value::Array(names), Value::Object(tools)) = (names, tools) else {
-        report.error(&path.join(key), "must be a list of tools' names", "");
+    let Value::Object(tools) = tools else {
         return;
     };
-    let names = names.into_iter().map(|name| match name {
-        Value::String(name) => Value::String(globset::escape(&name)),
-        other => other,
-    });
-    match tools.entry(list).or_insert_with(|| json!([])) {
-        Value::Array(globs) => globs.extend(names),
-        other => *other = names.collect(),
+    match (tools.get_mut(list), names) {
+        (Some(Value::Array(globs)), Value::Array(names)) => {
+            globs.extend(names.into_iter().map(plain));
+        }
+        (None, Value::Array(names)) => {
+            let globs = names.into_iter().map(plain).collect();
+            tools.insert(list.to_owned(), globs);
+        }
+        (_, wrong) => {
+            tools.insert(list.to_owned(), wrong);
+        }
+    }
+}
+
+/// A name as a glob that matches nothing else.
+fn plain(name: Value) -> Value {
+    match name.as_str() {
+        Some(text) => Value::String(globset::escape(text)),
+        None => name,
     }
 }
