@@ -4,6 +4,7 @@ pub mod access;
 pub mod actor;
 pub mod catalog;
 pub mod error;
+pub mod face;
 pub mod id;
 pub mod restart;
 pub mod runtime;
