@@ -103,19 +103,6 @@ impl Runtime {
     /// Starts a supervision tree. Servers are connected in the background; see
     /// [`Scope::wait_ready`].
     ///
-    /// ```
-    /// # tokio_test(async {
-    /// use switchboard::runtime::{Runtime, RuntimeConfig};
-    ///
-    /// let runtime = Runtime::spawn(RuntimeConfig::default()).await?;
-    /// assert!(runtime.store().tools()?.tools().is_empty());
-    /// runtime.stop().await;
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) });
-    /// # fn tokio_test<F: Future>(future: F) -> F::Output {
-    /// #     tokio::runtime::Runtime::new().unwrap().block_on(future)
-    /// # }
-    /// ```
-    ///
     /// # Errors
     /// [`SpawnError`] names the part of the configuration that cannot work; nothing was started.
     pub async fn spawn(config: RuntimeConfig) -> Result<RuntimeHandle, SpawnError> {
