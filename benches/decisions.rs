@@ -1,14 +1,20 @@
-//! What every message costs before anything happens: reading an envelope, rewriting its
-//! parameters for the next leg, editing one member of an object.
+//! What every message costs before anything happens (reading an envelope, rewriting its
+//! parameters for the next leg, editing one member of an object), what a changed catalog costs
+//! (names and view), and what the end of a connection costs.
 
-use std::{borrow::Cow, hint::black_box};
+use std::{borrow::Cow, hint::black_box, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
-use switchboard::wire::{
-    Message, Object, RawValue, Revision, envelope,
-    meta::{Stamp, for_next_leg},
-    method, raw,
+use switchboard::{
+    catalog::{Catalog, CatalogConfig, Member, Names, Tool, ToolFilter, View},
+    id::ServerName,
+    restart::{Exit, Ladder, Policy},
+    wire::{
+        Message, Object, RawValue, Revision, envelope,
+        meta::{Stamp, for_next_leg},
+        method, raw,
+    },
 };
 
 /// Sizes of the text in a message's body, in bytes: a short call, a page, a file.
@@ -98,5 +104,73 @@ fn wire(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, wire);
+/// Servers of a large fleet, and tools of each.
+const SERVERS: usize = 20;
+const TOOLS: usize = 20;
+
+fn catalog(server: usize) -> Catalog {
+    let tools = (0..TOOLS).filter_map(|tool| {
+        let raw = raw::<Value>(&json!({
+            "name": format!("tool_{tool}"),
+            "description": text(100),
+            "inputSchema": { "type": "object", "properties": { "query": { "type": "string" } } },
+            "_meta": { "server": server },
+        }));
+        Tool::read(&raw).ok()
+    });
+    Catalog::new(tools.collect())
+}
+
+fn views(criterion: &mut Criterion) {
+    let servers: Vec<(ServerName, Catalog)> = (0..SERVERS)
+        .filter_map(|server| {
+            Some((
+                ServerName::new(format!("server-{server}")).ok()?,
+                catalog(server),
+            ))
+        })
+        .collect();
+    let Ok(all) = ToolFilter::default().matcher() else {
+        return;
+    };
+    let members: Vec<Member<'_>> = servers
+        .iter()
+        .map(|(server, catalog)| Member {
+            server,
+            order: 0,
+            catalog,
+            filter: &all,
+        })
+        .collect();
+    let config = CatalogConfig::default();
+
+    let mut group = criterion.benchmark_group("view_of_400_tools");
+    group.bench_function("build_with_new_names", |bencher| {
+        bencher.iter(|| View::build(black_box(&members), &all, &mut Names::new(&config)));
+    });
+    let mut names = Names::new(&config);
+    let view = View::build(&members, &all, &mut names);
+    group.bench_function("build_with_known_names", |bencher| {
+        bencher.iter(|| View::build(black_box(&members), &all, &mut names));
+    });
+    group.bench_function("resolve", |bencher| {
+        bencher.iter(|| view.resolve(black_box("server-7_tool_13")));
+    });
+    group.finish();
+}
+
+fn ladder(criterion: &mut Criterion) {
+    criterion.bench_function("ladder_end_of_a_connection", |bencher| {
+        let mut ladder = Ladder::new(Policy::default());
+        let mut now = Duration::ZERO;
+        bencher.iter(|| {
+            now += Duration::from_secs(20);
+            ladder.start();
+            ladder.ready(now);
+            ladder.ended(now, black_box(Exit::Lost), 0.5)
+        });
+    });
+}
+
+criterion_group!(benches, wire, views, ladder);
 criterion_main!(benches);

@@ -10,6 +10,8 @@
 )]
 
 mod config;
+mod embed;
+mod program;
 mod schema;
 mod servers;
 mod supervision;

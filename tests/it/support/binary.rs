@@ -107,10 +107,10 @@ impl Switchboard {
     /// Asks it to end (SIGTERM) and waits until it has.
     pub async fn stop(mut self) -> ExitStatus {
         process::signal(self.pid(), Signal::TERM);
-        match timeout(PATIENCE, self.child.wait()).await {
-            Ok(status) => status.unwrap(),
-            Err(_) => panic!("switchboard does not stop:\n{}", self.log()),
-        }
+        let Ok(status) = timeout(PATIENCE, self.child.wait()).await else {
+            panic!("switchboard does not stop:\n{}", self.log());
+        };
+        status.unwrap()
     }
 }
 

@@ -1,10 +1,11 @@
 //! In-process servers that do what a test says, built on rmcp's own server.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -13,7 +14,8 @@ use rmcp::{
     ErrorData, Peer, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, JsonObject,
-        ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+        ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig,
+        Tool,
     },
     service::{NotificationContext, RequestContext},
 };
@@ -40,12 +42,19 @@ struct Shared {
     calls: Mutex<Vec<String>>,
     clients: Mutex<Vec<Peer<RoleServer>>>,
     lives: AtomicUsize,
+    legacy: AtomicBool,
 }
 
 impl Script {
-    /// A server without tools.
+    /// A server of both eras without tools.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Speaks only revisions with `initialize`.
+    pub fn legacy(self) -> Self {
+        self.0.legacy.store(true, Ordering::Relaxed);
+        self
     }
 
     /// Adds or replaces a tool.
@@ -61,7 +70,7 @@ impl Script {
     /// Adds `echo`, which answers its arguments as text.
     pub fn echo(self) -> Self {
         self.tool("echo", async |call| {
-            text(Value::Object(call.arguments).to_string())
+            Ok(text(Value::Object(call.arguments).to_string()))
         })
     }
 
@@ -69,7 +78,7 @@ impl Script {
     pub fn hang(self) -> Self {
         self.tool("hang", async |call| {
             call.context.ct.cancelled().await;
-            text("cancelled")
+            Ok(text("cancelled"))
         })
     }
 
@@ -109,9 +118,9 @@ impl Script {
     }
 }
 
-/// A successful answer of one text.
-pub fn text(text: impl Into<String>) -> Answer {
-    Ok(CallToolResult::success(vec![ContentBlock::text(text)]))
+/// A successful result of one text.
+pub fn text(text: impl Into<String>) -> CallToolResult {
+    CallToolResult::success(vec![ContentBlock::text(text)])
 }
 
 /// One life of a scripted server.
@@ -124,6 +133,15 @@ impl ServerHandler for Server {
             .enable_tool_list_changed()
             .build();
         ServerConfig::new(capabilities)
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        let newest = if self.0.0.legacy.load(Ordering::Relaxed) {
+            ProtocolVersion::LATEST_WITH_INITIALIZE
+        } else {
+            ProtocolVersion::LATEST
+        };
+        Cow::Borrowed(ProtocolVersion::known_up_to(&newest))
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {

@@ -21,8 +21,8 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T 
             }
         }
     };
-    match timeout(PATIENCE, asking).await {
-        Ok(answer) => answer,
-        Err(_) => panic!("{what}: not within {} s", PATIENCE.as_secs()),
-    }
+    let Ok(answer) = timeout(PATIENCE, asking).await else {
+        panic!("{what}: not within {} s", PATIENCE.as_secs());
+    };
+    answer
 }
