@@ -45,15 +45,10 @@ impl ServerHandler for Letters {
         _: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = request.arguments.unwrap_or_default();
-        let text = arguments
-            .get("text")
-            .and_then(|text| text.as_str())
-            .unwrap_or_default();
+        let text = arguments.get("text").and_then(|text| text.as_str()).unwrap_or_default();
         let letters = text.chars().filter(|letter| letter.is_alphabetic()).count();
         let text = ContentBlock::text(letters.to_string());
-        Ok(CallToolResponse::Complete(CallToolResult::success(vec![
-            text,
-        ])))
+        Ok(CallToolResponse::Complete(CallToolResult::success(vec![text])))
     }
 }
 
@@ -66,9 +61,7 @@ async fn main() -> anyhow::Result<()> {
     store.wait_ready(&server, Duration::from_secs(5)).await?;
 
     let arguments = serde_json::json!({ "text": "switchboard" });
-    let answer = store
-        .call(CallRequest::new("letters_count", &arguments))
-        .await?;
+    let answer = store.call(CallRequest::new("letters_count", &arguments)).await?;
     println!("{}", answer.result);
 
     runtime.stop().await;

@@ -25,10 +25,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::default(),
-        }
+        Self { level: "info".to_owned(), format: LogFormat::default() }
     }
 }
 

@@ -153,10 +153,7 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether another attempt with the same configuration can succeed.
     pub const fn is_fatal(&self) -> bool {
-        matches!(
-            self,
-            Self::Spawn { .. } | Self::Protocol(_) | Self::Unsupported(_)
-        )
+        matches!(self, Self::Spawn { .. } | Self::Protocol(_) | Self::Unsupported(_))
     }
 }
 

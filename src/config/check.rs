@@ -66,12 +66,7 @@ fn monitoring(config: &Config, report: &mut Report) {
     }
     let hours = at.join("tools_update_hours");
     within(&it.tools_update_hours, &(0.01..=168.0), &hours, report);
-    within(
-        &it.cleanup_hours,
-        &(0.1..=720.0),
-        &at.join("cleanup_hours"),
-        report,
-    );
+    within(&it.cleanup_hours, &(0.1..=720.0), &at.join("cleanup_hours"), report);
 }
 
 fn timeouts(config: &Config, report: &mut Report) {
@@ -207,9 +202,7 @@ fn face(config: &Config, report: &mut Report) {
     }
     let host = it.host.trim_start_matches('[').trim_end_matches(']');
     let local = host == "localhost"
-        || host
-            .parse()
-            .is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
     if it.host.is_empty() {
         report.error(&at.join("host"), "is empty", "such as \"127.0.0.1\"");
     } else if !local && !config.access.insecure {

@@ -16,11 +16,7 @@ mod entry;
 pub(crate) use entry::{KEYS, Meaning};
 
 /// Files that belong to a client and hold its other settings as well: only the servers are read.
-const CLIENT_FILES: [&str; 3] = [
-    "claude_desktop_config.json",
-    ".claude.json",
-    "settings.json",
-];
+const CLIENT_FILES: [&str; 3] = ["claude_desktop_config.json", ".claude.json", "settings.json"];
 
 /// Root keys of clients that say nothing to us: questions of VS Code (asking for one is an error
 /// where it is used), and the editor's schema.
@@ -65,10 +61,7 @@ fn only_servers(tree: &mut Tree, report: &mut Report) {
         let keys: Vec<String> = other.into_iter().map(|(key, _)| key).collect();
         report.warn(
             &KeyPath::default(),
-            format!(
-                "only the servers of this file are read, not {}",
-                keys.join(", ")
-            ),
+            format!("only the servers of this file are read, not {}", keys.join(", ")),
             "our own settings belong into a file of their own",
         );
     }

@@ -78,13 +78,7 @@ fn key(level: &str, path: &[String], below: &Tree) -> String {
 fn matching<'a>(level: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let fold = |text: &str| -> String {
         text.chars()
-            .map(|char| {
-                if char.is_alphanumeric() {
-                    char.to_ascii_lowercase()
-                } else {
-                    '_'
-                }
-            })
+            .map(|char| if char.is_alphanumeric() { char.to_ascii_lowercase() } else { '_' })
             .collect()
     };
     let mut found = None;
@@ -119,8 +113,7 @@ fn value(text: &str, path: &[String], below: &Tree) -> Value {
 
 fn find<'a>(tree: &'a Tree, path: &[&str]) -> Option<&'a Value> {
     let (first, rest) = path.split_first()?;
-    rest.iter()
-        .try_fold(tree.get(*first)?, |value, key| value.get(*key))
+    rest.iter().try_fold(tree.get(*first)?, |value, key| value.get(*key))
 }
 
 fn insert(tree: &mut Tree, path: &[String], value: Value) {
@@ -131,9 +124,7 @@ fn insert(tree: &mut Tree, path: &[String], value: Value) {
         tree.insert(first.clone(), value);
         return;
     }
-    let slot = tree
-        .entry(first.clone())
-        .or_insert_with(|| Value::Object(Tree::new()));
+    let slot = tree.entry(first.clone()).or_insert_with(|| Value::Object(Tree::new()));
     if !slot.is_object() {
         *slot = Value::Object(Tree::new());
     }
@@ -144,22 +135,20 @@ fn insert(tree: &mut Tree, path: &[String], value: Value) {
 
 /// Reads a file of `NAME=value` lines. The error names the line and never quotes it.
 pub(crate) fn variables(file: &str, text: &str) -> Result<BTreeMap<String, String>, Problem> {
-    dotenvy::from_read_iter(text.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|error| {
-            let mut path = String::new();
-            // The error has the rest of the line that it could not read, and no number.
-            if let dotenvy::Error::LineParse(rest, _) = &error
-                && let Some(start) = rest.lines().next()
-                && let Some(at) = text.lines().position(|line| line.contains(start))
-            {
-                path = format!("line {}", at + 1);
-            }
-            Problem {
-                file: Some(file.to_owned()),
-                path,
-                message: "not a line of the form NAME=value".to_owned(),
-                remedy: "put a value with spaces or signs into quotes".to_owned(),
-            }
-        })
+    dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>().map_err(|error| {
+        let mut path = String::new();
+        // The error has the rest of the line that it could not read, and no number.
+        if let dotenvy::Error::LineParse(rest, _) = &error
+            && let Some(start) = rest.lines().next()
+            && let Some(at) = text.lines().position(|line| line.contains(start))
+        {
+            path = format!("line {}", at + 1);
+        }
+        Problem {
+            file: Some(file.to_owned()),
+            path,
+            message: "not a line of the form NAME=value".to_owned(),
+            remedy: "put a value with spaces or signs into quotes".to_owned(),
+        }
+    })
 }

@@ -9,26 +9,11 @@ use std::{
 
 /// Forms that other clients resolve and that we do not, each with its remedy.
 const FOREIGN: [(&str, &str); 5] = [
-    (
-        "input",
-        "nobody can be asked here: use an environment variable, such as `${GITHUB_TOKEN}`",
-    ),
-    (
-        "command",
-        "run the command yourself and put its result into an environment variable",
-    ),
-    (
-        "config",
-        "write the value here, or use an environment variable",
-    ),
-    (
-        "file",
-        "put the file's content into an environment variable, or into an `envFile`",
-    ),
-    (
-        "keyring",
-        "put the secret into an environment variable, or into an `envFile`",
-    ),
+    ("input", "nobody can be asked here: use an environment variable, such as `${GITHUB_TOKEN}`"),
+    ("command", "run the command yourself and put its result into an environment variable"),
+    ("config", "write the value here, or use an environment variable"),
+    ("file", "put the file's content into an environment variable, or into an `envFile`"),
+    ("keyring", "put the secret into an environment variable, or into an `envFile`"),
 ];
 
 /// What variables stand for.
@@ -48,10 +33,7 @@ pub(crate) enum ExpandError {
     #[error("the variable {0} is not set")]
     Unset(String),
     #[error("`${{{form}:…}}` is not known here")]
-    Foreign {
-        form: &'static str,
-        remedy: &'static str,
-    },
+    Foreign { form: &'static str, remedy: &'static str },
     #[error("`${{` has no `}}`")]
     Unclosed,
     #[error("`${{…}}` has no variable's name in it")]
@@ -97,11 +79,7 @@ pub(crate) fn expand(text: &str, variables: Variables<'_>) -> Result<String, Vec
         }
     }
     expanded.push_str(rest);
-    if errors.is_empty() {
-        Ok(expanded)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(expanded) } else { Err(errors) }
 }
 
 /// The value of what stands between `${` and `}`.
@@ -110,10 +88,7 @@ fn value(inner: &str, variables: Variables<'_>) -> Result<String, ExpandError> {
         return variable(inner, variables);
     }
     for (form, remedy) in FOREIGN {
-        if inner
-            .strip_prefix(form)
-            .is_some_and(|rest| rest.starts_with(':'))
-        {
+        if inner.strip_prefix(form).is_some_and(|rest| rest.starts_with(':')) {
             return Err(ExpandError::Foreign { form, remedy });
         }
     }
@@ -139,9 +114,7 @@ fn variable(inner: &str, variables: Variables<'_>) -> Result<String, ExpandError
         None => (inner, None),
     };
     let valid = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name
-            .chars()
-            .all(|char| char.is_ascii_alphanumeric() || char == '_');
+        && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
     if !valid {
         return Err(ExpandError::Malformed);
     }

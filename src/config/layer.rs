@@ -38,9 +38,7 @@ impl Provider for Layer {
 /// All layers as one tree, and the layer of each value. Tables are merged key by key; a list is
 /// replaced as a whole.
 pub(crate) fn merge(layers: &[Layer]) -> Result<(Tree, Origins), String> {
-    let merged = layers
-        .iter()
-        .fold(Figment::new(), |merged, layer| merged.merge(layer.clone()));
+    let merged = layers.iter().fold(Figment::new(), |merged, layer| merged.merge(layer.clone()));
     let root = merged.find_value("").map_err(|error| error.to_string())?;
     let mut origins = Origins::default();
     trace(&root, &KeyPath::default(), &merged, &mut origins);
@@ -80,10 +78,7 @@ mod tests {
     #[test]
     fn later_layers_win_key_by_key_and_every_value_knows_its_layer() {
         let (tree, origins) = merge(&[
-            layer(
-                "one",
-                json!({"a": {"x": 1, "list": [1, 2]}, "io.github/b": {"y": 2}}),
-            ),
+            layer("one", json!({"a": {"x": 1, "list": [1, 2]}, "io.github/b": {"y": 2}})),
             layer("two", json!({"a": {"list": [3]}, "c": {}})),
         ])
         .unwrap();
@@ -94,9 +89,6 @@ mod tests {
         let a = KeyPath::root("a");
         assert_eq!(origins.get(&a.join("x")), Some("one"));
         assert_eq!(origins.get(&a.join("list")), Some("two"));
-        assert_eq!(
-            origins.get(&KeyPath::root("io.github/b").join("y")),
-            Some("one")
-        );
+        assert_eq!(origins.get(&KeyPath::root("io.github/b").join("y")), Some("one"));
     }
 }

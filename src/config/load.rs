@@ -52,12 +52,7 @@ pub struct Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut report = Report::default();
     let files = sources.files();
-    let mut reading = Reading {
-        sources,
-        roots: roots(),
-        layers: Vec::new(),
-        profile: None,
-    };
+    let mut reading = Reading { sources, roots: roots(), layers: Vec::new(), profile: None };
     reading.defaults(files.is_empty(), &mut report);
     for file in &files {
         reading.file(file, &mut report);
@@ -85,18 +80,9 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let config = settings(tree, &reading.roots, &places, &mut written, &mut report);
     check::check(&config, &mut report);
     if report.errors.is_empty() {
-        Ok(Loaded {
-            config,
-            warnings: report.warnings,
-            origins: report.origins,
-            files,
-            written,
-        })
+        Ok(Loaded { config, warnings: report.warnings, origins: report.origins, files, written })
     } else {
-        Err(ConfigErrors {
-            problems: report.errors,
-            warnings: report.warnings,
-        })
+        Err(ConfigErrors { problems: report.errors, warnings: report.warnings })
     }
 }
 
@@ -144,11 +130,7 @@ impl Reading<'_> {
             self.profile = Some((profile, name.to_owned()));
         }
         report.within = None;
-        self.layers.push(Layer {
-            name: name.to_owned(),
-            folder,
-            tree,
-        });
+        self.layers.push(Layer { name: name.to_owned(), folder, tree });
     }
 
     /// The built-in layer. Its demonstration servers are there only for who has no file.
@@ -261,11 +243,7 @@ impl Reading<'_> {
         match parse("profile.toml", named.text()) {
             Ok(tree) => self.layers.insert(
                 1.min(self.layers.len()),
-                Layer {
-                    name: format!("profile {named}"),
-                    folder: self.folder().to_owned(),
-                    tree,
-                },
+                Layer { name: format!("profile {named}"), folder: self.folder().to_owned(), tree },
             ),
             Err(problem) => report.errors.push(problem),
         }

@@ -59,17 +59,9 @@ type Failure = (String, String);
 
 fn toml(text: &str) -> Result<Value, Failure> {
     Toml::from_str(text).map_err(|error| {
-        let before = error
-            .span()
-            .and_then(|span| text.get(..span.start))
-            .unwrap_or_default();
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        let column = before
-            .chars()
-            .rev()
-            .take_while(|char| *char != '\n')
-            .count()
-            + 1;
+        let column = before.chars().rev().take_while(|char| *char != '\n').count() + 1;
         let message = error.message().replace('\n', ", ");
         (place(line, column), message)
     })
@@ -124,11 +116,7 @@ mod tests {
                     \"mcpServers\": {\"a\": {\"args\": [\"-y\",]}}}";
         let expected = json!({"limits": {"connects": 3}, "mcpServers": {"a": {"args": ["-y"]}}});
         for (file, text) in [("a.toml", toml), ("a.yml", yaml), (".mcp.json", json)] {
-            assert_eq!(
-                Value::Object(parse(file, text).unwrap()),
-                expected,
-                "{file}"
-            );
+            assert_eq!(Value::Object(parse(file, text).unwrap()), expected, "{file}");
         }
     }
 

@@ -49,14 +49,8 @@ impl fmt::Display for KeyPath {
 /// A key as TOML writes it: bare where it can be.
 pub(crate) fn quoted(key: &str) -> String {
     let bare = !key.is_empty()
-        && key
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-    if bare {
-        key.to_owned()
-    } else {
-        format!("{key:?}")
-    }
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if bare { key.to_owned() } else { format!("{key:?}") }
 }
 
 /// Which layer each value came from.
@@ -83,9 +77,7 @@ impl Origins {
             let within = !path.0.is_empty() && found.0.starts_with(&path.0);
             within.then_some(layer.as_str())
         };
-        ancestors()
-            .find_map(|path| self.get(&path))
-            .or_else(|| ancestors().find_map(below))
+        ancestors().find_map(|path| self.get(&path)).or_else(|| ancestors().find_map(below))
     }
 }
 
@@ -104,10 +96,7 @@ mod tests {
         let server = KeyPath::root("mcpServers").join("a");
         let mut origins = Origins::default();
         origins.insert(server.join("args"), "one.toml");
-        assert_eq!(
-            origins.nearest(&server.join("args").join("0")),
-            Some("one.toml")
-        );
+        assert_eq!(origins.nearest(&server.join("args").join("0")), Some("one.toml"));
         assert_eq!(origins.nearest(&server), Some("one.toml"));
         assert_eq!(origins.nearest(&server.join("command")), Some("one.toml"));
         assert_eq!(origins.nearest(&KeyPath::root("monitoring")), None);

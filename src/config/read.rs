@@ -133,10 +133,7 @@ fn explain(error: &str) -> (String, String) {
         return ("unknown key".to_owned(), remedy);
     }
     if what.starts_with("unknown variant ") {
-        return (
-            format!("must be one of {}", names.join(", ")),
-            String::new(),
-        );
+        return (format!("must be one of {}", names.join(", ")), String::new());
     }
     if what.starts_with("invalid type") || what.starts_with("invalid value") {
         return (format!("must be {}", kind(expected)), String::new());
@@ -233,9 +230,6 @@ mod tests {
 
     #[test]
     fn what_is_no_table_says_so() {
-        assert_eq!(
-            errors::<LimitsConfig>(json!("hunter2")),
-            ["t: must be a table of keys"]
-        );
+        assert_eq!(errors::<LimitsConfig>(json!("hunter2")), ["t: must be a table of keys"]);
     }
 }

@@ -36,9 +36,7 @@ pub fn schema() -> Value {
     );
     let mut defs = generator.take_definitions(true);
     defs.insert("Entry".to_owned(), entry);
-    if let Some(agent) = defs
-        .get_mut("AgentConfig")
-        .and_then(|agent| agent.get_mut("properties"))
+    if let Some(agent) = defs.get_mut("AgentConfig").and_then(|agent| agent.get_mut("properties"))
         && let Value::Object(agent) = agent
     {
         agent.insert("mcpServers".to_owned(), servers);
@@ -92,10 +90,7 @@ fn entry(generator: &mut SchemaGenerator) -> Value {
             "env",
             json!({"description": "Variables set beside the default environment.", "type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}),
         ),
-        (
-            "envFile",
-            json!({"description": "A file of further variables.", "type": "string"}),
-        ),
+        ("envFile", json!({"description": "A file of further variables.", "type": "string"})),
         (
             "headers",
             json!({"description": "Headers of every request.", "type": "object", "additionalProperties": scalars}),

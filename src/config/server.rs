@@ -167,9 +167,7 @@ fn bare_variable(text: &str, path: &KeyPath, report: &mut Report) {
 fn locate(entry: &mut Tree, path: &KeyPath, places: &Places<'_>, report: &mut Report) {
     let cwd_path = path.join("cwd");
     if let Some(Value::String(cwd)) = entry.get_mut("cwd") {
-        *cwd = absolute(places.folder(&cwd_path, report), cwd)
-            .display()
-            .to_string();
+        *cwd = absolute(places.folder(&cwd_path, report), cwd).display().to_string();
     }
     let file_path = path.join("envFile");
     let Some(file) = entry.shift_remove("envFile") else {
@@ -215,8 +213,7 @@ fn absolute(folder: &Path, path: &str) -> PathBuf {
 fn transport(entry: &mut Tree, path: &KeyPath, report: &mut Report) -> TransportConfig {
     let mut part = |keys: &[&str]| -> Tree {
         let keys = keys.iter();
-        keys.filter_map(|key| Some(((*key).to_owned(), entry.shift_remove(*key)?)))
-            .collect()
+        keys.filter_map(|key| Some(((*key).to_owned(), entry.shift_remove(*key)?))).collect()
     };
     let stdio = part(&["command", "args", "env", "cwd", "inherit_env"]);
     let http = part(&["url", "headers"]);
@@ -236,10 +233,7 @@ fn transport(entry: &mut Tree, path: &KeyPath, report: &mut Report) -> Transport
         "sse" | "ws" => {
             report.error(
                 &path.join("type"),
-                format!(
-                    "switchboard {} has no {kind} transport",
-                    env!("CARGO_PKG_VERSION")
-                ),
+                format!("switchboard {} has no {kind} transport", env!("CARGO_PKG_VERSION")),
                 "use the server's streamable HTTP endpoint, with type = \"http\"",
             );
             ("http", "url", http, stdio)
@@ -257,11 +251,7 @@ fn transport(entry: &mut Tree, path: &KeyPath, report: &mut Report) -> Transport
         );
     }
     for key in other.keys() {
-        report.warn(
-            &path.join(key),
-            format!("not read by a server of type {kind}"),
-            "take it out",
-        );
+        report.warn(&path.join(key), format!("not read by a server of type {kind}"), "take it out");
     }
     read(&json!({"type": kind, required: ""}), &own, path, report).unwrap_or_else(nowhere)
 }
@@ -282,9 +272,8 @@ fn tool_rules(entry: &mut Tree, path: &KeyPath, report: &mut Report) -> BTreeMap
     let Some(Value::Object(tools)) = entry.get_mut("tools") else {
         return BTreeMap::new();
     };
-    let (filter, rules): (Tree, Tree) = std::mem::take(tools)
-        .into_iter()
-        .partition(|(key, _)| key == "allow" || key == "deny");
+    let (filter, rules): (Tree, Tree) =
+        std::mem::take(tools).into_iter().partition(|(key, _)| key == "allow" || key == "deny");
     *tools = filter;
     read(&json!({}), &rules, &path.join("tools"), report).unwrap_or_default()
 }

@@ -47,9 +47,7 @@ impl Deadline {
     pub fn touch(&self) {
         let limits = &*self.0;
         let at = limits.start.elapsed().saturating_add(limits.idle);
-        limits
-            .at
-            .fetch_max(nanos(at.min(limits.total)), Ordering::Relaxed);
+        limits.at.fetch_max(nanos(at.min(limits.total)), Ordering::Relaxed);
     }
 
     /// When it passes, as things stand.

@@ -36,18 +36,12 @@ struct Implementation {
     version: &'static str,
 }
 
-const OURSELVES: Implementation = Implementation {
-    name: "switchboard",
-    version: env!("CARGO_PKG_VERSION"),
-};
+const OURSELVES: Implementation =
+    Implementation { name: "switchboard", version: env!("CARGO_PKG_VERSION") };
 
 /// What every request to a modern server states about us.
 pub(super) fn stamp(revision: Revision) -> Stamp {
-    Stamp {
-        revision,
-        client: raw(&OURSELVES),
-        capabilities: raw(&Object::default()),
-    }
+    Stamp { revision, client: raw(&OURSELVES), capabilities: raw(&Object::default()) }
 }
 
 /// A handshake that failed.
@@ -61,10 +55,7 @@ pub(super) struct Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        Self {
-            error,
-            died_on_probe: false,
-        }
+        Self { error, died_on_probe: false }
     }
 }
 
@@ -74,11 +65,7 @@ pub(super) async fn agree(
     protocol: Protocol,
     within: Duration,
 ) -> Result<ServerFacts, Failure> {
-    let talk = Talk {
-        peer,
-        end: Instant::now() + within,
-        within,
-    };
+    let talk = Talk { peer, end: Instant::now() + within, within };
     match protocol {
         Protocol::Modern => Ok(talk.modern().await?),
         Protocol::Legacy => Ok(talk.legacy(false).await?),
@@ -118,10 +105,7 @@ impl Talk<'_> {
             Probe::Silent => Ok(self.legacy(true).await?),
             Probe::Stranger(revisions) => Err(stranger(&revisions).into()),
             Probe::Refused(error) => Err(self.refused(method::DISCOVER, &error).into()),
-            Probe::Gone => Err(Failure {
-                error: self.gone().await,
-                died_on_probe: true,
-            }),
+            Probe::Gone => Err(Failure { error: self.gone().await, died_on_probe: true }),
         }
     }
 
@@ -158,9 +142,7 @@ impl Talk<'_> {
             "capabilities": {},
             "clientInfo": OURSELVES,
         }));
-        let answer = self
-            .ask(method::INITIALIZE, Some(&params), None, self.remaining())
-            .await;
+        let answer = self.ask(method::INITIALIZE, Some(&params), None, self.remaining()).await;
         match answer {
             Ok(result) => {
                 let facts = self.initialised(&result)?;
@@ -283,11 +265,7 @@ impl Talk<'_> {
     }
 
     fn silent(&self, method: &'static str) -> ConnectError {
-        ConnectError::Timeout {
-            method,
-            after: self.within,
-            hint: self.hint(),
-        }
+        ConnectError::Timeout { method, after: self.within, hint: self.hint() }
     }
 
     /// The link is over: why, and what came before.
@@ -309,13 +287,8 @@ impl Talk<'_> {
             .peer
             .first_garbage()
             .map(|line| format!("; its first line was not JSON: {line:?}"));
-        let lines: Vec<String> = self
-            .peer
-            .stderr()
-            .last(LINES)
-            .iter()
-            .map(|line| cut(line, WORDS))
-            .collect();
+        let lines: Vec<String> =
+            self.peer.stderr().last(LINES).iter().map(|line| cut(line, WORDS)).collect();
         let errors =
             (!lines.is_empty()).then(|| format!("; its last error output: {}", lines.join(" | ")));
         match (garbage, errors) {

@@ -64,12 +64,7 @@ impl Link {
     /// A link over a peer that the handshake agreed with.
     pub(super) fn new(peer: Peer, facts: ServerFacts, message_limit: usize) -> Self {
         let stamp = (facts.era == Era::Modern).then(|| era::stamp(facts.revision));
-        Self {
-            peer,
-            facts,
-            stamp,
-            message_limit,
-        }
+        Self { peer, facts, stamp, message_limit }
     }
 
     /// What the server said about itself.
@@ -184,14 +179,7 @@ impl Link {
             Era::Modern => method::DISCOVER,
             Era::Legacy => method::PING,
         };
-        let answer = self
-            .request(Request {
-                method,
-                params: None,
-                progress: None,
-                deadline,
-            })
-            .await;
+        let answer = self.request(Request { method, params: None, progress: None, deadline }).await;
         match answer {
             Ok(_) | Err(RequestError::Server(_) | RequestError::Malformed(_)) => Ok(()),
             Err(error) => Err(error),
@@ -278,9 +266,7 @@ fn object(result: &RawValue) -> Result<(), RequestError> {
     if result.get().starts_with('{') {
         return Ok(());
     }
-    Err(RequestError::Malformed(
-        "the server's result is no JSON object".to_owned(),
-    ))
+    Err(RequestError::Malformed("the server's result is no JSON object".to_owned()))
 }
 
 #[cfg(test)]

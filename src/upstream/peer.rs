@@ -135,18 +135,8 @@ impl Peer {
         let reader = reader::run(Arc::clone(&shared), source, limit);
         let writer = writer::run(Arc::clone(&shared), queue, sink);
         let mut tasks = JoinSet::new();
-        tasks.spawn(warden::watch(
-            Arc::clone(&shared),
-            Arc::clone(&body),
-            reader,
-            writer,
-        ));
-        Self {
-            shared,
-            lines,
-            body,
-            _tasks: tasks,
-        }
+        tasks.spawn(warden::watch(Arc::clone(&shared), Arc::clone(&body), reader, writer));
+        Self { shared, lines, body, _tasks: tasks }
     }
 
     /// Sends a request and waits for its answer. Dropping the future gives it up.
@@ -158,15 +148,8 @@ impl Peer {
         let mut line = envelope::request(&id, call.method, params.as_deref());
         drop(params);
         line.push(b'\n');
-        let answer = shared
-            .pending
-            .register(id, call.progress, call.deadline.clone())?;
-        let mut ticket = Ticket {
-            shared,
-            id,
-            cancellable: call.cancellable,
-            open: true,
-        };
+        let answer = shared.pending.register(id, call.progress, call.deadline.clone())?;
+        let mut ticket = Ticket { shared, id, cancellable: call.cancellable, open: true };
         let exchange = async {
             // A queue without a writer means that the link ends, which answers the request.
             let outgoing = Outgoing { id: Some(id), line };

@@ -122,11 +122,7 @@ impl StderrRing {
             if !skipping {
                 let text = String::from_utf8_lossy(&line);
                 let text = text.trim_end();
-                let text = if whole {
-                    text
-                } else {
-                    self.0.lock().without_half_a_secret(text)
-                };
+                let text = if whole { text } else { self.0.lock().without_half_a_secret(text) };
                 self.push(text);
             }
             skipping = !whole;
@@ -193,8 +189,7 @@ mod tests {
             secret("-----BEGIN\nline one\n"),
         ];
         ring.begin(Incarnation(1), &secrets);
-        ring.drain(&b"key hunter2-and-more, yes\nhunter2hunter2\n-----BEGIN line one\n"[..])
-            .await;
+        ring.drain(&b"key hunter2-and-more, yes\nhunter2hunter2\n-----BEGIN line one\n"[..]).await;
         assert_eq!(ring.last(9), ["key ***, yes", "******", "*** ***"]);
         assert_eq!(ring.mask("hunter2!"), "***!");
     }

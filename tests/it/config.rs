@@ -68,7 +68,5 @@ impl Space {
 
 /// A file under `tests/it/config`.
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/it/config")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/config").join(name)
 }

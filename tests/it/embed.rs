@@ -25,10 +25,7 @@ async fn with(script: &Script) -> RuntimeHandle {
     let runtime = Runtime::spawn(RuntimeConfig::default()).await.unwrap();
     let server = script.clone();
     let store = runtime.store();
-    store
-        .add_handler(name("local"), move || server.server())
-        .await
-        .unwrap();
+    store.add_handler(name("local"), move || server.server()).await.unwrap();
     store.wait_ready(&name("local"), PATIENCE).await.unwrap();
     runtime
 }
@@ -52,18 +49,14 @@ async fn a_scripted_server_answers_by_its_exposed_name() {
     let script = Script::new().echo();
     let runtime = with(&script).await;
 
-    let answer = call(&runtime, "local_echo", json!({"a": [1, 2.5, null]}))
-        .await
-        .unwrap();
+    let answer = call(&runtime, "local_echo", json!({"a": [1, 2.5, null]})).await.unwrap();
     let result = result(&answer);
     assert_eq!(result["content"][0]["text"], r#"{"a":[1,2.5,null]}"#);
     assert_valid(Revision::V2026_07_28, "CallToolResult", &result);
     assert_eq!((answer.server, answer.incarnation.0), (name("local"), 1));
     assert_eq!(script.calls(), ["echo"]);
 
-    let unknown = call(&runtime, "local_missing", json!({}))
-        .await
-        .unwrap_err();
+    let unknown = call(&runtime, "local_missing", json!({})).await.unwrap_err();
     assert!(matches!(unknown, CallError::UnknownTool(_)), "{unknown}");
     runtime.stop().await;
 }
@@ -74,9 +67,7 @@ async fn a_crash_takes_its_own_calls_and_the_next_one_finds_the_next_life() {
     let runtime = with(&script).await;
 
     let error = call(&runtime, "local_crash", json!({})).await.unwrap_err();
-    let CallError::Failed(failure) = error else {
-        panic!("{error}")
-    };
+    let CallError::Failed(failure) = error else { panic!("{error}") };
     assert_eq!(failure.kind, Kind::OutcomeUnknown, "{}", failure.text);
     assert_eq!(failure.incarnation.0, 1);
 
@@ -96,10 +87,7 @@ async fn an_announced_change_of_tools_reaches_the_view() {
 
     script.remove("hang");
     script.announce().await;
-    tokio::time::timeout(PATIENCE, changes.changed())
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, changes.changed()).await.unwrap().unwrap();
     let view = runtime.store().tools().unwrap();
     let names: Vec<&str> = view.tools().iter().map(|tool| &*tool.exposed).collect();
     assert_eq!(names, ["local_echo"]);
@@ -121,17 +109,12 @@ async fn a_caller_that_leaves_cancels_its_call_at_the_server() {
     {
         let calling = call(&runtime, "local_watched", json!({}));
         tokio::pin!(calling);
-        let started = until("the call to arrive", async || {
-            script.calls().first().cloned()
-        });
+        let started = until("the call to arrive", async || script.calls().first().cloned());
         tokio::select! {
             answer = &mut calling => panic!("answered: {answer:?}"),
             _ = started => {}
         }
     }
-    tokio::time::timeout(Duration::from_secs(10), told.recv())
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(10), told.recv()).await.unwrap().unwrap();
     runtime.stop().await;
 }

@@ -18,18 +18,13 @@ async fn with_demo_servers() -> Switchboard {
     }});
     let switchboard = Switchboard::serve(&config).await;
     let client = switchboard.client();
-    until("the tools of both servers", async || {
-        (client.tools().await.len() == 10).then_some(())
-    })
-    .await;
+    until("the tools of both servers", async || (client.tools().await.len() == 10).then_some(()))
+        .await;
     switchboard
 }
 
 fn names(tools: &[Value]) -> Vec<&str> {
-    tools
-        .iter()
-        .map(|tool| tool["name"].as_str().unwrap())
-        .collect()
+    tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect()
 }
 
 const EXPOSED: [&str; 10] = [
@@ -51,37 +46,24 @@ async fn a_modern_client_lists_and_calls_without_a_session() {
     let ready = switchboard.ready_line();
     let version = env!("CARGO_PKG_VERSION");
     assert!(
-        ready.starts_with(&format!(
-            "switchboard {version} listening on http://127.0.0.1:"
-        )),
+        ready.starts_with(&format!("switchboard {version} listening on http://127.0.0.1:")),
         "{ready}"
     );
     assert!(switchboard.url().ends_with("/mcp"), "{ready}");
 
     let client = switchboard.client();
     let facts = client.modern("server/discover", json!({})).await;
-    assert_eq!(
-        facts.result()["supportedVersions"],
-        json!([Revision::LATEST])
-    );
+    assert_eq!(facts.result()["supportedVersions"], json!([Revision::LATEST]));
     assert!(facts.headers.get("mcp-session-id").is_none());
 
     assert_eq!(names(&client.tools().await), EXPOSED);
-    let sum = client
-        .call("demo_add", json!({"a": 9_007_199_254_740_993_u64, "b": 1}))
-        .await;
-    assert_eq!(
-        sum.result()["structuredContent"]["sum"],
-        9_007_199_254_740_994_u64
-    );
+    let sum = client.call("demo_add", json!({"a": 9_007_199_254_740_993_u64, "b": 1})).await;
+    assert_eq!(sum.result()["structuredContent"]["sum"], 9_007_199_254_740_994_u64);
 
     let unknown = client.call("demo_missing", json!({})).await;
     assert_eq!(unknown.error()["code"], -32602);
     let method = client.modern("no/such/method", json!({})).await;
-    assert_eq!(
-        (method.status, &method.error()["code"]),
-        (404, &json!(-32601))
-    );
+    assert_eq!((method.status, &method.error()["code"]), (404, &json!(-32601)));
     assert!(switchboard.stop().await.success());
 }
 
@@ -95,20 +77,12 @@ async fn clients_of_every_earlier_revision_have_sessions_at_the_same_address() {
         }
         let session = client.initialize(revision).await;
         assert_eq!(session.server["protocolVersion"], json!(revision));
-        assert_eq!(
-            session.request("ping", json!({})).await.result(),
-            &json!({})
-        );
+        assert_eq!(session.request("ping", json!({})).await.result(), &json!({}));
         let listed = session.request("tools/list", json!({})).await;
         assert_eq!(names(listed.result()["tools"].as_array().unwrap()), EXPOSED);
-        let echo = session
-            .call("clock_echo", json!({"text": "größe \u{1F4DE}"}))
-            .await;
+        let echo = session.call("clock_echo", json!({"text": "größe \u{1F4DE}"})).await;
         assert_eq!(echo.text(), "größe \u{1F4DE}");
-        assert!(
-            echo.result().get("resultType").is_none(),
-            "{revision} has no result types"
-        );
+        assert!(echo.result().get("resultType").is_none(), "{revision} has no result types");
         assert_eq!(session.end().await, 204);
     }
     assert!(switchboard.stop().await.success());
@@ -155,29 +129,15 @@ async fn a_crash_in_a_call_is_an_unknown_outcome_and_the_server_comes_back() {
     let status = switchboard.status().await;
     let servers = status["servers"].as_array().unwrap();
     let life = |name: &str| {
-        servers
-            .iter()
-            .find(|server| server["server"] == name)
-            .unwrap()["incarnation"]
-            .clone()
+        servers.iter().find(|server| server["server"] == name).unwrap()["incarnation"].clone()
     };
     assert_eq!((life("demo"), life("clock")), (json!(2), json!(1)));
-    assert_eq!(
-        names(&client.tools().await),
-        EXPOSED,
-        "the list stays as it was"
-    );
+    assert_eq!(names(&client.tools().await), EXPOSED, "the list stays as it was");
 
-    let pids: Vec<u64> = servers
-        .iter()
-        .filter_map(|server| server["pid"].as_u64())
-        .collect();
+    let pids: Vec<u64> = servers.iter().filter_map(|server| server["pid"].as_u64()).collect();
     assert_eq!(pids.len(), 2);
     assert!(switchboard.stop().await.success());
     for pid in pids {
-        assert!(
-            !process::is_alive(u32::try_from(pid).unwrap()),
-            "process {pid} was left behind"
-        );
+        assert!(!process::is_alive(u32::try_from(pid).unwrap()), "process {pid} was left behind");
     }
 }

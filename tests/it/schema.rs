@@ -32,11 +32,7 @@ fn examples() -> Vec<Example> {
             });
         }
     }
-    assert!(
-        examples.len() >= 129,
-        "only {} examples: are the files there?",
-        examples.len()
-    );
+    assert!(examples.len() >= 129, "only {} examples: are the files there?", examples.len());
     examples
 }
 
@@ -128,14 +124,10 @@ fn every_example_message_passes_through_an_envelope_unharmed() {
         let line = match Message::parse(example.text.as_bytes()).unwrap() {
             Message::Request { id, method, params } => envelope::request(&id, &method, params),
             Message::Notification { method, params } => envelope::notification(&method, params),
-            Message::Response {
-                id: Some(id),
-                outcome: Ok(result),
-            } => envelope::result(&id, result),
-            Message::Response {
-                id,
-                outcome: Err(error),
-            } => envelope::error(id.as_ref(), &error),
+            Message::Response { id: Some(id), outcome: Ok(result) } => {
+                envelope::result(&id, result)
+            }
+            Message::Response { id, outcome: Err(error) } => envelope::error(id.as_ref(), &error),
             Message::Response { id: None, .. } => {
                 panic!("{}: a result without an id", example.path.display())
             }
@@ -151,10 +143,5 @@ fn every_example_message_passes_through_an_envelope_unharmed() {
 /// Equal in content and in the order of all members.
 fn assert_same(example: &Example, text: &str) {
     let after: Value = serde_json::from_str(text).unwrap();
-    assert_eq!(
-        after.to_string(),
-        example.value.to_string(),
-        "{}",
-        example.path.display()
-    );
+    assert_eq!(after.to_string(), example.value.to_string(), "{}", example.path.display());
 }

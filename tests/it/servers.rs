@@ -14,9 +14,7 @@ use crate::support::{binary::Switchboard, http::Client, process, wait::until};
 
 /// A program of the test environment.
 fn installed(program: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/env")
-        .join(program);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/env").join(program);
     assert!(
         path.exists(),
         "{} is missing: run tests/scripts/setup.sh (`make setup`)",
@@ -44,12 +42,7 @@ impl Workshop {
     }
 
     fn path(&self, name: &str) -> String {
-        self.directory
-            .path()
-            .join(name)
-            .to_str()
-            .unwrap()
-            .to_owned()
+        self.directory.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// The configuration, as an MCP client writes it.
@@ -73,21 +66,13 @@ impl Workshop {
     fn calls(&self) -> [(&'static str, Value, &'static str); 8] {
         let note = self.path("files/note.txt");
         [
-            (
-                "everything_echo",
-                json!({"message": "hello"}),
-                "Echo: hello",
-            ),
+            ("everything_echo", json!({"message": "hello"}), "Echo: hello"),
             (
                 "files_write_file",
                 json!({"path": note, "content": "written through the switchboard"}),
                 "Successfully wrote",
             ),
-            (
-                "files_read_text_file",
-                json!({"path": note}),
-                "written through the switchboard",
-            ),
+            ("files_read_text_file", json!({"path": note}), "written through the switchboard"),
             (
                 "memory_create_entities",
                 json!({"entities": [
@@ -108,11 +93,7 @@ impl Workshop {
                 json!({"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}),
                 "T21:00:00+09:00",
             ),
-            (
-                "git_git_status",
-                json!({"repo_path": self.path("repository")}),
-                "new.txt",
-            ),
+            ("git_git_status", json!({"repo_path": self.path("repository")}), "new.txt"),
         ]
     }
 }
@@ -122,20 +103,14 @@ async fn all_ready(switchboard: &Switchboard) -> Vec<Value> {
     until("all six servers ready", async || {
         let status = switchboard.status().await;
         let servers = status["servers"].as_array().unwrap().clone();
-        let ready = servers
-            .iter()
-            .filter(|server| server["state"] == "ready")
-            .count();
+        let ready = servers.iter().filter(|server| server["state"] == "ready").count();
         (ready == 6).then_some(servers)
     })
     .await
 }
 
 fn named<'a>(servers: &'a [Value], name: &str) -> &'a Value {
-    servers
-        .iter()
-        .find(|server| server["server"] == name)
-        .unwrap()
+    servers.iter().find(|server| server["server"] == name).unwrap()
 }
 
 fn pid(server: &Value) -> u32 {
@@ -145,28 +120,15 @@ fn pid(server: &Value) -> u32 {
 /// Calls one tool of each server, and every listed tool is of one of them.
 async fn everything_answers(workshop: &Workshop, client: &Client) {
     let tools = client.tools().await;
-    let names: Vec<&str> = tools
-        .iter()
-        .map(|tool| tool["name"].as_str().unwrap())
-        .collect();
+    let names: Vec<&str> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     for (tool, arguments, expected) in workshop.calls() {
         assert!(names.contains(&tool), "{tool} is not among {names:?}");
         let reply = client.call(tool, arguments).await;
         assert!(reply.text().contains(expected), "{tool}: {}", reply.text());
     }
     for name in names {
-        let server = [
-            "everything_",
-            "files_",
-            "git_",
-            "memory_",
-            "thinking_",
-            "time_",
-        ];
-        assert!(
-            server.iter().any(|prefix| name.starts_with(prefix)),
-            "{name}"
-        );
+        let server = ["everything_", "files_", "git_", "memory_", "thinking_", "time_"];
+        assert!(server.iter().any(|prefix| name.starts_with(prefix)), "{name}");
     }
 }
 
@@ -177,12 +139,9 @@ async fn six_public_servers_answer_through_one_switchboard() {
     let servers = all_ready(&switchboard).await;
 
     // The npm servers are of the legacy era, the Python ones of the modern one.
-    for (server, era) in [
-        ("everything", "legacy"),
-        ("memory", "legacy"),
-        ("time", "modern"),
-        ("git", "modern"),
-    ] {
+    for (server, era) in
+        [("everything", "legacy"), ("memory", "legacy"), ("time", "modern"), ("git", "modern")]
+    {
         assert_eq!(named(&servers, server)["era"], era, "{server}");
     }
     everything_answers(&workshop, &switchboard.client()).await;
@@ -196,9 +155,7 @@ async fn six_public_servers_answer_through_one_switchboard() {
             switchboard.client().tools().await.len(),
             "{revision}"
         );
-        let reply = session
-            .call("everything_echo", json!({"message": "old"}))
-            .await;
+        let reply = session.call("everything_echo", json!({"message": "old"})).await;
         assert_eq!(reply.text(), "Echo: old");
         session.end().await;
     }
@@ -221,23 +178,12 @@ async fn a_killed_server_is_back_for_the_next_call_and_nobody_else_notices() {
 
     let victim = pid(named(&before, "memory"));
     process::kill(victim);
-    until("the process to end", async || {
-        (!process::is_alive(victim)).then_some(())
-    })
-    .await;
+    until("the process to end", async || (!process::is_alive(victim)).then_some(())).await;
 
     // The call waits for the next connection, and what the server stored is still there.
     let remembered = client.call("memory_read_graph", json!({})).await;
-    assert!(
-        remembered.text().contains("Erlang"),
-        "{}",
-        remembered.text()
-    );
-    assert_eq!(
-        client.tools().await,
-        tools,
-        "the list of tools stays as it was"
-    );
+    assert!(remembered.text().contains("Erlang"), "{}", remembered.text());
+    assert_eq!(client.tools().await, tools, "the list of tools stays as it was");
 
     let after = all_ready(&switchboard).await;
     for server in &after {
@@ -247,11 +193,7 @@ async fn a_killed_server_is_back_for_the_next_call_and_nobody_else_notices() {
             assert_ne!(pid(server), victim);
         } else {
             assert_eq!(server["incarnation"], 1, "{server:#}");
-            assert_eq!(
-                pid(server),
-                pid(named(&before, name)),
-                "{name} was not touched"
-            );
+            assert_eq!(pid(server), pid(named(&before, name)), "{name} was not touched");
         }
     }
     everything_answers(&workshop, &client).await;

@@ -8,8 +8,8 @@ use switchboard::{
     id::{AgentId, Owner, ServerName},
     restart::{Restart, State, Strategy},
     runtime::{
-        AgentConfig, CallError, CallRequest, Delivery, Failure, GroupConfig, MonitoringConfig, Runtime,
-        RuntimeConfig, RuntimeHandle, Scope,
+        AgentConfig, CallError, CallRequest, Delivery, Failure, GroupConfig, MonitoringConfig,
+        Runtime, RuntimeConfig, RuntimeHandle, Scope,
     },
 };
 use tokio::time::Instant;
@@ -182,8 +182,7 @@ async fn a_group_is_restarted_once_for_each_loss_after_the_lost_one_is_back() {
         let store = runtime.store();
         let scripts = ["a", "b", "c"].map(|_| Script::new().echo().crash());
         // The lost one fails twice before it is back: its siblings must not notice.
-        let plans: [&[Attempt]; 3] =
-            [&[], &[Attempt::Works, Attempt::Fails, Attempt::Fails], &[]];
+        let plans: [&[Attempt]; 3] = [&[], &[Attempt::Works, Attempt::Fails, Attempt::Fails], &[]];
         for ((text, script), plan) in ["a", "b", "c"].into_iter().zip(&scripts).zip(plans) {
             let flaky = Flaky::new(script, plan, Attempt::Works);
             let config = switchboard::runtime::ServerConfig::new(
@@ -228,9 +227,8 @@ async fn grouped(group: GroupConfig) -> RuntimeHandle {
 async fn an_idle_server_is_stopped_and_started_by_its_next_call() {
     let (script, runtime) = (Script::new().echo(), runtime().await);
     let flaky = Flaky::new(&script, &[], Attempt::Works);
-    let server = flaky
-        .add_with(&runtime, "a", |config| config.idle_stop = Duration::from_secs(10))
-        .await;
+    let server =
+        flaky.add_with(&runtime, "a", |config| config.idle_stop = Duration::from_secs(10)).await;
     let store = runtime.store();
     store.wait_ready(&server, MINUTE).await.unwrap();
     in_state(&store, &server, State::Idle).await;
@@ -384,7 +382,9 @@ async fn an_agent_has_its_own_connection_and_reaches_nothing_that_it_was_not_giv
     };
     assert!(texts.iter().all(|text| text == "unknown tool \"TOOL\""), "{texts:?}");
     assert!(two.tools().unwrap().tools().is_empty() && two.servers().is_empty());
-    assert!(two.restart(&name("private")).await.is_err() && two.check(&name("private")).await.is_err());
+    assert!(
+        two.restart(&name("private")).await.is_err() && two.check(&name("private")).await.is_err()
+    );
     assert!(runtime.scope(&Owner::Agent(agent("three"))).is_none());
 }
 

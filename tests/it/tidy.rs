@@ -19,12 +19,7 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            line,
-            rule,
-            remedy,
-        } = self;
+        let Self { file, line, rule, remedy } = self;
         write!(f, "{file}:{line}: {rule}; {remedy}")
     }
 }
@@ -52,12 +47,7 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<(String, String)>) {
     };
     for entry in entries {
         let path = entry.unwrap().path();
-        let name = path
-            .strip_prefix(root)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
         if path.is_dir() && name != "tests/env" {
             collect(root, &path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -39,9 +39,10 @@ impl AgentState {
         if !spec.config.enabled || (granted && spec.config.isolation == Isolation::Shared) {
             return;
         }
-        let handle = self.exchange.handle(&self.owner, &server).unwrap_or_else(|| {
-            ConnectionHandle::new(self.owner.clone(), server.clone(), &spec)
-        });
+        let handle = self
+            .exchange
+            .handle(&self.owner, &server)
+            .unwrap_or_else(|| ConnectionHandle::new(self.owner.clone(), server.clone(), &spec));
         handle.redefine(&spec);
         let (actor, name) = (myself.clone(), server.clone());
         handle.set_starter(move || {

@@ -36,11 +36,7 @@ fn child(stdio: &StdioConfig, path: &KeyPath, report: &mut Report) {
     }
     for (at, argument) in stdio.args.iter().enumerate() {
         if argument.contains('\0') {
-            report.error(
-                &path.join("args").join(&at.to_string()),
-                "holds a NUL character",
-                "",
-            );
+            report.error(&path.join("args").join(&at.to_string()), "holds a NUL character", "");
         }
     }
     for (name, value) in &stdio.env {
@@ -97,11 +93,7 @@ pub(super) fn url(text: &str, path: &KeyPath, report: &mut Report) {
     };
     let blank = |char: char| char.is_whitespace() || char.is_control();
     if host.is_empty() || text.contains(blank) {
-        report.error(
-            path,
-            "is a URL without a host, or with white space in it",
-            "",
-        );
+        report.error(path, "is a URL without a host, or with white space in it", "");
     } else if port.is_some_and(|port| port.parse::<u16>().is_err()) {
         report.error(path, "is a URL whose port is not a number up to 65535", "");
     }

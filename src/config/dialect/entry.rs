@@ -103,11 +103,7 @@ pub(super) fn translate(mut written: Tree, path: &KeyPath, report: &mut Report) 
     }
     command_line(&mut entry);
     for key in written.keys() {
-        report.warn(
-            &path.join(key),
-            "unknown key, not read",
-            nearest_entry_key(key),
-        );
+        report.warn(&path.join(key), "unknown key, not read", nearest_entry_key(key));
     }
     entry
 }
@@ -118,10 +114,9 @@ fn shape(key: &str, value: Value) -> Value {
     match (key, value) {
         ("type", Value::String(name)) => Value::String(transport(&name)),
         ("args" | "command", Value::Array(words)) => words.into_iter().map(text).collect(),
-        ("env" | "headers", Value::Object(table)) => table
-            .into_iter()
-            .map(|(key, value)| (key, text(value)))
-            .collect(),
+        ("env" | "headers", Value::Object(table)) => {
+            table.into_iter().map(|(key, value)| (key, text(value))).collect()
+        }
         ("timeout", Value::Number(number)) => {
             let duration = number.as_f64().map(timeout).unwrap_or_default();
             Value::String(humantime::format_duration(duration).to_string())
@@ -150,28 +145,18 @@ fn transport(name: &str) -> String {
 
 /// A number or a truth value as text, because people write ports and flags without quotes.
 fn text(value: Value) -> Value {
-    if value.is_number() || value.is_boolean() {
-        Value::String(value.to_string())
-    } else {
-        value
-    }
+    if value.is_number() || value.is_boolean() { Value::String(value.to_string()) } else { value }
 }
 
 /// Clients write milliseconds or seconds and do not say which: 1000 and more is milliseconds.
 /// Nothing and less is zero, which is refused later.
 fn timeout(number: f64) -> Duration {
-    let seconds = if number >= 1000.0 {
-        number / 1000.0
-    } else {
-        number
-    };
+    let seconds = if number >= 1000.0 { number / 1000.0 } else { number };
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 fn opposite(value: Value) -> Value {
-    value
-        .as_bool()
-        .map_or(value, |disabled| Value::Bool(!disabled))
+    value.as_bool().map_or(value, |disabled| Value::Bool(!disabled))
 }
 
 /// A `command` that is a list holds its own first arguments.

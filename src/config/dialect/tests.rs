@@ -27,10 +27,7 @@ fn every_alias_is_a_key_of_ours() {
         (json!({"type": "remote"}), json!({"type": "http"})),
         (json!({"type": "streamableHttp"}), json!({"type": "http"})),
         (json!({"type": "streamable_http"}), json!({"type": "http"})),
-        (
-            json!({"transport": "streamable-http"}),
-            json!({"type": "http"}),
-        ),
+        (json!({"transport": "streamable-http"}), json!({"type": "http"})),
         (json!({"transportType": "http"}), json!({"type": "http"})),
         (json!({"type": "websocket"}), json!({"type": "ws"})),
         (json!({"type": "other"}), json!({"type": "other"})),
@@ -39,31 +36,19 @@ fn every_alias_is_a_key_of_ours() {
         (json!({"timeout": 1.5}), json!({"timeout": "1s 500ms"})),
         (json!({"timeout": -1}), json!({"timeout": "0s"})),
         (json!({"timeout": "2m"}), json!({"timeout": "2m"})),
-        (
-            json!({"args": ["-p", 80, true]}),
-            json!({"args": ["-p", "80", "true"]}),
-        ),
-        (
-            json!({"env": {"A": 1, "B": "x"}}),
-            json!({"env": {"A": "1", "B": "x"}}),
-        ),
+        (json!({"args": ["-p", 80, true]}), json!({"args": ["-p", "80", "true"]})),
+        (json!({"env": {"A": 1, "B": "x"}}), json!({"env": {"A": "1", "B": "x"}})),
         (
             json!({"command": ["a", "b"], "args": ["c"]}),
             json!({"command": "a", "args": ["b", "c"]}),
         ),
         (json!({"tools": ["*"]}), json!({"tools": {"allow": ["*"]}})),
-        (
-            json!({"includeTools": ["a"]}),
-            json!({"tools": {"allow": ["a"]}}),
-        ),
+        (json!({"includeTools": ["a"]}), json!({"tools": {"allow": ["a"]}})),
         (
             json!({"tools": {"deny": ["a*"]}, "disabledTools": ["b*"], "excludeTools": ["c"]}),
             json!({"tools": {"deny": ["a*", "c", "b[*]"]}}),
         ),
-        (
-            json!({"alwaysAllow": ["a"], "autoApprove": [], "trust": true}),
-            json!({}),
-        ),
+        (json!({"alwaysAllow": ["a"], "autoApprove": [], "trust": true}), json!({})),
     ] {
         let (entries, warned) = translated(&json!({"a": written}));
         assert_eq!(entries["a"], ours, "{written}");
@@ -77,14 +62,7 @@ fn what_is_not_read_is_named() {
         "a": {"url": "one", "httpUrl": "two", "dev": {"watch": "x"}, "gallery": true}
     }));
     assert_eq!(entries["a"], json!({"url": "two"}));
-    assert_eq!(
-        warned,
-        [
-            "mcpServers.a.url",
-            "mcpServers.a.dev",
-            "mcpServers.a.gallery"
-        ]
-    );
+    assert_eq!(warned, ["mcpServers.a.url", "mcpServers.a.dev", "mcpServers.a.gallery"]);
 }
 
 #[test]
@@ -117,10 +95,7 @@ fn of_a_clients_own_settings_only_the_servers_are_read() {
     .unwrap();
     let mut report = Report::default();
     translate(&mut tree, "settings.json", &mut report);
-    assert_eq!(
-        Value::Object(tree),
-        json!({"mcpServers": {"a": {"command": "a"}}})
-    );
+    assert_eq!(Value::Object(tree), json!({"mcpServers": {"a": {"command": "a"}}}));
     assert_eq!(
         report.warnings[0].message,
         "only the servers of this file are read, not telemetry, editor.fontSize"

@@ -129,12 +129,7 @@ impl Sources {
         };
         ["toml", "yaml", "yml", "json"]
             .iter()
-            .map(|extension| {
-                folder
-                    .join("switchboard")
-                    .join("config")
-                    .with_extension(extension)
-            })
+            .map(|extension| folder.join("switchboard").join("config").with_extension(extension))
             .find(|file| file.is_file())
             .into_iter()
             .collect()

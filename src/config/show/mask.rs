@@ -7,17 +7,8 @@ use serde_json::Value;
 use crate::secret::MASK;
 
 /// Words that make an argument's name a secret's.
-const SECRETS: [&str; 9] = [
-    "auth",
-    "bearer",
-    "cookie",
-    "credential",
-    "key",
-    "passw",
-    "pwd",
-    "secret",
-    "token",
-];
+const SECRETS: [&str; 9] =
+    ["auth", "bearer", "cookie", "credential", "key", "passw", "pwd", "secret", "token"];
 
 /// Masks the user and the query of every URL in a value.
 pub(super) fn urls(value: &mut Value) {
@@ -102,19 +93,10 @@ mod tests {
     fn a_url_keeps_its_place_and_loses_its_secrets() {
         for (written, shown) in [
             ("https://example.com/mcp", "https://example.com/mcp"),
-            (
-                "https://ada:pw@example.com/mcp",
-                "https://***@example.com/mcp",
-            ),
-            (
-                "https://example.com?key=pw&pw#pw",
-                "https://example.com?key=***&***#***",
-            ),
+            ("https://ada:pw@example.com/mcp", "https://***@example.com/mcp"),
+            ("https://example.com?key=pw&pw#pw", "https://example.com?key=***&***#***"),
             ("https://a:p/w@example.com/x", "https://a:p/w@example.com/x"),
-            (
-                "postgresql://ada:pw@db:5432/x?sslmode=pw",
-                "postgresql://***@db:5432/x?sslmode=***",
-            ),
+            ("postgresql://ada:pw@db:5432/x?sslmode=pw", "postgresql://***@db:5432/x?sslmode=***"),
             ("--db=redis://:pw@db", "--db=redis://***@db"),
         ] {
             assert_eq!(url(written), shown);

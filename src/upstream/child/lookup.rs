@@ -18,10 +18,7 @@ pub(super) fn program(
     config: &StdioConfig,
     environment: &BTreeMap<OsString, OsString>,
 ) -> Result<PathBuf, ConnectError> {
-    let wrong = |why: String| ConnectError::Spawn {
-        command: config.command.clone(),
-        why,
-    };
+    let wrong = |why: String| ConnectError::Spawn { command: config.command.clone(), why };
     if config.command.is_empty() {
         return Err(wrong("it is empty; name a program".to_owned()));
     }
@@ -73,10 +70,7 @@ pub(super) fn explain(config: &StdioConfig, error: &io::Error) -> ConnectError {
         // Such as a shortage, which passes.
         _ => return ConnectError::Transport(format!("{:?}: {error}", config.command)),
     };
-    ConnectError::Spawn {
-        command: config.command.clone(),
-        why,
-    }
+    ConnectError::Spawn { command: config.command.clone(), why }
 }
 
 enum Found {

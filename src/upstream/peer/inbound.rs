@@ -67,9 +67,7 @@ fn one(shared: &Shared, bytes: &[u8]) {
 
 fn response(shared: &Shared, id: Option<&Id>, outcome: Result<&RawValue, ErrorObject>) {
     let answered = number(id).is_some_and(|id| {
-        shared.pending.answer(id, || {
-            outcome.map(ToOwned::to_owned).map_err(RequestError::Server)
-        })
+        shared.pending.answer(id, || outcome.map(ToOwned::to_owned).map_err(RequestError::Server))
     });
     if !answered {
         count(&shared.oddities.unmatched);
@@ -87,9 +85,7 @@ fn notification(shared: &Shared, method: &str, params: Option<&RawValue>) {
             }
             let passed = params.is_some_and(|raw| {
                 serde_json::from_str::<Params>(raw.get()).is_ok_and(|params| {
-                    shared
-                        .pending
-                        .progress(params.progress_token, params.progress, raw)
+                    shared.pending.progress(params.progress_token, params.progress, raw)
                 })
             });
             if !passed {
@@ -127,11 +123,9 @@ fn broken(shared: &Shared, bytes: &[u8], error: &ParseError) {
         ParseError::Json(_) => None,
     };
     let meant = named.or_else(|| peek::id(bytes, bytes)).is_some_and(|id| {
-        shared.pending.answer(id, || {
-            Err(RequestError::Malformed(format!(
-                "the server's answer is {error}"
-            )))
-        })
+        shared
+            .pending
+            .answer(id, || Err(RequestError::Malformed(format!("the server's answer is {error}"))))
     });
     if !meant {
         garbage(shared, bytes);

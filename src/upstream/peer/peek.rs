@@ -32,10 +32,7 @@ fn from_tail(bytes: &[u8]) -> Option<u64> {
     {
         rest = before;
     }
-    let start = rest
-        .iter()
-        .rposition(|byte| !byte.is_ascii_digit())?
-        .checked_add(1)?;
+    let start = rest.iter().rposition(|byte| !byte.is_ascii_digit())?.checked_add(1)?;
     let (before, digits) = rest.split_at_checked(start)?;
     let before = strip_end(strip_end(before, b":")?, b"\"id\"")?;
     matches!(before.last(), Some(b',' | b'{')).then_some(())?;
@@ -60,21 +57,11 @@ fn leading_number(bytes: &[u8]) -> Option<u64> {
 }
 
 fn strip<'b>(bytes: &'b [u8], prefix: &[u8]) -> Option<&'b [u8]> {
-    Some(
-        bytes
-            .trim_ascii_start()
-            .strip_prefix(prefix)?
-            .trim_ascii_start(),
-    )
+    Some(bytes.trim_ascii_start().strip_prefix(prefix)?.trim_ascii_start())
 }
 
 fn strip_end<'b>(bytes: &'b [u8], suffix: &[u8]) -> Option<&'b [u8]> {
-    Some(
-        bytes
-            .trim_ascii_end()
-            .strip_suffix(suffix)?
-            .trim_ascii_end(),
-    )
+    Some(bytes.trim_ascii_end().strip_suffix(suffix)?.trim_ascii_end())
 }
 
 #[cfg(test)]

@@ -114,10 +114,7 @@ impl Pending {
         entry.deadline.touch();
         if value > entry.last_progress {
             entry.last_progress = value;
-            sink.try_send(Progress {
-                params: params.to_owned(),
-            })
-            .ok();
+            sink.try_send(Progress { params: params.to_owned() }).ok();
         }
         true
     }

@@ -54,9 +54,7 @@ pub(super) async fn run(
             () = shared.shut.cancelled() => return Ok(()),
         }
         let mut batch = Batch::default();
-        shared
-            .pending
-            .take(&mut queued, &mut |outgoing| batch.add(outgoing));
+        shared.pending.take(&mut queued, &mut |outgoing| batch.add(outgoing));
         tokio::select! {
             written = batch.write(&shared, &mut sink) => written?,
             () = shared.shut.cancelled() => return Ok(()),
@@ -101,11 +99,7 @@ impl Batch {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         let taken = from + 1..=from + count;
-        let ids = self
-            .ends
-            .iter()
-            .filter(|(_, end)| taken.contains(end))
-            .map(|(id, _)| *id);
+        let ids = self.ends.iter().filter(|(_, end)| taken.contains(end)).map(|(id, _)| *id);
         shared.pending.written(ids, Instant::now());
         Poll::Ready(Ok(count))
     }

@@ -26,9 +26,7 @@ fn leaves(value: &Value, path: &str, into: &mut Vec<String>) {
 
 #[test]
 fn the_default_file_equals_the_defaults_of_the_code_and_has_every_key() {
-    let mut written: Value = figment::Figment::from(figment_toml(DEFAULT))
-        .extract()
-        .unwrap();
+    let mut written: Value = figment::Figment::from(figment_toml(DEFAULT)).extract().unwrap();
     written.as_object_mut().unwrap().remove("mcpServers");
     let text = serde_json::to_string(&written).unwrap();
     let loaded = Space::new().file("default.json", &text).loaded();
@@ -52,15 +50,11 @@ fn figment_toml(text: &str) -> impl figment::Provider {
 #[test]
 fn the_schema_knows_every_key_of_the_default_file_and_refuses_others() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
-    let mut written: Value = figment::Figment::from(figment_toml(DEFAULT))
-        .extract()
-        .unwrap();
+    let mut written: Value = figment::Figment::from(figment_toml(DEFAULT)).extract().unwrap();
     written["agents"] = json!({"a": {"servers": [], "mcpServers": {"p": {"url": "http://x"}}}});
     written["groups"] = json!({"g": {"servers": ["demo"]}});
-    let errors: Vec<String> = validator
-        .iter_errors(&written)
-        .map(|error| error.to_string())
-        .collect();
+    let errors: Vec<String> =
+        validator.iter_errors(&written).map(|error| error.to_string()).collect();
     assert!(errors.is_empty(), "{errors:?}");
     for wrong in [
         json!({"monitorng": {}}),
@@ -109,12 +103,7 @@ fn the_commented_keys_of_an_entry_are_right_too() {
 #[test]
 fn without_a_file_there_are_two_demonstration_servers() {
     let loaded = Space::new().loaded();
-    let names: Vec<&str> = loaded
-        .config
-        .mcp_servers
-        .keys()
-        .map(ServerName::as_str)
-        .collect();
+    let names: Vec<&str> = loaded.config.mcp_servers.keys().map(ServerName::as_str).collect();
     assert_eq!(names, ["clock", "demo"]);
     let TransportConfig::Stdio(clock) = &loaded.config.mcp_servers["clock"].transport else {
         panic!("stdio");

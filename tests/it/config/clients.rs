@@ -14,10 +14,7 @@ use super::fixture;
 fn client(name: &str, env: &[(&str, &str)]) -> Loaded {
     let sources = Sources {
         files: vec![fixture(name)],
-        env: env
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
+        env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         folder: fixture(""),
         ..Sources::default()
     };
@@ -69,10 +66,7 @@ fn a_file_of_claude_desktop() {
 
 #[test]
 fn a_file_of_claude_code() {
-    let loaded = client(
-        ".mcp.json",
-        &[("CACHE_DIR", "/var/cache"), ("SENTRY_TOKEN", "abc")],
-    );
+    let loaded = client(".mcp.json", &[("CACHE_DIR", "/var/cache"), ("SENTRY_TOKEN", "abc")]);
     let airtable = stdio(&loaded, "airtable");
     assert_eq!(env(airtable, "AIRTABLE_API_KEY"), "none");
     assert_eq!(env(airtable, "CACHE"), "/var/cache/airtable");
@@ -89,17 +83,10 @@ fn a_file_of_claude_code() {
 fn a_file_of_cursor() {
     let loaded = client(
         "cursor.json",
-        &[
-            ("DATABASE_URL", "postgres://db"),
-            ("LINEAR_API_KEY", "abc"),
-            ("HOME", "/home/ada"),
-        ],
+        &[("DATABASE_URL", "postgres://db"), ("LINEAR_API_KEY", "abc"), ("HOME", "/home/ada")],
     );
     let postgres = stdio(&loaded, "postgres");
-    assert_eq!(
-        PathBuf::from(&postgres.command),
-        fixture("bin/postgres-mcp")
-    );
+    assert_eq!(PathBuf::from(&postgres.command), fixture("bin/postgres-mcp"));
     assert_eq!(postgres.args, ["--url", "postgres://db"]);
     assert_eq!(env(postgres, "PGPASSWORD"), "pg canary");
     assert_eq!(env(postgres, "PGPORT"), "5433");
@@ -114,17 +101,12 @@ fn a_file_of_cursor() {
 fn a_file_of_vs_code() {
     let sources = |env: &[(&str, &str)], files: &[PathBuf]| Sources {
         files: files.to_vec(),
-        env: env
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
+        env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         folder: fixture(""),
         ..Sources::default()
     };
     let file = fixture("vscode.json");
-    let problems = load(&sources(&[], std::slice::from_ref(&file)))
-        .unwrap_err()
-        .problems;
+    let problems = load(&sources(&[], std::slice::from_ref(&file))).unwrap_err().problems;
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert_eq!(
         problems[0].to_string(),
@@ -157,19 +139,10 @@ fn a_file_of_cline() {
     let search = server(&loaded, "search");
     assert_eq!(search.tools.allow, ["*"]);
     assert_eq!(search.tools.deny, ["delete_[[]all[]]", "reindex"]);
-    assert_eq!(
-        http(&loaded, "search").url,
-        "https://search.example.com/mcp"
-    );
+    assert_eq!(http(&loaded, "search").url, "https://search.example.com/mcp");
     // What is switched off fails nothing, and its troubles are warnings.
     assert!(!server(&loaded, "old").enabled);
-    assert_eq!(
-        warned(&loaded),
-        [
-            "mcpServers.old.headers.Authorization",
-            "mcpServers.old.type"
-        ]
-    );
+    assert_eq!(warned(&loaded), ["mcpServers.old.headers.Authorization", "mcpServers.old.type"]);
 }
 
 #[test]
@@ -182,32 +155,20 @@ fn a_file_of_gemini_cli() {
     assert!(!python.trust_annotations);
     let python = stdio(&loaded, "pythonTools");
     assert_eq!(python.args[3], "8080");
-    assert_eq!(
-        python.cwd.as_deref(),
-        Some(fixture(".gemini/mcp-servers/python").as_path())
-    );
+    assert_eq!(python.cwd.as_deref(), Some(fixture(".gemini/mcp-servers/python").as_path()));
     assert_eq!(env(python, "API_KEY"), "abc");
     assert_eq!(env(python, "DATABASE_URL"), "$DB_CONNECTION_STRING");
     assert_eq!(http(&loaded, "httpServer").url, "http://localhost:3000/mcp");
     assert_eq!(
         warned(&loaded),
-        [
-            "",
-            "mcpServers.httpServer.url",
-            "mcpServers.pythonTools.env.DATABASE_URL"
-        ]
+        ["", "mcpServers.httpServer.url", "mcpServers.pythonTools.env.DATABASE_URL"]
     );
 }
 
 #[test]
 fn every_client_file_fits_the_published_schema() {
     let validator = jsonschema::validator_for(&switchboard::config::schema()).unwrap();
-    for name in [
-        ".mcp.json",
-        "cursor.json",
-        "vscode.json",
-        "cline_mcp_settings.json",
-    ] {
+    for name in [".mcp.json", "cursor.json", "vscode.json", "cline_mcp_settings.json"] {
         let text = std::fs::read_to_string(fixture(name)).unwrap();
         let value: serde_json::Value = match name {
             "vscode.json" => {

@@ -105,10 +105,7 @@ fn the_three_formats_mean_the_same() {
     let TransportConfig::Stdio(stdio) = &files.transport else {
         panic!("{files:?}");
     };
-    assert_eq!(
-        stdio.inherit_env,
-        InheritEnv::Names(vec!["SSH_AUTH_SOCK".to_owned()])
-    );
+    assert_eq!(stdio.inherit_env, InheritEnv::Names(vec!["SSH_AUTH_SOCK".to_owned()]));
     assert_eq!(toml.groups["database"].strategy, Strategy::RestForOne);
     assert_eq!(toml.agents["research"].private.len(), 1);
 }
@@ -126,10 +123,7 @@ fn every_layer_is_on_top_of_those_before_it() {
     assert_eq!(space.loaded().config.server.port, 3);
     space = space.env("SWITCHBOARD_SERVER__PORT", "4");
     assert_eq!(space.loaded().config.server.port, 4);
-    space.sources.overrides = Overrides {
-        host: Some("localhost".to_owned()),
-        port: Some(5),
-    };
+    space.sources.overrides = Overrides { host: Some("localhost".to_owned()), port: Some(5) };
     let loaded = space.loaded();
     assert_eq!(loaded.config.server.port, 5);
     assert_eq!(loaded.config.server.host, "localhost");
@@ -148,9 +142,7 @@ fn every_value_knows_its_layer() {
     space.sources.overrides.port = Some(0);
     let loaded = space.loaded();
     let layer = |path: &[&str]| {
-        let path = path
-            .iter()
-            .fold(KeyPath::default(), |path, key| path.join(key));
+        let path = path.iter().fold(KeyPath::default(), |path, key| path.join(key));
         loaded.origins.get(&path).unwrap_or("none").to_owned()
     };
     assert_eq!(layer(&["mcpServers", "a", "command"]), "one.toml");
@@ -158,10 +150,7 @@ fn every_value_knows_its_layer() {
     assert_eq!(layer(&["timeouts", "call"]), "environment");
     assert_eq!(layer(&["timeouts", "connect"]), "default");
     assert_eq!(layer(&["server", "port"]), "command line");
-    assert_eq!(
-        layer(&["monitoring", "health_check_seconds"]),
-        "profile production"
-    );
+    assert_eq!(layer(&["monitoring", "health_check_seconds"]), "profile production");
     assert_eq!(layer(&["monitoring", "enable_reconnection"]), "default");
 }
 
@@ -189,17 +178,11 @@ fn a_profile_stands_under_the_files_and_the_command_line_chooses_it() {
 #[test]
 fn variables_of_the_environment_reach_every_key() {
     let loaded = Space::new()
-        .file(
-            "a.json",
-            r#"{"mcpServers": {"my-files": {"command": "a"}}}"#,
-        )
+        .file("a.json", r#"{"mcpServers": {"my-files": {"command": "a"}}}"#)
         .env("SWITCHBOARD_MCPSERVERS__MY_FILES__ENV__Token", "007")
         .env("SWITCHBOARD_MCPSERVERS__MY_FILES__ARGS", r#"["-v", 1]"#)
         .env("SWITCHBOARD_MCPSERVERS__MY_FILES__MAX_IN_FLIGHT", "3")
-        .env(
-            "SWITCHBOARD_mcpServers__newOne__serverUrl",
-            "http://127.0.0.1/mcp",
-        )
+        .env("SWITCHBOARD_mcpServers__newOne__serverUrl", "http://127.0.0.1/mcp")
         .env("SWITCHBOARD_AGENTS__research__SERVERS", r#"["newOne"]"#)
         .env("SWITCHBOARD_MONITORING__ENABLE_RECONNECTION", "false")
         .env("SWITCHBOARD_MONITORING__TOOLS_UPDATE_HOURS", "0.1")
@@ -217,10 +200,7 @@ fn variables_of_the_environment_reach_every_key() {
     assert_eq!(stdio.env["Token"].expose(), "007");
     assert_eq!(stdio.args, ["-v", "1"]);
     assert_eq!(loaded.config.mcp_servers.len(), 2);
-    assert_eq!(
-        loaded.config.agents["research"].servers[0].as_str(),
-        "newOne"
-    );
+    assert_eq!(loaded.config.agents["research"].servers[0].as_str(), "newOne");
     assert!(!loaded.config.monitoring.enable_reconnection);
     assert!((loaded.config.monitoring.tools_update_hours - 0.1).abs() < f64::EPSILON);
     assert_eq!(loaded.config.server.public_url, "https://example.com");
@@ -246,14 +226,8 @@ fn entries_use_the_variables_of_env_files_and_of_the_environment() {
 #[test]
 fn relative_paths_start_from_the_file_that_wrote_them() {
     let space = Space::new()
-        .file(
-            "one/a.toml",
-            "[mcpServers.a]\ncommand = \"a\"\ncwd = \"sub\"\n",
-        )
-        .file(
-            "two/b.toml",
-            "[mcpServers.a]\nenvFile = \"vars\"\nargs = [\"${workspaceFolder}\"]\n",
-        )
+        .file("one/a.toml", "[mcpServers.a]\ncommand = \"a\"\ncwd = \"sub\"\n")
+        .file("two/b.toml", "[mcpServers.a]\nenvFile = \"vars\"\nargs = [\"${workspaceFolder}\"]\n")
         .beside("two/vars", "NAME=value\n");
     let loaded = space.loaded();
     let TransportConfig::Stdio(stdio) = &loaded.config.mcp_servers["a"].transport else {
@@ -268,10 +242,7 @@ fn relative_paths_start_from_the_file_that_wrote_them() {
 #[test]
 fn a_later_file_switches_a_server_off_in_any_words() {
     let loaded = Space::new()
-        .file(
-            "a.json",
-            r#"{"mcpServers": {"a": {"command": "a", "disabled": false}}}"#,
-        )
+        .file("a.json", r#"{"mcpServers": {"a": {"command": "a", "disabled": false}}}"#)
         .file("b.toml", "[mcpServers.a]\nenabled = false\n")
         .loaded();
     assert!(!loaded.config.mcp_servers["a"].enabled);
@@ -279,10 +250,9 @@ fn a_later_file_switches_a_server_off_in_any_words() {
 
 #[test]
 fn a_profile_replaces_only_what_it_names() {
-    for (profile, expected) in [
-        (Profile::Production, (60, 4.0, 120, 24.0)),
-        (Profile::Development, (15, 1.0, 30, 24.0)),
-    ] {
+    for (profile, expected) in
+        [(Profile::Production, (60, 4.0, 120, 24.0)), (Profile::Development, (15, 1.0, 30, 24.0))]
+    {
         let mut space = Space::new();
         space.sources.profile = Some(profile);
         let (health, tools, reconnection, cleanup) = expected;

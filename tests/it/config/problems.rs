@@ -14,10 +14,7 @@ fn every_problem_of_every_file_is_said_at_once() {
             "one.toml",
             "[monitoring]\nhealth_check_seconds = 0\n[mcpServers.a]\ncommand = \"${NOPE}\"\n",
         )
-        .file(
-            "two.yaml",
-            "limits: {connects: many}\nmcpServers: {b: {url: ftp://x}}\n",
-        )
+        .file("two.yaml", "limits: {connects: many}\nmcpServers: {b: {url: ftp://x}}\n")
         .file("three.json", "{\"a\": ")
         .file("four.toml", "[timeouts]\ncall = 30\n")
         .env("SWITCHBOARD_SERVR__PORT", "x");
@@ -59,12 +56,8 @@ fn unknown_keys_name_the_nearest_one() {
 
 #[test]
 fn an_unknown_key_of_an_entry_is_a_warning() {
-    let loaded = Space::new()
-        .file(
-            "a.toml",
-            "[mcpServers.a]\ncomand = \"a\"\ncommand = \"b\"\n",
-        )
-        .loaded();
+    let loaded =
+        Space::new().file("a.toml", "[mcpServers.a]\ncomand = \"a\"\ncommand = \"b\"\n").loaded();
     assert_eq!(
         loaded.warnings[0].to_string(),
         "a.toml: mcpServers.a.comand: unknown key, not read (did you mean `command`?)"
@@ -174,13 +167,7 @@ fn a_disabled_entry_fails_nothing() {
         )
         .loaded();
     assert_eq!(loaded.config.mcp_servers.len(), 2);
-    assert!(
-        loaded
-            .config
-            .mcp_servers
-            .values()
-            .all(|server| !server.enabled)
-    );
+    assert!(loaded.config.mcp_servers.values().all(|server| !server.enabled));
     assert!(loaded.warnings.len() >= 4, "{:?}", loaded.warnings);
 }
 
@@ -191,15 +178,10 @@ fn listening_beyond_this_machine_is_a_decision() {
         space.sources.overrides.host = Some(host.to_owned());
         let problems = space.problems();
         assert!(
-            problems[0].starts_with(&format!(
-                "command line: server.host: \"{host}\" is reachable"
-            )),
+            problems[0].starts_with(&format!("command line: server.host: \"{host}\" is reachable")),
             "{problems:?}"
         );
-        assert!(
-            problems[0].contains("access.insecure = true"),
-            "{problems:?}"
-        );
+        assert!(problems[0].contains("access.insecure = true"), "{problems:?}");
         space = space.file("b.toml", "[access]\ninsecure = true\n");
         assert_eq!(space.loaded().config.server.host, host);
     }
@@ -229,14 +211,10 @@ fn a_server_under_both_root_keys_and_an_unknown_profile_are_refused() {
 
 #[test]
 fn a_line_of_an_env_file_that_cannot_be_read_is_named() {
-    let space = Space::new()
-        .file("a.toml", "")
-        .beside(".env", "GOOD=1\n\nTOKEN=hunter 2\n");
+    let space = Space::new().file("a.toml", "").beside(".env", "GOOD=1\n\nTOKEN=hunter 2\n");
     assert_eq!(
         space.problems(),
-        [
-            ".env: line 3: not a line of the form NAME=value (put a value with spaces or signs into \
-          quotes)"
-        ]
+        [".env: line 3: not a line of the form NAME=value (put a value with spaces or signs into \
+          quotes)"]
     );
 }

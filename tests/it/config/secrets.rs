@@ -36,10 +36,7 @@ fn what_is_shown_has_no_secret() {
     let text = show(&loaded);
     assert!(!text.contains(CANARY), "{text}");
     assert!(text.contains("OTHER = \"***\""), "{text}");
-    assert!(
-        text.contains("https://***@example.com/mcp?key=***&v=***"),
-        "{text}"
-    );
+    assert!(text.contains("https://***@example.com/mcp?key=***&v=***"), "{text}");
     assert!(!show_json(&loaded).to_string().contains(CANARY));
     assert!(!format!("{:?}", loaded.warnings).contains(CANARY));
     assert!(!format!("{:?}", space.sources).contains(CANARY));

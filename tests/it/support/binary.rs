@@ -55,13 +55,7 @@ impl Switchboard {
             panic!("switchboard did not become ready:\n{}", log.lock().unwrap());
         };
         readers.spawn(collect(stdout.into_inner(), Arc::clone(&log)));
-        Self {
-            child,
-            directory,
-            ready,
-            log,
-            _readers: readers,
-        }
+        Self { child, directory, ready, log, _readers: readers }
     }
 
     /// The line that it printed when it was ready.
@@ -122,9 +116,7 @@ fn command(directory: &Path) -> Command {
             command.env_remove(name);
         }
     }
-    command
-        .current_dir(directory)
-        .env("SWITCHBOARD_STATE_DIR", directory.join("state"));
+    command.current_dir(directory).env("SWITCHBOARD_STATE_DIR", directory.join("state"));
     command
 }
 

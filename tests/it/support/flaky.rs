@@ -13,9 +13,7 @@ use futures::future::BoxFuture;
 use switchboard::{
     id::ServerName,
     runtime::{RuntimeHandle, ServerConfig},
-    upstream::{
-        Connect, ConnectContext, ConnectError, Link, TransportConfig, memory::InProcess,
-    },
+    upstream::{Connect, ConnectContext, ConnectError, Link, TransportConfig, memory::InProcess},
 };
 use tokio::time::Instant;
 

@@ -20,18 +20,12 @@ impl Client {
     /// For an endpoint such as `http://127.0.0.1:1234/mcp`.
     pub fn new(url: impl Into<String>) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self {
-            http,
-            url: url.into(),
-            next_id: AtomicU64::new(1),
-        }
+        Self { http, url: url.into(), next_id: AtomicU64::new(1) }
     }
 
     /// A bare POST with what every request needs, for tests of what is refused.
     pub fn post(&self) -> RequestBuilder {
-        self.http
-            .post(&self.url)
-            .header("accept", "application/json, text/event-stream")
+        self.http.post(&self.url).header("accept", "application/json, text/event-stream")
     }
 
     /// A modern request: its parameters get the `_meta` that the revision demands, and the headers
@@ -182,21 +176,13 @@ impl Reply {
                 serde_json::from_str(text).unwrap_or_else(|why| panic!("{status} {text:?}: {why}"))
             })
             .collect();
-        Self {
-            id,
-            status,
-            headers,
-            messages,
-        }
+        Self { id, status, headers, messages }
     }
 
     /// The response, with the request's id.
     #[track_caller]
     pub fn response(&self) -> &Value {
-        let mut found = self
-            .messages
-            .iter()
-            .filter(|message| message["id"] == self.id);
+        let mut found = self.messages.iter().filter(|message| message["id"] == self.id);
         match (found.next(), found.next()) {
             (Some(response), None) => response,
             _ => panic!("not exactly one response: {self:#?}"),
@@ -207,18 +193,14 @@ impl Reply {
     #[track_caller]
     pub fn result(&self) -> &Value {
         let response = self.response();
-        response
-            .get("result")
-            .unwrap_or_else(|| panic!("{response:#}"))
+        response.get("result").unwrap_or_else(|| panic!("{response:#}"))
     }
 
     /// The error; a result fails the test.
     #[track_caller]
     pub fn error(&self) -> &Value {
         let response = self.response();
-        response
-            .get("error")
-            .unwrap_or_else(|| panic!("{response:#}"))
+        response.get("error").unwrap_or_else(|| panic!("{response:#}"))
     }
 
     /// The text of a successful call's first content block.
@@ -226,9 +208,7 @@ impl Reply {
     pub fn text(&self) -> &str {
         let result = self.result();
         assert_ne!(result["isError"], true, "{result:#}");
-        result["content"][0]["text"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{result:#}"))
+        result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{result:#}"))
     }
 
     /// Notifications of one method, in their order.
@@ -262,9 +242,8 @@ fn events(body: &str) -> Vec<String> {
         .split("\n\n")
         .map(|event| {
             let lines = event.lines().filter_map(|line| line.strip_prefix("data:"));
-            let lines: Vec<&str> = lines
-                .map(|line| line.strip_prefix(' ').unwrap_or(line))
-                .collect();
+            let lines: Vec<&str> =
+                lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
             lines.join("\n")
         })
         .filter(|data| !data.is_empty())

@@ -34,11 +34,7 @@ pub fn validate(revision: Revision, type_name: &str, value: &Value) -> Result<()
         .iter_errors(value)
         .map(|error| format!("{revision} {type_name}{}: {error}", error.instance_path()))
         .collect();
-    if violations.is_empty() {
-        Ok(())
-    } else {
-        Err(violations.join("\n"))
-    }
+    if violations.is_empty() { Ok(()) } else { Err(violations.join("\n")) }
 }
 
 /// Fails the test with every violation and the value.
@@ -74,10 +70,7 @@ fn validator(revision: Revision, type_name: &str) -> Arc<Validator> {
 
 fn compile(revision: Revision, type_name: &str) -> Validator {
     let (key, definitions) = read(revision);
-    assert!(
-        definitions.contains_key(type_name),
-        "{revision} has no type {type_name}"
-    );
+    assert!(definitions.contains_key(type_name), "{revision} has no type {type_name}");
     let draft = if key == "$defs" {
         "https://json-schema.org/draft/2020-12/schema"
     } else {

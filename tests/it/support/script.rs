@@ -69,9 +69,7 @@ impl Script {
 
     /// Adds `echo`, which answers its arguments as text.
     pub fn echo(self) -> Self {
-        self.tool("echo", async |call| {
-            Ok(text(Value::Object(call.arguments).to_string()))
-        })
+        self.tool("echo", async |call| Ok(text(Value::Object(call.arguments).to_string())))
     }
 
     /// Adds `hang`, which answers only its cancellation.
@@ -128,10 +126,8 @@ pub struct Server(Script);
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder()
-            .enable_tools()
-            .enable_tool_list_changed()
-            .build();
+        let capabilities =
+            ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build();
         ServerConfig::new(capabilities)
     }
 
@@ -170,17 +166,11 @@ impl ServerHandler for Server {
         };
         shared.calls.lock().unwrap().push(request.name.into_owned());
         let arguments = request.arguments.unwrap_or_default();
-        act(Call { arguments, context })
-            .await
-            .map(CallToolResponse::Complete)
+        act(Call { arguments, context }).await.map(CallToolResponse::Complete)
     }
 }
 
 fn tool(name: &str) -> Tool {
     let schema = rmcp::object!({"type": "object"});
-    Tool::new(
-        name.to_owned(),
-        format!("The scripted tool {name}."),
-        schema,
-    )
+    Tool::new(name.to_owned(), format!("The scripted tool {name}."), schema)
 }

@@ -34,11 +34,7 @@ const MAX_LINES: usize = 400;
 
 /// Everything that a file breaks.
 pub fn violations(path: &str, source: &str) -> Vec<Violation> {
-    let file = File {
-        path,
-        source,
-        code: code_only(source),
-    };
+    let file = File { path, source, code: code_only(source) };
     let mut found = file.shape();
     found.extend(file.supervision());
     if let Some(module) = file.module() {
@@ -66,12 +62,7 @@ impl File<'_> {
     }
 
     fn violation(&self, line: usize, rule: impl Into<String>, remedy: &'static str) -> Violation {
-        Violation {
-            file: self.path.to_owned(),
-            line,
-            rule: rule.into(),
-            remedy,
-        }
+        Violation { file: self.path.to_owned(), line, rule: rule.into(), remedy }
     }
 
     /// Violations wherever a word stands by itself in the code.
@@ -164,11 +155,7 @@ impl File<'_> {
         // Directly under `src`, the parent is the crate; deeper down it is the module itself.
         if !self.path.trim_start_matches("src/").contains('/') {
             let known = |(_, name): &(usize, &str)| imports_of(name).is_some();
-            paths.extend(
-                first_segments(&self.code, "super::")
-                    .into_iter()
-                    .filter(known),
-            );
+            paths.extend(first_segments(&self.code, "super::").into_iter().filter(known));
         }
         paths
             .into_iter()
@@ -186,8 +173,6 @@ fn imports_of(module: &str) -> Option<Vec<&'static str>> {
     if let Some(place) = VOCABULARY.iter().position(|name| *name == module) {
         return Some(VOCABULARY[..place].to_vec());
     }
-    let (_, groups) = FLOORS
-        .iter()
-        .find(|(modules, _)| modules.contains(&module))?;
+    let (_, groups) = FLOORS.iter().find(|(modules, _)| modules.contains(&module))?;
     Some(groups.concat())
 }

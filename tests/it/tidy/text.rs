@@ -33,15 +33,12 @@ fn literal_or_comment(source: &str, at: usize) -> usize {
     if rest.starts_with('"') {
         return quoted(rest, '"');
     }
-    let hashes = rest
-        .strip_prefix('r')
-        .map_or(0, |tail| tail.len() - tail.trim_start_matches('#').len());
+    let hashes =
+        rest.strip_prefix('r').map_or(0, |tail| tail.len() - tail.trim_start_matches('#').len());
     if rest.starts_with('r') && rest[1 + hashes..].starts_with('"') {
         let end = format!("\"{}", "#".repeat(hashes));
         let body = 2 + hashes;
-        return rest[body..]
-            .find(&end)
-            .map_or(rest.len(), |length| body + length + end.len());
+        return rest[body..].find(&end).map_or(rest.len(), |length| body + length + end.len());
     }
     if rest.starts_with("'\\") {
         return quoted(rest, '\'');
@@ -49,11 +46,7 @@ fn literal_or_comment(source: &str, at: usize) -> usize {
     // A character literal closes after one character; a lifetime does not.
     if let Some(character) = rest.strip_prefix('\'').and_then(|tail| tail.chars().next()) {
         let end = 1 + character.len_utf8();
-        return if rest[end..].starts_with('\'') {
-            end + 1
-        } else {
-            0
-        };
+        return if rest[end..].starts_with('\'') { end + 1 } else { 0 };
     }
     0
 }
@@ -90,12 +83,10 @@ fn quoted(rest: &str, end: char) -> usize {
 
 /// Where a word stands by itself, in bytes.
 pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    code.match_indices(word)
-        .map(|(at, _)| at)
-        .filter(move |at| {
-            !code[..*at].chars().next_back().is_some_and(is_word)
-                && !code[at + word.len()..].chars().next().is_some_and(is_word)
-        })
+    code.match_indices(word).map(|(at, _)| at).filter(move |at| {
+        !code[..*at].chars().next_back().is_some_and(is_word)
+            && !code[at + word.len()..].chars().next().is_some_and(is_word)
+    })
 }
 
 /// The names that directly follow a path's head, such as `crate::`, in groups too, each with its
@@ -103,11 +94,7 @@ pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 
 pub fn first_segments<'a>(code: &'a str, head: &str) -> Vec<(usize, &'a str)> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices(head) {
-        if code[..at]
-            .chars()
-            .next_back()
-            .is_some_and(|before| is_word(before) || before == ':')
-        {
+        if code[..at].chars().next_back().is_some_and(|before| is_word(before) || before == ':') {
             continue;
         }
         let body = at + head.len();
@@ -135,9 +122,7 @@ pub fn first_segments<'a>(code: &'a str, head: &str) -> Vec<(usize, &'a str)> {
 }
 
 fn name_at(code: &str, at: usize) -> Option<(usize, &str)> {
-    let length = code[at..]
-        .find(|character| !is_word(character))
-        .unwrap_or(code.len() - at);
+    let length = code[at..].find(|character| !is_word(character)).unwrap_or(code.len() - at);
     (length > 0).then(|| (at, &code[at..at + length]))
 }
 
