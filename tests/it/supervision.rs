@@ -251,7 +251,7 @@ async fn tools_are_refreshed_by_notice_and_on_the_interval_and_told_only_when_th
         view.tools().iter().map(|tool| tool.exposed.to_string()).collect::<Vec<_>>()
     };
 
-    let script = script.tool("new", async |_| text("new"));
+    let script = script.tool("new", async |_| Ok(text("new")));
     changes.changed().await.unwrap();
     assert_eq!(listed(), ["a_echo", "a_new"], "found by the interval of two hours");
     assert!(changes.borrow_and_update().checked_sub(1).is_some());
@@ -409,7 +409,7 @@ async fn a_drain_finishes_what_is_under_way_and_refuses_what_is_new() {
         let mut gone = gone.clone();
         async move {
             gone.wait_for(|go| *go).await.ok();
-            text("done")
+            Ok(text("done"))
         }
     });
     let server = Flaky::new(&script, &[], Attempt::Works).add(&runtime, "a").await;

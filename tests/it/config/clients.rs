@@ -26,17 +26,17 @@ fn server<'a>(loaded: &'a Loaded, name: &str) -> &'a ServerConfig {
 }
 
 fn stdio<'a>(loaded: &'a Loaded, name: &str) -> &'a StdioConfig {
-    match &server(loaded, name).transport {
-        TransportConfig::Stdio(stdio) => stdio,
-        TransportConfig::Http(_) => panic!("{name} is not stdio"),
-    }
+    let TransportConfig::Stdio(stdio) = &server(loaded, name).transport else {
+        panic!("{name} is not stdio")
+    };
+    stdio
 }
 
 fn http<'a>(loaded: &'a Loaded, name: &str) -> &'a HttpConfig {
-    match &server(loaded, name).transport {
-        TransportConfig::Http(http) => http,
-        TransportConfig::Stdio(_) => panic!("{name} is not http"),
-    }
+    let TransportConfig::Http(http) = &server(loaded, name).transport else {
+        panic!("{name} is not http")
+    };
+    http
 }
 
 fn env<'a>(stdio: &'a StdioConfig, name: &str) -> &'a str {
