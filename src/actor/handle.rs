@@ -168,10 +168,8 @@ impl ConnectionHandle {
 
     /// Supervisor only: says where the connection stands now.
     pub(crate) fn publish(&self, standing: Standing) {
-        if standing.state != State::Idle {
-            self.woken.store(false, Ordering::Relaxed);
-        }
         self.standing.send_replace(standing);
+        self.woken.store(false, Ordering::Relaxed);
     }
 
     /// Supervisor only: how to ask for a start.
@@ -193,7 +191,8 @@ impl ConnectionHandle {
 
     /// Asks for a start, once for each time that the connection is idle.
     pub(crate) fn wake(&self) {
-        if !self.woken.swap(true, Ordering::Relaxed)
+        if self.standing.borrow().state == State::Idle
+            && !self.woken.swap(true, Ordering::Relaxed)
             && let Some(starter) = &*self.starter.lock()
         {
             starter();
