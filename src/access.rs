@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-pub use crate::catalog::{View, ViewTool};
 pub use crate::runtime::{
-    Answer, CallError, CallRequest, Delivery, Event, Failure, Health, Phase, Progress,
-    ProgressSink, RuntimeStatus, ServerStatus,
+    Answer, CallError, CallRequest, Delivery, Event, Failure, Health, Page, Phase, Progress,
+    ProgressSink, RuntimeStatus, ServerStatus, View, ViewTool,
 };
 use crate::{
     id::{Owner, ServerName},

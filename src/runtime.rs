@@ -20,6 +20,7 @@ pub use crate::actor::{
     settings::{AgentConfig, GroupConfig, LimitsConfig, MonitoringConfig, TimeoutsConfig},
     status::{Health, Phase, RuntimeStatus, ServerStatus},
 };
+pub use crate::catalog::{Page, View, ViewTool};
 pub use crate::upstream::{Progress, ProgressSink};
 use crate::{
     actor::{

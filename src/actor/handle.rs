@@ -18,17 +18,18 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     admission::Admission,
-    call::{Answer, CallError, Delivery, Failure, spoken},
+    call::{Answer, CallError},
     exchange::ServerSpec,
     server::ServerConfig,
 };
 use crate::{
-    error::Kind,
     id::{Incarnation, Owner, ServerName},
     restart::State,
     upstream::{Deadline, Link, ProgressSink, Request, RequestError, StderrRing},
     wire::{RawValue, method},
 };
+
+mod refusal;
 
 /// A live link in the life that it belongs to.
 #[derive(Debug)]
@@ -310,98 +311,5 @@ impl ConnectionHandle {
             changed = standing.changed() => changed.map_err(|_| CallError::Draining),
             () = deadline.passed() => Err(self.late_in_queue()),
         }
-    }
-
-    fn failure(&self, kind: Kind, phase: Delivery, text: String) -> Failure {
-        let standing = self.standing.borrow();
-        Failure {
-            kind,
-            server: self.server.clone(),
-            incarnation: standing.incarnation,
-            phase,
-            retry_after: standing.next.map(|next| next.saturating_duration_since(Instant::now())),
-            text,
-        }
-    }
-
-    fn unavailable(&self, standing: &Standing) -> CallError {
-        let retry_after = standing.next.map(|next| next.saturating_duration_since(Instant::now()));
-        let what = match standing.state {
-            State::Open | State::HalfOpen => "keeps failing and is paused",
-            State::Failed => "failed and will not be tried again until an operator steps in",
-            State::Stopped => "is stopped",
-            State::Draining => "is being shut down",
-            State::Idle | State::Connecting | State::Ready | State::Backoff => "is restarting",
-        };
-        let next = retry_after.map(|after| format!(", next try in {}", spoken(after)));
-        let text =
-            format!("{} {what}{}; the call was not sent", self.server, next.unwrap_or_default());
-        CallError::Failed(Failure {
-            kind: Kind::Unavailable,
-            server: self.server.clone(),
-            incarnation: standing.incarnation,
-            phase: Delivery::Queued,
-            retry_after,
-            text,
-        })
-    }
-
-    fn overloaded(&self, waiting: usize) -> CallError {
-        let text = format!(
-            "{} has {waiting} calls waiting, which is its limit; the call was not sent, try again in a moment",
-            self.server
-        );
-        let mut failure = self.failure(Kind::Overloaded, Delivery::Queued, text);
-        failure.retry_after = failure.retry_after.or(Some(Duration::from_secs(1)));
-        CallError::Failed(failure)
-    }
-
-    fn late_in_queue(&self) -> CallError {
-        let why = match self.standing.borrow().state {
-            State::Ready => "was busy with other calls",
-            State::Idle | State::Connecting => "was still starting",
-            State::Backoff
-            | State::Open
-            | State::HalfOpen
-            | State::Draining
-            | State::Stopped
-            | State::Failed => "was restarting",
-        };
-        let text =
-            format!("{} {why} until the deadline passed; the call was not sent", self.server);
-        CallError::Failed(self.failure(Kind::Timeout, Delivery::Queued, text))
-    }
-
-    fn failed(&self, error: RequestError, incarnation: Incarnation) -> CallError {
-        let name = &self.server;
-        let (kind, phase, text) = match error {
-            RequestError::Server(error) => {
-                return CallError::Server { server: name.clone(), error };
-            }
-            RequestError::NotSent(_) | RequestError::Timeout { sent: false } => {
-                return self.late_in_queue();
-            }
-            RequestError::Timeout { sent: true } => (
-                Kind::Timeout,
-                Delivery::Written,
-                format!(
-                    "{name} did not answer before the deadline; the call was cancelled but may have run, check before repeating"
-                ),
-            ),
-            RequestError::Lost { .. } => (
-                Kind::OutcomeUnknown,
-                Delivery::Written,
-                format!(
-                    "{name} was lost after the call was sent; it may have run, check before repeating"
-                ),
-            ),
-            RequestError::Malformed(why) => (
-                Kind::Upstream,
-                Delivery::Written,
-                format!("{name} gave an answer that cannot be used: {why}"),
-            ),
-        };
-        let failure = self.failure(kind, phase, text);
-        CallError::Failed(Failure { incarnation, ..failure })
     }
 }

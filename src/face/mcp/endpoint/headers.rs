@@ -7,7 +7,7 @@ use axum::http::{
     header::{ACCEPT, CONTENT_TYPE},
 };
 
-use super::super::{Fault, modern::Request};
+use crate::face::mcp::{Fault, modern::Request};
 use crate::wire::{
     Object, RawValue, Revision,
     envelope::code,

@@ -124,7 +124,7 @@ impl Endpoint {
         id: &Id,
         method: &str,
         params: Option<&RawValue>,
-    ) -> Result<Running, super::super::Outcome> {
+    ) -> Result<Running, crate::face::mcp::Outcome> {
         let Session { caller, revision, .. } = &**session;
         match legacy::answer(&self.gate, caller, *revision, method, params) {
             Reply::Now(outcome) => Err(outcome),
@@ -212,7 +212,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn of(id: &Id, outcome: &super::super::Outcome) -> Self {
+    fn of(id: &Id, outcome: &crate::face::mcp::Outcome) -> Self {
         Self {
             line: response(id, outcome).into(),
             head: outcome.as_ref().map_or_else(|fault| fault.head, |_| Head::OK),

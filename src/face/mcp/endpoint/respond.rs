@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::stream;
 use tokio::time::timeout;
 
-use super::super::{Fault, Head, Outcome, response};
+use crate::face::mcp::{Fault, Head, Outcome, response};
 use crate::{
     face::problem::whole_seconds,
     wire::{Id, envelope, sse},
