@@ -14,7 +14,7 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 /// Longer than any deadline can mean, and short enough to be added to any instant.
-const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+const FOREVER: Duration = Duration::from_hours(30 * 365 * 24);
 
 /// A deadline with two parts: silence may last `idle`, and everything together `total`.
 ///
