@@ -99,11 +99,6 @@ impl Script {
         ))
         .await;
     }
-
-    /// Reads and drops what comes, as long as it comes.
-    pub(super) async fn ignore(mut self) {
-        while self.next().await.is_some() {}
-    }
 }
 
 /// A peer, its scripted server, and what stands behind them. `buffer` bytes fit in each direction.
