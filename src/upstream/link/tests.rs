@@ -121,11 +121,12 @@ async fn a_server_without_tools_is_not_asked_for_them() {
 
 #[tokio::test]
 async fn a_list_without_end_is_given_up() {
+    type Page = fn(u64) -> String;
     let same = |_| r#"{"tools":[],"nextCursor":"same"}"#.to_owned();
     let wide = |n| format!(r#"{{"tools":["{}"],"nextCursor":"{n}"}}"#, "x".repeat(1000));
     let wrong = |_| r#"{"tools":[],"nextCursor":7}"#.to_owned();
     let none = |_| r#"{"items":[]}"#.to_owned();
-    let pages: [(&str, fn(u64) -> String); 4] = [
+    let pages: [(&str, Page); 4] = [
         ("repeats a cursor", same),
         ("limits.message_bytes", wide),
         ("no string", wrong),

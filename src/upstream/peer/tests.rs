@@ -1,13 +1,18 @@
 //! The peer against scripted servers.
 
-use std::{iter::repeat_n, sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 
 use super::*;
-use crate::upstream::Progress;
-use crate::upstream::testing::{LIMIT, Script, call, json, later, scripted, scripted_with};
+use crate::upstream::{
+    Progress,
+    testing::{Script, call, json, scripted, scripted_with},
+};
+
+mod ending;
+mod noise;
 
 const PIPE: usize = 64 * 1024;
 
@@ -124,148 +129,6 @@ async fn progress_extends_the_deadline_and_a_full_sink_stops_nobody() {
 }
 
 #[tokio::test]
-async fn the_server_learns_that_a_caller_is_gone() {
-    let (peer, mut script, _) = scripted(PIPE);
-    let mut request = Box::pin(peer.request(call("slow")));
-    let (_, id) = tokio::select! {
-        _ = &mut request => panic!("answered"),
-        asked = script.asked() => asked,
-    };
-    assert_eq!(peer.in_flight(), 1);
-    drop(request);
-    assert_eq!(peer.in_flight(), 0);
-    let told = script.next().await.unwrap();
-    assert_eq!(told["method"], "notifications/cancelled");
-    assert_eq!(told["params"]["requestId"], id);
-    // A late answer hurts nobody.
-    script.answer(id, "{}").await;
-    settle(&peer, &mut script).await;
-    assert_eq!(count(&peer.shared.oddities.unmatched), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_handshake_is_given_up_in_silence() {
-    let (peer, mut script, _) = scripted(PIPE);
-    let second = Duration::from_secs(1);
-    let answer = peer
-        .request(Call {
-            deadline: Deadline::new(second, second),
-            cancellable: false,
-            ..call("server/discover")
-        })
-        .await;
-    assert!(matches!(answer, Err(RequestError::Timeout { sent: true })));
-    assert_eq!(script.asked().await.0, "server/discover");
-    assert!(timeout(second, script.next()).await.is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_request_that_was_not_written_is_not_sent_after_its_caller_left() {
-    let (peer, mut script, _) = scripted(16);
-    let second = Duration::from_secs(1);
-    let short = || Call {
-        deadline: Deadline::new(second, second),
-        ..call("second")
-    };
-    let mut first = Box::pin(peer.request(call("first")));
-    // The first fills the pipe, so the second stays in the queue.
-    assert!(timeout(second, &mut first).await.is_err());
-    let second_answer = peer.request(short()).await;
-    assert!(matches!(
-        second_answer,
-        Err(RequestError::Timeout { sent: false })
-    ));
-    let server = async {
-        assert_eq!(script.asked().await.0, "first");
-        script.answer(1, "{}").await;
-        assert!(timeout(second, script.next()).await.is_err());
-    };
-    let (answer, ()) = tokio::join!(first, server);
-    answer.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lost_link_tells_what_was_sent_from_what_was_not() {
-    let (peer, mut script, body) = scripted(128);
-    let mut sent = Box::pin(peer.request(call("sent")));
-    tokio::select! {
-        _ = &mut sent => panic!("answered"),
-        asked = script.asked() => assert_eq!(asked.0, "sent"),
-    }
-    let long = json(&format!("{{\"text\":\"{}\"}}", "x".repeat(500)));
-    let half = peer.request(Call {
-        params: Some(&long),
-        ..call("half")
-    });
-    let mut unsent = Box::pin(futures::future::join(half, peer.request(call("queued"))));
-    assert!(timeout(Duration::from_secs(1), &mut unsent).await.is_err());
-
-    let start = Instant::now();
-    drop(script);
-    let (sent, (half, queued)) = tokio::join!(sent, unsent);
-    assert!(start.elapsed() < Duration::from_millis(100), "at once");
-    assert!(matches!(sent, Err(RequestError::Lost { .. })), "{sent:?}");
-    for answer in [half, queued, peer.request(call("late")).await] {
-        assert!(
-            matches!(answer, Err(RequestError::NotSent(_))),
-            "{answer:?}"
-        );
-    }
-    // The better cause is waited for.
-    let end = LinkEnd::Exited("exited with code 3".to_owned());
-    body.end.send_replace(Some(end.clone()));
-    assert_eq!(peer.ended().await, end);
-    assert_eq!(peer.ended().await, end);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_closes_its_output_but_lives_has_closed_the_link() {
-    let (peer, script, _) = scripted(PIPE);
-    drop(script);
-    assert_eq!(peer.ended().await, LinkEnd::Closed);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_the_server_said_before_it_ended_still_counts() {
-    let (peer, mut script, body) = scripted(PIPE);
-    let server = async {
-        let (_, id) = script.asked().await;
-        // The end is known before the answer is read.
-        let end = LinkEnd::Exited("exited with code 0".to_owned());
-        body.end.send_replace(Some(end));
-        script.answer(id, "{}").await;
-        drop(script);
-    };
-    let (answer, ()) = tokio::join!(peer.request(call("last")), server);
-    answer.unwrap();
-    assert_eq!(
-        peer.ended().await.to_string(),
-        "the process exited with code 0"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn closing_ends_what_waits_and_the_servers_input() {
-    let (peer, mut script, body) = scripted(PIPE);
-    let mut request = Box::pin(peer.request(call("slow")));
-    assert!((&mut request).now_or_never().is_none());
-    script.asked().await;
-    let server = async { assert!(script.next().await.is_none()) };
-    let ((), answer, ()) = tokio::join!(peer.close(Duration::from_secs(2)), request, server);
-    assert!(matches!(
-        answer,
-        Err(RequestError::Lost {
-            end: LinkEnd::Stopped,
-            ..
-        })
-    ));
-    assert_eq!(peer.ended().await, LinkEnd::Stopped);
-    assert!(!body.killed.load(Ordering::SeqCst));
-    drop(peer);
-    assert!(body.killed.load(Ordering::SeqCst));
-}
-
-#[tokio::test]
 async fn pings_are_answered_and_other_requests_refused() {
     let (peer, mut script, _) = scripted(PIPE);
     script
@@ -287,118 +150,6 @@ async fn pings_are_answered_and_other_requests_refused() {
 }
 
 #[tokio::test]
-async fn a_flood_of_requests_is_bounded_and_disturbs_no_answer() {
-    let (peer, mut script, _) = scripted(256);
-    let mut request = Box::pin(peer.request(call("patient")));
-    assert!((&mut request).now_or_never().is_none());
-    let (_, id) = script.asked().await;
-    // The server reads nothing meanwhile.
-    let flood = async {
-        for n in 0..5000 {
-            script
-                .say(format!(r#"{{"jsonrpc":"2.0","id":{n},"method":"ping"}}"#))
-                .await;
-        }
-        script.answer(id, "{}").await;
-    };
-    let (answer, ()) = tokio::join!(request, flood);
-    answer.unwrap();
-    assert!(count(&peer.shared.oddities.unanswered) > 4000);
-}
-
-#[tokio::test]
-async fn a_line_beyond_the_limit_fails_the_call_that_it_answers() {
-    let (peer, mut script, _) = scripted(PIPE);
-    let big = "x".repeat(3 * LIMIT);
-    for by_typescript in [false, true] {
-        let server = async {
-            let (_, id) = script.asked().await;
-            let line = if by_typescript {
-                format!(r#"{{"result":{{"id":99,"text":"{big}"}},"jsonrpc":"2.0","id":{id}}}"#)
-            } else {
-                format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"text":"{big}"}}}}"#)
-            };
-            script.say(line).await;
-        };
-        let (answer, ()) = tokio::join!(peer.request(call("big")), server);
-        let text = answer.unwrap_err().to_string();
-        assert!(
-            text.contains("4.0 KiB") && text.contains("limits.message_bytes"),
-            "{text}"
-        );
-    }
-    script.say(&big).await;
-    settle(&peer, &mut script).await;
-    assert_eq!(count(&peer.shared.oddities.too_long), 3);
-}
-
-#[tokio::test]
-async fn lines_at_the_limit_pass() {
-    let (peer, mut script, _) = scripted(PIPE);
-    for (more, passes) in [(0, true), (1, false)] {
-        let server = async {
-            let (_, id) = script.asked().await;
-            let frame = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":""}}"#).len();
-            let text: String = repeat_n('x', LIMIT - frame + more).collect();
-            script.answer(id, &format!("\"{text}\"")).await;
-        };
-        let (answer, ()) = tokio::join!(peer.request(call("exact")), server);
-        assert_eq!(answer.is_ok(), passes);
-    }
-}
-
-#[tokio::test]
-async fn garbage_is_survived_and_its_start_remembered() {
-    let (peer, mut script, _) = scripted(PIPE);
-    script.say("").await;
-    script.say("\r").await;
-    assert_eq!(peer.first_garbage(), None);
-    script.say(format!("Welcome {}", "!".repeat(500))).await;
-    script
-        .say(b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}")
-        .await;
-    script.say("[1, 2").await;
-    script.say(r#"{"jsonrpc":"1.0","id":77,"result":{}}"#).await;
-    script.say(r#"{"jsonrpc":"2.0","id":77,"result":{}}"#).await;
-    script
-        .say(r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"x"}}"#)
-        .await;
-    script
-        .say(r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#)
-        .await;
-    settle(&peer, &mut script).await;
-    let first = peer.first_garbage().unwrap();
-    assert!(first.starts_with("Welcome !!!") && first.chars().count() == 201);
-    let oddities = &peer.shared.oddities;
-    assert_eq!(count(&oddities.garbage), 4);
-    assert_eq!(count(&oddities.unmatched), 2);
-    assert_eq!(count(&oddities.ignored), 1);
-}
-
-#[tokio::test]
-async fn a_broken_answer_fails_its_own_call_at_once() {
-    let (peer, mut script, _) = scripted(PIPE);
-    for broken in [
-        r#"{"id":ID,"result":{}}"#,
-        r#"{"jsonrpc":"2.0","id":ID}"#,
-        r#"{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1}}"#,
-        r#"{"jsonrpc":"2.0","id":ID,"result":{"#,
-        r#"{"jsonrpc":"2.0","id":ID,"error":"no"}"#,
-    ] {
-        let server = async {
-            let (_, id) = script.asked().await;
-            script.say(broken.replace("ID", &id.to_string())).await;
-        };
-        let (answer, ()) = tokio::join!(peer.request(call("x")), server);
-        assert!(
-            matches!(answer, Err(RequestError::Malformed(_))),
-            "{broken}"
-        );
-    }
-    settle(&peer, &mut script).await;
-}
-
-#[tokio::test]
 async fn batches_are_taken_apart() {
     let (peer, mut script, _) = scripted(PIPE);
     let server = async {
@@ -416,28 +167,6 @@ async fn batches_are_taken_apart() {
         }
     };
     tokio::join!(all, server);
-}
-
-#[tokio::test(start_paused = true)]
-async fn only_messages_break_the_silence() {
-    let (peer, mut script, _) = scripted(PIPE);
-    let second = Duration::from_secs(1);
-    tokio::time::advance(10 * second).await;
-    assert!(!peer.has_spoken());
-    script.say("noise").await;
-    settle(&peer, &mut script).await;
-    assert!(peer.has_spoken());
-    tokio::time::advance(7 * second).await;
-    script.say("noise").await;
-    assert!(
-        peer.request(Call {
-            deadline: Deadline::new(second, second),
-            ..call("x")
-        })
-        .await
-        .is_err()
-    );
-    assert_eq!(peer.silent_for().as_secs(), 8);
 }
 
 #[tokio::test]
@@ -467,5 +196,4 @@ async fn requests_leave_in_the_order_in_which_they_came() {
     };
     let (answers, ()) = tokio::join!(calls, server);
     assert!(answers.iter().all(Result::is_ok));
-    assert!(later().remaining() > Duration::ZERO);
 }
