@@ -26,6 +26,8 @@ pub mod memory;
 mod peer;
 pub mod stderr;
 pub mod stdio;
+#[cfg(test)]
+mod testing;
 
 pub use deadline::Deadline;
 pub use link::{Link, LinkEvent, Progress, ProgressSink, Request};

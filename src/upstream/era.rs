@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -14,11 +14,12 @@ use super::{
     stderr::cut,
 };
 use crate::wire::{
-    ErrorObject, Object, RawValue, Revision,
-    envelope::code,
-    meta::{self, Stamp},
-    method, raw,
+    ErrorObject, Object, RawValue, Revision, envelope::code, meta::Stamp, method, raw,
 };
+
+mod answer;
+
+use answer::Probe;
 
 /// How long a server may take to answer the probe before it is taken for a legacy one.
 const PROBE: Duration = Duration::from_secs(5);
@@ -73,22 +74,6 @@ pub(super) async fn agree(
     }
 }
 
-/// What a server made of `server/discover`.
-enum Probe {
-    /// It speaks a revision of ours.
-    Modern(ServerFacts),
-    /// It speaks modern revisions only, none of them ours.
-    Stranger(String),
-    /// It refused in the way of a modern server.
-    Refused(ErrorObject),
-    /// It does not know what was asked.
-    Legacy,
-    /// It said nothing in time.
-    Silent,
-    /// It is gone.
-    Gone,
-}
-
 struct Talk<'a> {
     peer: &'a Peer,
     end: Instant,
@@ -127,8 +112,8 @@ impl Talk<'_> {
     async fn probe(&self, limit: Duration) -> Probe {
         let stamp = stamp(Revision::LATEST);
         match self.ask(method::DISCOVER, None, Some(&stamp), limit).await {
-            Ok(result) => self.discovered(&result),
-            Err(RequestError::Server(error)) => offered(error),
+            Ok(result) => answer::discovered(&result, self.peer.pid()),
+            Err(RequestError::Server(error)) => answer::offered(error),
             Err(RequestError::Malformed(_)) => Probe::Legacy,
             Err(RequestError::Timeout { .. }) => Probe::Silent,
             Err(RequestError::NotSent(_) | RequestError::Lost { .. }) => Probe::Gone,
@@ -145,14 +130,13 @@ impl Talk<'_> {
         let answer = self.ask(method::INITIALIZE, Some(&params), None, self.remaining()).await;
         match answer {
             Ok(result) => {
-                let facts = self.initialised(&result)?;
+                let facts = answer::initialised(&result, self.peer.pid())
+                    .map_err(ConnectError::Protocol)?;
                 self.peer.notify(method::INITIALIZED, None).await;
                 Ok(facts)
             }
             Err(RequestError::Server(error)) => {
-                if (slow || error.code() == code::UNSUPPORTED_VERSION)
-                    && let Probe::Modern(facts) = self.probe(self.remaining()).await
-                {
+                if slow && let Probe::Modern(facts) = self.probe(self.remaining()).await {
                     return Ok(facts);
                 }
                 Err(self.refused(method::INITIALIZE, &error))
@@ -187,80 +171,11 @@ impl Talk<'_> {
         self.end.saturating_duration_since(Instant::now())
     }
 
-    fn discovered(&self, result: &RawValue) -> Probe {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Discovered {
-            supported_versions: Vec<String>,
-            capabilities: Box<RawValue>,
-            #[serde(default)]
-            instructions: Option<String>,
-        }
-        let Ok(discovered) = serde_json::from_str::<Discovered>(result.get()) else {
-            return Probe::Legacy;
-        };
-        if Object::read(&discovered.capabilities).is_none() {
-            return Probe::Legacy;
-        }
-        match choice(&discovered.supported_versions) {
-            Choice::Modern(revision) => Probe::Modern(ServerFacts {
-                era: revision.era(),
-                revision,
-                info: meta::key(Some(result), meta::SERVER_INFO).map(Into::into),
-                capabilities: discovered.capabilities.into(),
-                instructions: discovered.instructions.map(Into::into),
-                pid: self.peer.pid(),
-            }),
-            Choice::Stranger(revisions) => Probe::Stranger(revisions),
-            Choice::Legacy => Probe::Legacy,
-        }
-    }
-
-    fn initialised(&self, result: &RawValue) -> Result<ServerFacts, ConnectError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Initialised {
-            protocol_version: String,
-            capabilities: Box<RawValue>,
-            #[serde(default)]
-            server_info: Option<Box<RawValue>>,
-            #[serde(default)]
-            instructions: Option<String>,
-        }
-        let initialised: Initialised = serde_json::from_str(result.get()).map_err(|error| {
-            ConnectError::Protocol(format!("the result of initialize is not one: {error}"))
-        })?;
-        if Object::read(&initialised.capabilities).is_none() {
-            return Err(ConnectError::Protocol(
-                "the `capabilities` in the result of initialize are no object".to_owned(),
-            ));
-        }
-        let named = &initialised.protocol_version;
-        let revision = Revision::parse(named)
-            .filter(|revision| *revision <= Revision::LATEST_LEGACY)
-            .ok_or_else(|| {
-                ConnectError::Protocol(format!(
-                    "the server answered initialize with the revision {:?}, which cannot follow it; {} to {} can",
-                    cut(named, WORDS),
-                    Revision::V2024_11_05,
-                    Revision::LATEST_LEGACY,
-                ))
-            })?;
-        Ok(ServerFacts {
-            era: revision.era(),
-            revision,
-            info: initialised.server_info.map(Into::into),
-            capabilities: initialised.capabilities.into(),
-            instructions: initialised.instructions.map(Into::into),
-            pid: self.peer.pid(),
-        })
-    }
-
     fn refused(&self, method: &'static str, error: &ErrorObject) -> ConnectError {
         ConnectError::Refused {
             method,
             code: error.code(),
-            message: cut(&self.peer.stderr().mask(&error.message()), WORDS),
+            message: self.peer.stderr().quote(error.message().as_bytes(), WORDS),
         }
     }
 
@@ -295,54 +210,6 @@ impl Talk<'_> {
             (None, None) if !self.peer.has_spoken() => "; it wrote nothing at all".to_owned(),
             (garbage, errors) => garbage.into_iter().chain(errors).collect(),
         }
-    }
-}
-
-/// Which of a server's revisions is ours.
-enum Choice {
-    Modern(Revision),
-    Legacy,
-    Stranger(String),
-}
-
-/// Chooses among the revisions that a server offers; dates compare as text.
-fn choice(offered: &[String]) -> Choice {
-    let modern = Revision::MODERN
-        .into_iter()
-        .find(|revision| offered.iter().any(|name| name == revision.as_str()));
-    if let Some(revision) = modern {
-        return Choice::Modern(revision);
-    }
-    let strange = |name: &String| name.as_str() > Revision::LATEST_LEGACY.as_str();
-    if offered.is_empty() || !offered.iter().all(strange) {
-        return Choice::Legacy;
-    }
-    Choice::Stranger(cut(&offered.join(", "), WORDS))
-}
-
-/// What an error to the probe tells: only a modern server knows the codes of its era.
-fn offered(error: ErrorObject) -> Probe {
-    #[derive(Deserialize)]
-    struct Data {
-        data: Supported,
-    }
-    #[derive(Deserialize)]
-    struct Supported {
-        supported: Vec<String>,
-    }
-    match error.code() {
-        code::HEADER_MISMATCH | code::MISSING_CAPABILITY => Probe::Refused(error),
-        code::UNSUPPORTED_VERSION => {
-            let supported = serde_json::from_str::<Data>(error.raw().get())
-                .map(|Data { data }| data.supported)
-                .unwrap_or_default();
-            match choice(&supported) {
-                Choice::Stranger(revisions) => Probe::Stranger(revisions),
-                Choice::Modern(_) => Probe::Refused(error),
-                Choice::Legacy => Probe::Legacy,
-            }
-        }
-        _ => Probe::Legacy,
     }
 }
 

@@ -100,7 +100,7 @@ struct Shared {
     wake: Notify,
     tools_changed: Notify,
     start: Instant,
-    /// Nanoseconds from `start` to the last message.
+    /// One more than the nanoseconds from `start` to the last message; zero if there was none.
     heard: AtomicU64,
     oddities: Oddities,
     first_garbage: OnceLock<String>,
@@ -181,7 +181,8 @@ impl Peer {
 
     /// How long no message was received; since the start if there was none.
     pub(super) fn silent_for(&self) -> Duration {
-        let heard = Duration::from_nanos(self.shared.heard.load(Ordering::Relaxed));
+        let heard = self.shared.heard.load(Ordering::Relaxed).saturating_sub(1);
+        let heard = Duration::from_nanos(heard);
         self.shared.start.elapsed().saturating_sub(heard)
     }
 
@@ -259,8 +260,7 @@ impl Shared {
     /// A message was received.
     fn hear(&self) {
         let heard = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        // Zero is "never", also where a paused clock stands still.
-        self.heard.store(heard.max(1), Ordering::Relaxed);
+        self.heard.store(heard.saturating_add(1), Ordering::Relaxed);
     }
 
     /// Nothing is written from now on. When this returns, what is not written never will be.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Shared, peek};
 use crate::{
-    upstream::{RequestError, stderr::cut},
+    upstream::RequestError,
     wire::{
         ErrorObject, Id, Message, Object, ParseError, RawValue,
         envelope::{self, code},
@@ -134,11 +134,7 @@ fn broken(shared: &Shared, bytes: &[u8], error: &ParseError) {
 
 fn garbage(shared: &Shared, bytes: &[u8]) {
     count(&shared.oddities.garbage);
-    shared.first_garbage.get_or_init(|| {
-        let start = bytes.get(..16 * GARBAGE).unwrap_or(bytes);
-        let text = shared.stderr.mask(&String::from_utf8_lossy(start));
-        cut(&text, GARBAGE)
-    });
+    shared.first_garbage.get_or_init(|| shared.stderr.quote(bytes, GARBAGE));
 }
 
 /// Takes in the two ends of a line that was longer than allowed.
@@ -157,10 +153,11 @@ pub(super) fn too_long(shared: &Shared, head: &[u8], tail: &[u8], limit: usize) 
     count(&shared.oddities.too_long);
 }
 
+/// The number that an id is, also where the server made a string of it.
 fn number(id: Option<&Id>) -> Option<u64> {
     match id? {
         Id::Number(number) => number.as_u64(),
-        Id::String(_) => None,
+        Id::String(text) => text.parse().ok(),
     }
 }
 

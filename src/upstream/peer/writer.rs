@@ -44,11 +44,9 @@ pub(super) async fn run(
     lines: mpsc::Receiver<Outgoing>,
     mut sink: impl AsyncWrite + Unpin,
 ) -> io::Result<()> {
-    write(&shared, lines, &mut sink).await?;
-    // Half of a stream in memory is not closed by being dropped. A server that is gone has
-    // closed its input itself.
+    let written = write(&shared, lines, &mut sink).await;
     sink.shutdown().await.ok();
-    Ok(())
+    written
 }
 
 async fn write(
