@@ -160,12 +160,13 @@ impl Child {
         }
         let abnormal = !matches!(ended.exit, Exit::Asked | Exit::Idle);
         self.lost |= abnormal && from == State::Ready;
-        if abnormal && from != State::Ready {
-            // A remembered era may be what no longer fits: find it out anew.
-            self.era = None;
+        let mut exit = ended.exit;
+        if abnormal && from != State::Ready && self.era.take().is_some() && exit == Exit::Fatal {
+            // The era that was remembered may be what no longer fits: it is found out anew first.
+            exit = Exit::Lost;
         }
         let jitter = fastrand::f64();
-        let mut decision = self.ladder.ended(now, ended.exit, jitter);
+        let mut decision = self.ladder.ended(now, exit, jitter);
         if tripped {
             decision = self.ladder.trip(jitter);
         }
@@ -211,7 +212,11 @@ impl Child {
     /// Asks it to end for good. Says whether there is an end to wait for.
     pub(crate) fn drain(&mut self, exchange: &Exchange, cause: &str) -> bool {
         let from = self.ladder.state();
-        self.ladder.drain();
+        if self.actor.is_some() {
+            self.ladder.drain();
+        } else {
+            self.ladder.stop();
+        }
         self.transition(exchange, from, cause, "close", None, None);
         self.close(Exit::Asked).is_some()
     }

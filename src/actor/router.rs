@@ -267,9 +267,10 @@ impl RouterState {
             let Some(mut scope) = self.scopes.remove(owner) else {
                 continue;
             };
-            let before = table.views.get(owner).map(|view| view.view.hash());
-            let view = self.build(owner, &mut scope);
-            if before != Some(view.view.hash()) {
+            let before =
+                table.views.get(owner).map(|view| Arc::clone(&view.view)).unwrap_or_default();
+            let view = self.build(owner, &mut scope, &before);
+            if before.hash() != view.view.hash() {
                 changed.push(view.version.clone());
             }
             table.views.insert(owner.clone(), Arc::new(view));
@@ -282,7 +283,7 @@ impl RouterState {
         self.answer_waiting();
     }
 
-    fn build(&self, owner: &Owner, scope: &mut Scope) -> OwnerView {
+    fn build(&self, owner: &Owner, scope: &mut Scope, before: &View) -> OwnerView {
         let members = self.members(owner, &scope.grants);
         let empty = Catalog::default();
         let list: Vec<Member<'_>> = members
@@ -294,7 +295,7 @@ impl RouterState {
                 filter: &definition.spec.policy.filter,
             })
             .collect();
-        let view = View::build(&list, &scope.filter, &mut scope.names);
+        let view = before.rebuild(&list, &scope.filter, &mut scope.names);
         let instructions: Vec<String> = members
             .iter()
             .filter_map(|(server, definition, _)| {
