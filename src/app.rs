@@ -3,7 +3,7 @@
 //! Owned by the commands `serve` and `stdio`. It joins what others decide: nothing here knows a
 //! protocol, a connection or a rule.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::time::Instant;
@@ -90,7 +90,7 @@ impl Faces {
         let gate = Gate::new(runtime.clone());
         let body = body_bytes(config);
         let control =
-            ControlSocket::start(state.path(), &config.server, body, gate.clone()).await?;
+            ControlSocket::start(state.path(), &config.server, body, Arc::clone(&gate)).await?;
         match HttpFace::start(&config.server, body, gate).await {
             Ok(http) => Ok(Self { http, control }),
             Err(error) => {

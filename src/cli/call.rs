@@ -56,7 +56,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     };
     let call = Call {
         tool: &args.tool,
-        arguments: &*object(&arguments)?,
+        arguments: &object(&arguments)?,
         agent: args.agent.as_ref(),
         timeout_ms: args.timeout.map(|timeout| timeout.as_millis()),
     };

@@ -40,11 +40,11 @@ struct Status {
     uptime_seconds: u64,
     calls: usize,
     tools: usize,
-    servers: Vec<Server>,
+    servers: Vec<Connection>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Server {
+struct Connection {
     owner: String,
     server: String,
     state: String,
@@ -86,7 +86,7 @@ impl Status {
     }
 }
 
-impl Server {
+impl Connection {
     fn cells(&self) -> [String; 9] {
         let next_try = self.next_try_ms.map(|millis| {
             // Tenths are enough to see it coming.
