@@ -3,6 +3,8 @@
 //! Run it with a server of your own: `cargo run --example embed -- npx -y some-mcp-server`.
 //! Without arguments it starts the demonstration server of the `switchboard` binary.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::time::Duration;
 
 use anyhow::Context as _;

@@ -1,6 +1,8 @@
 //! A server that lives in the agent program itself: any rmcp `ServerHandler`, supervised like any
 //! other server and started anew if it panics.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::{sync::Arc, time::Duration};
 
 use rmcp::{

@@ -1,6 +1,8 @@
 //! Two agents on one runtime: both were granted the same server and each has its own connection
 //! to it; one has a private server that the other neither sees nor reaches.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;

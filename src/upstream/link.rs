@@ -191,6 +191,11 @@ impl Link {
         self.peer.silent_for()
     }
 
+    /// Requests that wait for an answer, a subscription among them.
+    pub fn in_flight(&self) -> usize {
+        self.peer.in_flight()
+    }
+
     /// The next thing that the server tells unasked; `None` once the link is over. What is told
     /// several times before it is asked for is told once.
     pub async fn event(&self) -> Option<LinkEvent> {

@@ -53,7 +53,7 @@ async fn a_modern_request_states_us_and_a_legacy_one_nothing() {
         let revision = &meta["io.modelcontextprotocol/protocolVersion"];
         match era {
             Era::Modern => {
-                assert_eq!((client, revision), (&"switchboard".into(), &"2026-07-28".into()))
+                assert_eq!((client, revision), (&"switchboard".into(), &"2026-07-28".into()));
             }
             Era::Legacy => assert!(client.is_null() && revision.is_null()),
         }

@@ -282,7 +282,7 @@ mod tests {
         id::{AgentId, Owner},
     };
 
-    const IDLE: Duration = Duration::from_secs(1800);
+    const IDLE: Duration = Duration::from_mins(30);
 
     fn caller(owner: Owner) -> Caller {
         Caller { principal: Principal::local(), owner }
