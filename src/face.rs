@@ -15,7 +15,7 @@ pub mod control;
 mod health;
 #[cfg(feature = "face-http")]
 pub mod http;
-mod mcp;
+pub(crate) mod mcp;
 #[cfg(feature = "face-http")]
 mod problem;
 pub mod stdio;

@@ -28,7 +28,11 @@ compile_error!("switchboard turns panics into supervision events: build with pan
 
 pub mod access;
 pub mod actor;
+#[cfg(feature = "cli")]
+pub mod app;
 pub mod catalog;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod face;
