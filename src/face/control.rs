@@ -80,10 +80,9 @@ impl ControlSocket {
         if UnixStream::connect(&path).await.is_ok() {
             return Err(ControlError::InUse(path));
         }
-        let listener = listen(&path).await.map_err(|source| ControlError::Bind {
-            path: path.clone(),
-            source,
-        })?;
+        let listener = listen(&path)
+            .await
+            .map_err(|source| ControlError::Bind { path: path.clone(), source })?;
         let life = Life::default();
         let endpoint = Endpoint::new(Arc::clone(&gate), config, &life);
         let app = bounded(endpoint.routes().merge(routes(gate)), body_bytes);
@@ -151,7 +150,7 @@ struct Restart {
 }
 
 async fn status(State(gate): State<Arc<Gate>>) -> Response {
-    Json(gate.status(&Principal::local()).await).into_response()
+    Json(gate.status(&Principal::local())).into_response()
 }
 
 async fn tools(State(gate): State<Arc<Gate>>, request: Request) -> Response {
@@ -192,9 +191,7 @@ async fn call(State(gate): State<Arc<Gate>>, request: Request) -> Response {
         let json = [(CONTENT_TYPE, "application/json")];
         Ok((json, answer.result.get().to_owned()).into_response())
     };
-    called
-        .await
-        .unwrap_or_else(|problem: Problem| problem.respond(&id))
+    called.await.unwrap_or_else(|problem: Problem| problem.respond(&id))
 }
 
 async fn restart(State(gate): State<Arc<Gate>>, request: Request) -> Response {
@@ -202,13 +199,10 @@ async fn restart(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     let restarted = async {
         let restart: Restart = body(request).await?;
         let owner = owner(restart.agent.as_deref())?;
-        gate.restart(&Principal::local(), &owner, &restart.server)
-            .await?;
+        gate.restart(&Principal::local(), &owner, &restart.server)?;
         Ok(Json(restart).into_response())
     };
-    restarted
-        .await
-        .unwrap_or_else(|problem: Problem| problem.respond(&id))
+    restarted.await.unwrap_or_else(|problem: Problem| problem.respond(&id))
 }
 
 /// Whose view is meant: an agent's, or the store's.

@@ -3,10 +3,7 @@
 //! Reads the status that the gate gives and keeps nothing. What stands about single servers is
 //! for this machine only, until callers can be told apart.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     Extension, Json, Router,
@@ -16,13 +13,9 @@ use axum::{
     routing::get,
 };
 use serde::Serialize;
-use tokio::time::timeout;
 
 use super::http::IsLocal;
 use crate::access::{Gate, Health, Phase, Principal, RuntimeStatus, ServerStatus};
-
-/// How long the runtime may take to say how it is; one that takes longer is not ready.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The health routes.
 pub(crate) fn routes(gate: Arc<Gate>) -> Router {
@@ -55,11 +48,7 @@ fn report(status: &RuntimeStatus, now: SystemTime) -> Report {
         uptime_seconds: status.uptime.as_secs(),
         services_count: status.servers.len(),
         tools_count: status.tools,
-        active_connections: status
-            .servers
-            .iter()
-            .filter(|server| serves(server))
-            .count(),
+        active_connections: status.servers.iter().filter(|server| serves(server)).count(),
         total_requests: status.calls,
         timestamp: humantime::format_rfc3339_seconds(now).to_string(),
         servers: None,
@@ -69,10 +58,7 @@ fn report(status: &RuntimeStatus, now: SystemTime) -> Report {
 /// One word for the whole: why it is not ready, or whether anything is amiss.
 fn verdict(status: &RuntimeStatus) -> &'static str {
     let amiss = |server: &ServerStatus| {
-        matches!(
-            server.health,
-            Health::Warning | Health::Reconnecting | Health::Unreachable
-        )
+        matches!(server.health, Health::Warning | Health::Reconnecting | Health::Unreachable)
     };
     match status.phase {
         Phase::Starting => "starting",
@@ -87,48 +73,31 @@ const fn serves(server: &ServerStatus) -> bool {
     matches!(server.health, Health::Healthy | Health::Warning)
 }
 
-async fn status(gate: &Gate) -> Option<RuntimeStatus> {
-    timeout(PATIENCE, gate.status(&Principal::local()))
-        .await
-        .ok()
-}
-
 async fn live() -> Response {
     #[derive(Serialize)]
     struct Alive {
         status: &'static str,
         version: &'static str,
     }
-    fresh(
-        StatusCode::OK,
-        Alive {
-            status: "alive",
-            version: env!("CARGO_PKG_VERSION"),
-        },
-    )
+    let alive = Alive { status: "alive", version: env!("CARGO_PKG_VERSION") };
+    fresh(StatusCode::OK, alive)
 }
 
 async fn health(State(gate): State<Arc<Gate>>) -> Response {
-    match status(&gate).await {
-        Some(status) => fresh(StatusCode::OK, report(&status, SystemTime::now())),
-        None => live().await,
-    }
+    let status = gate.status(&Principal::local());
+    fresh(StatusCode::OK, report(&status, SystemTime::now()))
 }
 
 async fn ready(State(gate): State<Arc<Gate>>) -> Response {
-    match status(&gate).await {
-        Some(status) => fresh(readiness(&status), report(&status, SystemTime::now())),
-        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-    }
+    let status = gate.status(&Principal::local());
+    fresh(readiness(&status), report(&status, SystemTime::now()))
 }
 
 async fn detailed(
     State(gate): State<Arc<Gate>>,
     Extension(IsLocal(is_local)): Extension<IsLocal>,
 ) -> Response {
-    let Some(status) = status(&gate).await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
+    let status = gate.status(&Principal::local());
     let mut report = report(&status, SystemTime::now());
     let code = readiness(&status);
     report.servers = is_local.then_some(status.servers);
@@ -136,11 +105,7 @@ async fn detailed(
 }
 
 const fn readiness(status: &RuntimeStatus) -> StatusCode {
-    if status.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    }
+    if status.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 fn fresh(code: StatusCode, body: impl Serialize) -> Response {
@@ -149,6 +114,8 @@ fn fresh(code: StatusCode, body: impl Serialize) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn status(phase: Phase, ready: bool) -> RuntimeStatus {

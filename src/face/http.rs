@@ -118,10 +118,7 @@ impl HttpFace {
             // Only latency is lost without it.
             stream.set_nodelay(true).ok();
         });
-        Ok(RunningFace {
-            local_addr,
-            served: Served::start(listener, with_request_id(app), life),
-        })
+        Ok(RunningFace { local_addr, served: Served::start(listener, with_request_id(app), life) })
     }
 }
 

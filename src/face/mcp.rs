@@ -90,9 +90,7 @@ fn names_revision(params: &RawValue) -> bool {
 pub(crate) fn batch(bytes: &[u8], revision: Revision) -> Result<Vec<&RawValue>, Fault> {
     let refused = |why: &str| Fault::with_status(400, code::INVALID_REQUEST, why);
     if !revision.has_batches() {
-        return Err(refused(
-            "this revision has no batches; send one message at a time",
-        ));
+        return Err(refused("this revision has no batches; send one message at a time"));
     }
     let members: Vec<&RawValue> = serde_json::from_slice(bytes)
         .map_err(|_| Fault::with_status(400, code::PARSE, "not JSON"))?;
@@ -146,12 +144,7 @@ mod tests {
         let call = Some(method::TOOLS_CALL);
         for (header, method, params, expected) in [
             (None, Some(method::INITIALIZE), Some(&modern), Era::Legacy),
-            (
-                Some("2026-07-28"),
-                Some(method::INITIALIZE),
-                None,
-                Era::Legacy,
-            ),
+            (Some("2026-07-28"), Some(method::INITIALIZE), None, Era::Legacy),
             (Some("2026-07-28"), call, None, Era::Modern),
             (Some("2099-01-01"), call, None, Era::Modern),
             (Some("2025-11-25"), call, None, Era::Legacy),

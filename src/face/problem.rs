@@ -44,11 +44,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// A problem of a kind, in words.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            failure: None,
-        }
+        Self { kind, detail: detail.into(), failure: None }
     }
 
     /// The response to the request of that id.
@@ -85,10 +81,7 @@ impl Problem {
         *response.status_mut() =
             StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(after) = retry_after {
             headers.insert(RETRY_AFTER, after.into());
         }
@@ -126,11 +119,8 @@ const fn row(kind: Kind) -> (u16, &'static str) {
 
 /// Seconds after which trying again makes sense: what the failure knows, else a moment.
 fn retry_after(kind: Kind, failure: Option<&Failure>) -> Option<u64> {
-    matches!(kind, Kind::Limited | Kind::Overloaded | Kind::Unavailable).then(|| {
-        failure
-            .and_then(|failure| failure.retry_after)
-            .map_or(1, whole_seconds)
-    })
+    matches!(kind, Kind::Limited | Kind::Overloaded | Kind::Unavailable)
+        .then(|| failure.and_then(|failure| failure.retry_after).map_or(1, whole_seconds))
 }
 
 /// A duration for `Retry-After`, rounded up so that nobody comes back too early.
@@ -168,10 +158,7 @@ mod tests {
         let (response, body) = body(CallError::Failed(failure).into()).await;
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()["retry-after"], "2");
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/problem+json"
-        );
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
         assert_eq!(
             body,
             serde_json::json!({

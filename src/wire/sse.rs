@@ -21,10 +21,7 @@ pub fn message(id: Option<&str>, data: &[u8]) -> Bytes {
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
         let (line, tail) = rest.split_at(at);
         field(&mut event, "data", line);
-        rest = tail
-            .strip_prefix(b"\r\n")
-            .or_else(|| tail.get(1..))
-            .unwrap_or_default();
+        rest = tail.strip_prefix(b"\r\n").or_else(|| tail.get(1..)).unwrap_or_default();
     }
     field(&mut event, "data", rest);
     event.push(b'\n');
@@ -50,10 +47,7 @@ mod tests {
 
     #[test]
     fn no_message_can_end_its_own_event() {
-        assert_eq!(
-            message(Some("1_2"), b"{}"),
-            "id: 1_2\nevent: message\ndata: {}\n\n"
-        );
+        assert_eq!(message(Some("1_2"), b"{}"), "id: 1_2\nevent: message\ndata: {}\n\n");
         assert_eq!(
             message(None, b"a\n\nid: 9\r\nb\rc"),
             "event: message\ndata: a\ndata: \ndata: id: 9\ndata: b\ndata: c\n\n"
@@ -62,9 +56,6 @@ mod tests {
 
     #[test]
     fn a_primer_carries_an_id_and_no_data() {
-        assert_eq!(
-            primer("1_0", Duration::from_secs(3)),
-            "id: 1_0\nretry: 3000\ndata: \n\n"
-        );
+        assert_eq!(primer("1_0", Duration::from_secs(3)), "id: 1_0\nretry: 3000\ndata: \n\n");
     }
 }

@@ -54,11 +54,7 @@ impl Origin {
             "https" => Some(443),
             _ => None,
         };
-        Some(Self {
-            host: host(authority),
-            port: authority.port_u16().or(default),
-            scheme,
-        })
+        Some(Self { host: host(authority), port: authority.port_u16().or(default), scheme })
     }
 
     fn is_web(&self) -> bool {
@@ -73,11 +69,7 @@ fn host(authority: &Authority) -> String {
 fn parse_host(entry: &str) -> Option<String> {
     // An IPv6 address is written without brackets where it cannot be mistaken.
     let bare_v6 = entry.parse::<std::net::Ipv6Addr>().is_ok();
-    let text = if bare_v6 {
-        format!("[{entry}]")
-    } else {
-        entry.to_owned()
-    };
+    let text = if bare_v6 { format!("[{entry}]") } else { entry.to_owned() };
     let authority: Authority = text.parse().ok()?;
     Some(host(&authority))
 }
@@ -85,11 +77,8 @@ fn parse_host(entry: &str) -> Option<String> {
 impl Admission {
     /// Reads the settings.
     pub(super) fn new(config: &HttpFaceConfig) -> Result<Self, HttpFaceError> {
-        let entry = |key, entry: &str, what| HttpFaceError::Entry {
-            key,
-            entry: entry.to_owned(),
-            what,
-        };
+        let entry =
+            |key, entry: &str, what| HttpFaceError::Entry { key, entry: entry.to_owned(), what };
         let mut hosts: Vec<String> = LOOPBACK.map(str::to_owned).into();
         let own = std::iter::once(("host", &config.host));
         let more = config.allowed_hosts.iter();
@@ -218,20 +207,11 @@ mod tests {
         ] {
             assert!(admits(&config, fine, None), "{fine}");
         }
-        for foreign in [
-            "evil.example.com",
-            "127.0.0.1.evil.com",
-            "localhost.evil",
-            "a@b@c",
-        ] {
+        for foreign in ["evil.example.com", "127.0.0.1.evil.com", "localhost.evil", "a@b@c"] {
             assert!(!admits(&config, foreign, None), "{foreign}");
         }
         let admission = Admission::new(&config).unwrap();
-        assert!(
-            admission
-                .check(&Uri::from_static("/"), &HeaderMap::new())
-                .is_err()
-        );
+        assert!(admission.check(&Uri::from_static("/"), &HeaderMap::new()).is_err());
     }
 
     #[test]
@@ -276,10 +256,7 @@ mod tests {
                 "server.allowed_origins",
             ),
             (
-                HttpFaceConfig {
-                    public_url: "/path".to_owned(),
-                    ..HttpFaceConfig::default()
-                },
+                HttpFaceConfig { public_url: "/path".to_owned(), ..HttpFaceConfig::default() },
                 "server.public_url",
             ),
         ] {

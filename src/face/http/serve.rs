@@ -75,11 +75,7 @@ impl Served {
 
     /// Stops in order within the time, then at once.
     pub(crate) async fn stop(mut self, within: Duration) {
-        let Life {
-            stopping,
-            killed,
-            tasks,
-        } = &self.life;
+        let Life { stopping, killed, tasks } = &self.life;
         stopping.cancel();
         tasks.close();
         let finished = async {
@@ -109,14 +105,8 @@ where
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut server = auto::Builder::new(Owned(life.tasks.clone()));
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS);
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
     loop {
         let (place, (stream, address)) = tokio::select! {
             biased;
@@ -134,9 +124,7 @@ where
             request.extensions_mut().insert(is_local);
             app.clone().oneshot(request)
         });
-        let connection = server
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
+        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             if let Err(error) = connection.await {

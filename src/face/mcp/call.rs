@@ -67,12 +67,8 @@ impl Exchange {
             }
             None => (None, None),
         };
-        let request = CallRequest {
-            tool,
-            params: params.to_owned().into(),
-            timeout: None,
-            progress: sink,
-        };
+        let request =
+            CallRequest { tool, params: params.to_owned().into(), timeout: None, progress: sink };
         let gate = Arc::clone(gate);
         let Caller { principal, owner } = caller.clone();
         let answer = async move {
@@ -82,11 +78,7 @@ impl Exchange {
             };
             translate::tool_result(result, revision)
         };
-        Ok(Self {
-            answer: answer.boxed(),
-            progress,
-            outcome: None,
-        })
+        Ok(Self { answer: answer.boxed(), progress, outcome: None })
     }
 
     /// The next step. May be dropped and asked again without losing one; after the outcome there
@@ -119,10 +111,7 @@ impl Exchange {
 fn notification(token: &RawValue, progress: &Progress) -> Step {
     let mut params = Object::read(&progress.params).unwrap_or_default();
     params.put(meta::PROGRESS_TOKEN, token);
-    Step::Notification(envelope::notification(
-        method::PROGRESS,
-        Some(&params.to_raw()),
-    ))
+    Step::Notification(envelope::notification(method::PROGRESS, Some(&params.to_raw())))
 }
 
 #[cfg(test)]
@@ -141,10 +130,7 @@ mod tests {
             progress: Some((text("\"mine\""), receiver)),
             outcome: None,
         };
-        for progress in [
-            r#"{"progressToken":7,"progress":1.50}"#,
-            r#"{"progress":2}"#,
-        ] {
+        for progress in [r#"{"progressToken":7,"progress":1.50}"#, r#"{"progress":2}"#] {
             let params = text(progress);
             sink.send(Progress { params }).await.unwrap();
         }

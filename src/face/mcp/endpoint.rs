@@ -60,11 +60,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// The endpoint of a listener that lives as long as `life` says.
     pub(crate) fn new(gate: Arc<Gate>, config: &HttpFaceConfig, life: &Life) -> Arc<Self> {
-        let sessions = Sessions::new(
-            config.session_idle,
-            config.max_sessions,
-            life.killed.clone(),
-        );
+        let sessions = Sessions::new(config.session_idle, config.max_sessions, life.killed.clone());
         let endpoint = Arc::new(Self {
             gate,
             sessions,
@@ -89,21 +85,16 @@ impl Endpoint {
                     finish(endpoint.post(agent, request).await)
                 },
             )
-            .get(
-                |State(endpoint): State<Arc<Self>>, agent: Agent, headers: HeaderMap| async move {
-                    finish(endpoint.get(agent, &headers))
-                },
-            )
+            .get(|State(endpoint): State<Arc<Self>>, agent: Agent, headers: HeaderMap| async move {
+                finish(endpoint.get(agent, &headers))
+            })
             .delete(
                 |State(endpoint): State<Arc<Self>>, agent: Agent, headers: HeaderMap| async move {
                     finish(endpoint.delete(agent, &headers))
                 },
             )
         };
-        Router::new()
-            .route("/mcp", methods())
-            .route("/mcp/{agent}", methods())
-            .with_state(self)
+        Router::new().route("/mcp", methods()).route("/mcp/{agent}", methods()).with_state(self)
     }
 
     async fn post(&self, agent: Agent, mut request: Request) -> Result<Response, Refusal> {
@@ -115,9 +106,7 @@ impl Endpoint {
         if is_batch(&body) {
             let session = self.session(&caller, headers)?;
             let members = batch(&body, session.revision)?;
-            let members = members
-                .iter()
-                .map(|raw| Message::parse(raw.get().as_bytes()));
+            let members = members.iter().map(|raw| Message::parse(raw.get().as_bytes()));
             return Ok(self.receive(&session, members.collect(), true).await);
         }
         let message = Message::parse(&body).map_err(|error| {
@@ -151,9 +140,8 @@ impl Endpoint {
             return Err(Fault::with_status(406, code::INVALID_REQUEST, text).into());
         }
         let session = self.session(&caller(agent)?, headers)?;
-        let last_event = headers
-            .get(header::LAST_EVENT_ID)
-            .map(|value| value.to_str().unwrap_or_default());
+        let last_event =
+            headers.get(header::LAST_EVENT_ID).map(|value| value.to_str().unwrap_or_default());
         Ok(self.stream(&session, last_event)?)
     }
 
@@ -183,10 +171,7 @@ fn caller(agent: Agent) -> Result<Caller, Fault> {
             Fault::with_status(404, code::INVALID_PARAMS, text)
         })?),
     };
-    Ok(Caller {
-        principal: Principal::local(),
-        owner,
-    })
+    Ok(Caller { principal: Principal::local(), owner })
 }
 
 fn version(headers: &HeaderMap) -> Option<&str> {

@@ -45,10 +45,7 @@ impl Head {
     pub(crate) const OK: Self = Self::status(200);
 
     const fn status(status: u16) -> Self {
-        Self {
-            status,
-            retry_after: None,
-        }
+        Self { status, retry_after: None }
     }
 }
 
@@ -60,10 +57,7 @@ impl Fault {
 
     /// An error that HTTP knows too.
     pub(crate) fn with_status(status: u16, code: i64, message: impl AsRef<str>) -> Self {
-        Self {
-            error: ErrorObject::new(code, message),
-            head: Head::status(status),
-        }
+        Self { error: ErrorObject::new(code, message), head: Head::status(status) }
     }
 
     /// Parameters that fail their check.
@@ -73,10 +67,7 @@ impl Fault {
 
     fn of_kind(kind: Kind, message: &str, data: Option<&RawValue>) -> Self {
         let (code, status) = row(kind);
-        Self {
-            error: ErrorObject::with_data(code, message, data),
-            head: Head::status(status),
-        }
+        Self { error: ErrorObject::with_data(code, message, data), head: Head::status(status) }
     }
 
     const fn retry_after(mut self, after: Option<Duration>) -> Self {
@@ -104,10 +95,7 @@ const fn row(kind: Kind) -> (i64, u16) {
 /// Whether a failed tool call is a result that the model reads, because it lets an agent carry
 /// on, instead of an error that only its program sees.
 const fn is_for_the_model(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Overloaded | Kind::Unavailable | Kind::Timeout | Kind::OutcomeUnknown
-    )
+    matches!(kind, Kind::Overloaded | Kind::Unavailable | Kind::Timeout | Kind::OutcomeUnknown)
 }
 
 /// What a failed `tools/call` is answered with.
@@ -130,10 +118,9 @@ pub(crate) fn of_request(error: CallError, era: Era) -> Fault {
         }
         CallError::Server { error, .. } => relayed(error, era),
         // The endpoint itself names an agent, so an unknown one is an unknown address.
-        CallError::Unknown { what: "agent", .. } => Fault {
-            head: Head::status(404),
-            ..Fault::of_kind(kind, &text, None)
-        },
+        CallError::Unknown { what: "agent", .. } => {
+            Fault { head: Head::status(404), ..Fault::of_kind(kind, &text, None) }
+        }
         CallError::Draining => Fault::of_kind(kind, &text, None).retry_after(Some(DRAINING_RETRY)),
         CallError::UnknownTool(_) | CallError::Unknown { .. } | CallError::Invalid(_) => {
             Fault::of_kind(kind, &text, None)
@@ -151,13 +138,7 @@ fn tool_failure(failure: &Failure) -> Box<RawValue> {
     let mut meta = Object::default();
     meta.put(FAILURE, failure);
     let mut result = Object::default();
-    result.put(
-        "content",
-        &[Text {
-            r#type: "text",
-            text: &failure.text,
-        }],
-    );
+    result.put("content", &[Text { r#type: "text", text: &failure.text }]);
     result.put("isError", &true);
     result.put(META, &meta);
     result.to_raw()
@@ -174,15 +155,8 @@ fn relayed(error: ErrorObject, era: Era) -> Fault {
         (LEGACY_NOT_FOUND, Era::Modern) => (code::INVALID_PARAMS, 200),
         (other, _) => (other, 200),
     };
-    let error = if code == error.code() {
-        error
-    } else {
-        with_code(&error, code)
-    };
-    Fault {
-        error,
-        head: Head::status(status),
-    }
+    let error = if code == error.code() { error } else { with_code(&error, code) };
+    Fault { error, head: Head::status(status) }
 }
 
 fn with_code(error: &ErrorObject, code: i64) -> ErrorObject {
@@ -232,36 +206,21 @@ mod tests {
     #[test]
     fn what_only_a_program_can_mend_is_an_error_with_the_same_data() {
         let fault = of_call(CallError::Failed(failure(Kind::Limited)), Era::Modern).unwrap_err();
-        assert_eq!(
-            (fault.head.status, fault.error.code()),
-            (429, code::OVERLOADED)
-        );
+        assert_eq!((fault.head.status, fault.error.code()), (429, code::OVERLOADED));
         assert_eq!(fault.head.retry_after, Some(Duration::from_secs(8)));
         assert!(fault.error.raw().get().contains(r#""retryAfterMs":8000"#));
 
         let fault = of_call(CallError::UnknownTool("x".to_owned()), Era::Modern).unwrap_err();
-        assert_eq!(
-            (fault.head.status, fault.error.code()),
-            (200, code::INVALID_PARAMS)
-        );
+        assert_eq!((fault.head.status, fault.error.code()), (200, code::INVALID_PARAMS));
         let fault = of_call(CallError::Draining, Era::Legacy).unwrap_err();
-        assert_eq!(
-            (fault.head.status, fault.error.code()),
-            (503, code::OVERLOADED)
-        );
+        assert_eq!((fault.head.status, fault.error.code()), (503, code::OVERLOADED));
         assert!(fault.head.retry_after.is_some());
     }
 
     #[test]
     fn a_servers_own_error_is_relayed_raw_but_not_what_concerns_our_leg() {
-        let own = upstream(
-            r#"{"code":-7,"message":"m","data":1e400,"x":1}"#,
-            Era::Modern,
-        );
-        assert_eq!(
-            own.error.raw().get(),
-            r#"{"code":-7,"message":"m","data":1e400,"x":1}"#
-        );
+        let own = upstream(r#"{"code":-7,"message":"m","data":1e400,"x":1}"#, Era::Modern);
+        assert_eq!(own.error.raw().get(), r#"{"code":-7,"message":"m","data":1e400,"x":1}"#);
         for (code, era, becomes) in [
             (-32020, Era::Modern, code::INTERNAL),
             (-32022, Era::Legacy, code::INTERNAL),

@@ -34,7 +34,7 @@ pub(crate) fn initialize(
         capabilities: Capabilities,
         server_info: &'static RawValue,
         #[serde(skip_serializing_if = "Option::is_none")]
-        instructions: Option<String>,
+        instructions: Option<Arc<str>>,
     }
     let requested = params
         .and_then(Object::read)
@@ -85,10 +85,7 @@ fn try_answer(
         }
         method::TOOLS_CALL => Reply::Call(Exchange::start(gate, caller, params, revision)?),
         method::INITIALIZE => {
-            return Err(Fault::new(
-                code::INVALID_REQUEST,
-                "the session is initialised already",
-            ));
+            return Err(Fault::new(code::INVALID_REQUEST, "the session is initialised already"));
         }
         _ => return Err(Fault::new(code::METHOD_NOT_FOUND, "unknown method")),
     })

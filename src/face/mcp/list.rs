@@ -40,9 +40,7 @@ impl Freshness {
             result_type: "complete",
             ttl_ms: 0,
             cache_scope: "private",
-            meta: Meta {
-                server_info: &translate::IMPLEMENTATION,
-            },
+            meta: Meta { server_info: &translate::IMPLEMENTATION },
         }
     }
 }
@@ -81,14 +79,9 @@ pub(crate) fn page(
     let hash = view.hash().to_string();
     let after = start(params, owner, &hash)?;
     let page = view.page(after.as_deref(), page_size).ok_or_else(gone)?;
-    let tools = page
-        .tools
-        .iter()
-        .map(|tool| translate::tool(&tool.raw, revision))
-        .collect();
-    let next_cursor = page
-        .next
-        .map(|last| Cursor(hash.into(), owner.as_str().into(), last.into()).seal());
+    let tools = page.tools.iter().map(|tool| translate::tool(&tool.raw, revision)).collect();
+    let next_cursor =
+        page.next.map(|last| Cursor(hash.into(), owner.as_str().into(), last.into()).seal());
     Ok(raw(&ListToolsResult {
         tools,
         next_cursor,
@@ -105,9 +98,7 @@ fn start(params: Option<&RawValue>, owner: &Owner, hash: &str) -> Result<Option<
     }
     let foreign = || Fault::invalid("`params.cursor` is not a cursor of this list");
     let sealed = params.text("cursor").ok_or_else(foreign)?;
-    let bytes = BASE64URL_NOPAD
-        .decode(sealed.as_bytes())
-        .map_err(|_| foreign())?;
+    let bytes = BASE64URL_NOPAD.decode(sealed.as_bytes()).map_err(|_| foreign())?;
     let Cursor(version, view, last) = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
     if view != owner.as_str() {
         return Err(foreign());
@@ -143,14 +134,7 @@ mod tests {
             assert_eq!(start_at(&params).unwrap().as_deref(), Some("git_log"));
         }
         let other = Cursor("now".into(), "research".into(), "git_log".into()).seal();
-        for unusable in [
-            &*format!("\"{other}\""),
-            "\"\"",
-            "\"!\"",
-            "\"e30\"",
-            "null",
-            "7",
-        ] {
+        for unusable in [&*format!("\"{other}\""), "\"\"", "\"!\"", "\"e30\"", "null", "7"] {
             let fault = start_at(&cursor(unusable)).unwrap_err();
             assert_eq!(fault.error.code(), -32602, "{unusable}");
         }

@@ -47,11 +47,7 @@ impl Listen {
         let changes = gate
             .changes(&caller.principal, &caller.owner)
             .map_err(|error| fault::of_request(error, Era::Modern))?;
-        Ok(Self {
-            id,
-            changes: wants_tools.then_some(changes),
-            acknowledged: false,
-        })
+        Ok(Self { id, changes: wants_tools.then_some(changes), acknowledged: false })
     }
 
     /// The next notification as one line; `None` when the view is no more. May be dropped and
@@ -74,14 +70,12 @@ impl Listen {
         #[serde(rename_all = "camelCase")]
         struct ListenResult<'a> {
             result_type: &'static str,
-            _meta: Meta<'a>,
+            #[serde(rename = "_meta")]
+            meta: Meta<'a>,
         }
         let result = raw(&ListenResult {
             result_type: "complete",
-            _meta: Meta {
-                subscription: &self.id,
-                server_info: Some(&translate::IMPLEMENTATION),
-            },
+            meta: Meta { subscription: &self.id, server_info: Some(&translate::IMPLEMENTATION) },
         });
         envelope::result(&self.id, &result)
     }
@@ -104,10 +98,7 @@ impl Listen {
     }
 
     fn meta(&self) -> Meta<'_> {
-        Meta {
-            subscription: &self.id,
-            server_info: None,
-        }
+        Meta { subscription: &self.id, server_info: None }
     }
 }
 
@@ -133,10 +124,7 @@ mod tests {
     fn a_filter_names_what_it_wants() {
         for (params, expected) in [
             (r#"{"notifications":{"toolsListChanged":true}}"#, Some(true)),
-            (
-                r#"{"notifications":{"promptsListChanged":true}}"#,
-                Some(false),
-            ),
+            (r#"{"notifications":{"promptsListChanged":true}}"#, Some(false)),
             (r#"{"notifications":{}}"#, Some(false)),
             (r#"{"notifications":{"toolsListChanged":1}}"#, None),
             (r#"{"notifications":[]}"#, None),
@@ -151,11 +139,8 @@ mod tests {
     #[tokio::test]
     async fn the_acknowledgement_comes_first_and_everything_names_the_subscription() {
         let (version, changes) = watch::channel(0);
-        let mut listen = Listen {
-            id: Id::from("l-1"),
-            changes: Some(changes),
-            acknowledged: false,
-        };
+        let mut listen =
+            Listen { id: Id::from("l-1"), changes: Some(changes), acknowledged: false };
         version.send_replace(1);
         version.send_replace(2);
         assert_eq!(

@@ -50,18 +50,12 @@ impl<'a> Request<'a> {
             let text = format!("`params._meta` lacks `{key}`, which every request must carry");
             Fault::with_status(400, code::INVALID_PARAMS, text)
         };
-        let version = meta
-            .typed::<String>(PROTOCOL_VERSION)
-            .ok_or_else(|| missing(PROTOCOL_VERSION))?;
+        let version =
+            meta.typed::<String>(PROTOCOL_VERSION).ok_or_else(|| missing(PROTOCOL_VERSION))?;
         meta.get(CLIENT_CAPABILITIES)
             .and_then(Object::read)
             .ok_or_else(|| missing(CLIENT_CAPABILITIES))?;
-        Ok(Self {
-            id,
-            method,
-            params,
-            version,
-        })
+        Ok(Self { id, method, params, version })
     }
 
     /// The revision, if we speak it in this era.
@@ -77,10 +71,7 @@ impl<'a> Request<'a> {
         let spoken = Revision::parse(&self.version).filter(|known| known.era() == Era::Modern);
         spoken.ok_or_else(|| {
             let text = "unsupported protocol version";
-            let data = raw(&Data {
-                supported: Revision::MODERN,
-                requested: &self.version,
-            });
+            let data = raw(&Data { supported: Revision::MODERN, requested: &self.version });
             Fault {
                 error: ErrorObject::with_data(code::UNSUPPORTED_VERSION, text, Some(&data)),
                 ..Fault::with_status(400, code::UNSUPPORTED_VERSION, text)
@@ -105,24 +96,14 @@ impl<'a> Request<'a> {
                     .view(&caller.principal, &caller.owner)
                     .map_err(|error| fault::of_request(error, Era::Modern))?;
                 let size = gate.page_size();
-                Reply::Now(list::page(
-                    &view,
-                    &caller.owner,
-                    size,
-                    self.params,
-                    revision,
-                ))
+                Reply::Now(list::page(&view, &caller.owner, size, self.params, revision))
             }
             method::TOOLS_CALL => {
                 Reply::Call(Exchange::start(gate, caller, self.params, revision)?)
             }
             method::LISTEN => Reply::Listen(Listen::open(gate, caller, self.id, self.params)?),
             _ => {
-                return Err(Fault::with_status(
-                    404,
-                    code::METHOD_NOT_FOUND,
-                    "unknown method",
-                ));
+                return Err(Fault::with_status(404, code::METHOD_NOT_FOUND, "unknown method"));
             }
         })
     }
@@ -136,7 +117,7 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
         supported_versions: [Revision; 1],
         capabilities: Capabilities,
         #[serde(skip_serializing_if = "Option::is_none")]
-        instructions: Option<String>,
+        instructions: Option<Arc<str>>,
         #[serde(flatten)]
         freshness: Freshness,
     }
@@ -176,16 +157,15 @@ mod tests {
     fn read(params: &str) -> Result<String, i64> {
         let params = RawValue::from_string(params.to_owned()).unwrap();
         match Request::read(Id::from(1), method::TOOLS_LIST, Some(&params)) {
-            Ok(request) => request
-                .revision()
-                .map(|revision| revision.to_string())
-                .map_err(|fault| {
+            Ok(request) => {
+                request.revision().map(|revision| revision.to_string()).map_err(|fault| {
                     assert_eq!(fault.head.status, 400);
                     assert!(fault.error.raw().get().contains(
                         r#""data":{"supported":["2026-07-28"],"requested":"2099-01-01"}"#
                     ));
                     fault.error.code()
-                }),
+                })
+            }
             Err(fault) => {
                 assert_eq!(fault.head.status, 400);
                 Err(fault.error.code())
@@ -196,14 +176,8 @@ mod tests {
     #[test]
     fn a_request_states_its_revision_and_its_senders_capabilities() {
         let full = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"VERSION","io.modelcontextprotocol/clientCapabilities":{}}}"#;
-        assert_eq!(
-            read(&full.replace("VERSION", "2026-07-28")),
-            Ok("2026-07-28".to_owned())
-        );
-        assert_eq!(
-            read(&full.replace("VERSION", "2099-01-01")),
-            Err(code::UNSUPPORTED_VERSION)
-        );
+        assert_eq!(read(&full.replace("VERSION", "2026-07-28")), Ok("2026-07-28".to_owned()));
+        assert_eq!(read(&full.replace("VERSION", "2099-01-01")), Err(code::UNSUPPORTED_VERSION));
         for incomplete in [
             "{}",
             "[]",

@@ -59,12 +59,8 @@ pub(crate) fn tool_result(
 /// A result as a modern client wants it; one of a type that we cannot bridge is refused,
 /// because its reader must not take it for complete.
 pub(crate) fn modern_result(result: &RawValue) -> Result<Box<RawValue>, Fault> {
-    let unusable = || {
-        Fault::new(
-            code::INTERNAL,
-            "the server's result has a type that cannot be passed on",
-        )
-    };
+    let unusable =
+        || Fault::new(code::INTERNAL, "the server's result has a type that cannot be passed on");
     let mut object = Object::read(result).ok_or_else(unusable)?;
     if object.get(RESULT_TYPE).is_none() {
         object.put(RESULT_TYPE, COMPLETE);
@@ -72,10 +68,7 @@ pub(crate) fn modern_result(result: &RawValue) -> Result<Box<RawValue>, Fault> {
         return Err(unusable());
     }
     let had_meta = object.get(META).map(ToOwned::to_owned);
-    let mut meta = had_meta
-        .as_deref()
-        .and_then(Object::read)
-        .unwrap_or_default();
+    let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
     meta.set(SERVER_INFO, Cow::Borrowed(&**IMPLEMENTATION));
     object.set(META, Cow::Owned(meta.to_raw()));
     Ok(object.to_raw())
@@ -101,10 +94,8 @@ fn legacy_result(result: Box<RawValue>, revision: Revision) -> Box<RawValue> {
             }
         }
     }
-    let loose = object
-        .get(STRUCTURED)
-        .filter(|structured| !is_object(structured))
-        .map(ToOwned::to_owned);
+    let loose =
+        object.get(STRUCTURED).filter(|structured| !is_object(structured)).map(ToOwned::to_owned);
     if let Some(structured) = loose {
         object.remove(STRUCTURED);
         if !blocks.iter().any(|block| says(block, &structured)) {
@@ -186,10 +177,7 @@ mod tests {
 
     #[test]
     fn a_legacy_servers_result_becomes_complete_for_a_modern_client() {
-        let result = tool_result(
-            text(r#"{"content":[],"_meta":{"x":1.0}}"#),
-            Revision::LATEST,
-        );
+        let result = tool_result(text(r#"{"content":[],"_meta":{"x":1.0}}"#), Revision::LATEST);
         let expected = format!(
             r#"{{"content":[],"_meta":{{"x":1.0,"io.modelcontextprotocol/serverInfo":{}}},"resultType":"complete"}}"#,
             IMPLEMENTATION.get()
@@ -239,10 +227,7 @@ mod tests {
     fn an_output_schema_without_an_object_root_is_for_modern_clients() {
         let list = text(r#"{"name":"t","outputSchema":{"type":"array"},"x":1}"#);
         assert_eq!(tool(&list, Revision::LATEST).get(), list.get());
-        assert_eq!(
-            tool(&list, Revision::LATEST_LEGACY).get(),
-            r#"{"name":"t","x":1}"#
-        );
+        assert_eq!(tool(&list, Revision::LATEST_LEGACY).get(), r#"{"name":"t","x":1}"#);
         let object = text(r#"{"name":"t","outputSchema":{"type":"object"}}"#);
         assert_eq!(tool(&object, Revision::LATEST_LEGACY).get(), object.get());
     }

@@ -74,10 +74,7 @@ impl Conversation {
     pub(super) fn new(gate: Arc<Gate>, owner: Owner, out: Out) -> Self {
         Self {
             gate,
-            caller: Caller {
-                principal: Principal::local(),
-                owner,
-            },
+            caller: Caller { principal: Principal::local(), owner },
             out,
             agreed: Agreed::Nothing,
             changes: None,
@@ -142,8 +139,7 @@ impl Conversation {
                 }
             }
             Due::Changed => {
-                self.say(envelope::notification(method::TOOLS_CHANGED, None))
-                    .await;
+                self.say(envelope::notification(method::TOOLS_CHANGED, None)).await;
             }
             Due::Withdrawn => self.changes = None,
         }
@@ -227,11 +223,9 @@ impl Conversation {
         };
         match reply {
             Reply::Now(outcome) => Err(outcome),
-            Reply::Call(exchange) => Ok(Some(Call {
-                id: id.clone(),
-                exchange,
-                cancelled: self.want(id),
-            })),
+            Reply::Call(exchange) => {
+                Ok(Some(Call { id: id.clone(), exchange, cancelled: self.want(id) }))
+            }
             Reply::Listen(listen) => {
                 let cancelled = self.want(id);
                 let (out, closing) = (self.out.clone(), self.closing.clone());

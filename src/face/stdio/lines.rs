@@ -27,12 +27,7 @@ pub(super) struct Lines<R> {
 impl<R: AsyncRead + Unpin> Lines<R> {
     /// Lines of at most `limit` bytes.
     pub(super) fn new(reader: R, limit: usize) -> Self {
-        Self {
-            reader: BufReader::new(reader),
-            limit,
-            partial: Vec::new(),
-            skipping: false,
-        }
+        Self { reader: BufReader::new(reader), limit, partial: Vec::new(), skipping: false }
     }
 
     /// The next line; `None` at the end. May be dropped and asked again without losing a byte.
@@ -63,11 +58,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
     fn take(&mut self) -> Line {
         let text = std::mem::take(&mut self.partial);
-        if std::mem::take(&mut self.skipping) {
-            Line::TooLong
-        } else {
-            Line::Text(text)
-        }
+        if std::mem::take(&mut self.skipping) { Line::TooLong } else { Line::Text(text) }
     }
 }
 

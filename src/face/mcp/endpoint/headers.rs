@@ -30,8 +30,7 @@ pub(super) fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'
         return Err(Mismatch::Repeated(name.to_owned()));
     }
     let text = value.to_str();
-    text.map(Some)
-        .map_err(|_| Mismatch::Encoding(name.to_owned()))
+    text.map(Some).map_err(|_| Mismatch::Encoding(name.to_owned()))
 }
 
 /// Whether the client takes a media type, by name or by range.
@@ -53,10 +52,7 @@ pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 pub(super) fn check_post(headers: &HeaderMap) -> Result<(), Fault> {
     let refused = |status, text| Err(Fault::with_status(status, code::INVALID_REQUEST, text));
     if !accepts(headers, JSON) || !accepts(headers, EVENTS) {
-        return refused(
-            406,
-            "`Accept` must list application/json and text/event-stream",
-        );
+        return refused(406, "`Accept` must list application/json and text/event-stream");
     }
     let is_json = headers
         .get(CONTENT_TYPE)
@@ -75,11 +71,9 @@ pub(super) fn check_legacy_version(headers: &HeaderMap) -> Result<(), Fault> {
     match single(headers, header::PROTOCOL_VERSION) {
         Ok(None) => Ok(()),
         Ok(Some(text)) if Revision::parse(text).is_some() => Ok(()),
-        Ok(Some(_)) | Err(_) => Err(Fault::with_status(
-            400,
-            code::INVALID_REQUEST,
-            "unsupported MCP-Protocol-Version",
-        )),
+        Ok(Some(_)) | Err(_) => {
+            Err(Fault::with_status(400, code::INVALID_REQUEST, "unsupported MCP-Protocol-Version"))
+        }
     }
 }
 
@@ -111,10 +105,8 @@ pub(super) fn check_request<'s>(
         && let Some(schema) = schema(&subject)
     {
         let annotated = header::annotated(schema);
-        header::check_params(&annotated, params.get("arguments"), |name| {
-            single(headers, name)
-        })
-        .map_err(mismatch)?;
+        header::check_params(&annotated, params.get("arguments"), |name| single(headers, name))
+            .map_err(mismatch)?;
     }
     Ok(())
 }
@@ -126,10 +118,7 @@ pub(super) fn check_method(headers: &HeaderMap, method: &str) -> Result<(), Faul
         .map_err(mismatch)
 }
 
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "the shape that map_err calls"
-)]
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err calls")]
 fn mismatch(mismatch: Mismatch) -> Fault {
     Fault::with_status(400, code::HEADER_MISMATCH, mismatch.to_string())
 }
@@ -157,11 +146,7 @@ mod tests {
         let both = "application/json, text/event-stream";
         for (accept, content, status) in [
             (both, "application/json", None),
-            (
-                "TEXT/*;q=0.5,application/json",
-                "Application/JSON; charset=utf-8",
-                None,
-            ),
+            ("TEXT/*;q=0.5,application/json", "Application/JSON; charset=utf-8", None),
             ("*/*", "application/json", None),
             ("application/json", "application/json", Some(406)),
             ("text/event-stream", "application/json", Some(406)),

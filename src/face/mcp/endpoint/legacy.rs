@@ -46,10 +46,8 @@ impl Endpoint {
                 .gate
                 .changes(&caller.principal, &caller.owner)
                 .map_err(|error| fault::of_request(error, Era::Legacy))?;
-            let session = self
-                .sessions
-                .open(caller.clone(), revision, changes)
-                .ok_or_else(|| {
+            let session =
+                self.sessions.open(caller.clone(), revision, changes).ok_or_else(|| {
                     let text = "too many sessions are open; end one or try again later";
                     Fault::with_status(503, code::OVERLOADED, text)
                 })?;
@@ -71,15 +69,9 @@ impl Endpoint {
     ) -> Result<Arc<Session>, Fault> {
         headers::check_legacy_version(headers)?;
         let refused = |status, text| Fault::with_status(status, code::INVALID_REQUEST, text);
-        let id = headers::single(headers, header::SESSION_ID)
-            .ok()
-            .flatten()
-            .ok_or_else(|| {
-                refused(
-                    400,
-                    "the header Mcp-Session-Id is missing; initialize first",
-                )
-            })?;
+        let id = headers::single(headers, header::SESSION_ID).ok().flatten().ok_or_else(|| {
+            refused(400, "the header Mcp-Session-Id is missing; initialize first")
+        })?;
         self.sessions
             .find(id, caller)
             .ok_or_else(|| refused(404, "no such session; initialize again"))
@@ -133,9 +125,7 @@ impl Endpoint {
         method: &str,
         params: Option<&RawValue>,
     ) -> Result<Running, super::super::Outcome> {
-        let Session {
-            caller, revision, ..
-        } = &**session;
+        let Session { caller, revision, .. } = &**session;
         match legacy::answer(&self.gate, caller, *revision, method, params) {
             Reply::Now(outcome) => Err(outcome),
             Reply::Listen(never) => match never {},
@@ -207,10 +197,7 @@ impl Endpoint {
             reading.primer = None;
         }
         Ok(if standalone {
-            let standing = Standing {
-                reading,
-                stopping: self.stopping.clone(),
-            };
+            let standing = Standing { reading, stopping: self.stopping.clone() };
             respond::event_stream(standing, self.keep_alive)
         } else {
             respond::event_stream(reading, self.keep_alive)
@@ -228,9 +215,7 @@ impl Answer {
     fn of(id: &Id, outcome: &super::super::Outcome) -> Self {
         Self {
             line: response(id, outcome).into(),
-            head: outcome
-                .as_ref()
-                .map_or_else(|fault| fault.head, |_| Head::OK),
+            head: outcome.as_ref().map_or_else(|fault| fault.head, |_| Head::OK),
         }
     }
 }
@@ -304,12 +289,7 @@ impl Reading {
     fn new(session: &Arc<Session>, stream: u64, reader: Reader) -> Self {
         let primer = (session.revision >= Revision::V2025_11_25)
             .then(|| sse::primer(&event_id(stream, 0), RECONNECT));
-        Self {
-            session: Arc::clone(session),
-            stream,
-            reader,
-            primer,
-        }
+        Self { session: Arc::clone(session), stream, reader, primer }
     }
 }
 

@@ -57,9 +57,7 @@ impl Endpoint {
         let definition = |name: &str| Some(&*view.as_ref()?.resolve(name)?.raw);
         let mut schema = None;
         headers::check_request(headers, request, |name| {
-            schema = Object::read(definition(name)?)?
-                .get("inputSchema")
-                .map(ToOwned::to_owned);
+            schema = Object::read(definition(name)?)?.get("inputSchema").map(ToOwned::to_owned);
             schema.as_deref()
         })
     }
@@ -72,20 +70,12 @@ impl Endpoint {
             Ok(Step::Notification(line)) => Some(line),
             Err(_) => None,
         };
-        let calling = Calling {
-            id,
-            exchange: Some(exchange),
-            first,
-        };
+        let calling = Calling { id, exchange: Some(exchange), first };
         respond::event_stream(calling, self.keep_alive)
     }
 
     fn listen(&self, listen: Listen) -> Response {
-        let listening = Listening {
-            listen,
-            stopping: self.stopping.clone(),
-            ended: false,
-        };
+        let listening = Listening { listen, stopping: self.stopping.clone(), ended: false };
         respond::event_stream(listening, self.keep_alive)
     }
 }

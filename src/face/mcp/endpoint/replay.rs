@@ -76,18 +76,12 @@ impl EventLog {
         state.last += 1;
         state.touched = Instant::now();
         let number = state.last;
-        state.events.push_back(Event {
-            number,
-            line,
-            weight,
-        });
+        state.events.push_back(Event { number, line, weight });
         if weight == Weight::Notification {
             state.notifications += 1;
             if state.notifications > KEPT_NOTIFICATIONS {
-                let oldest = state
-                    .events
-                    .iter()
-                    .position(|event| event.weight == Weight::Notification);
+                let oldest =
+                    state.events.iter().position(|event| event.weight == Weight::Notification);
                 oldest.and_then(|at| state.events.remove(at));
                 state.notifications -= 1;
             }
@@ -138,11 +132,7 @@ impl EventLog {
 
     /// Reads what came after an event; 0 reads everything.
     pub(crate) fn read_after(self: &Arc<Self>, number: u64) -> Reader {
-        Reader {
-            log: Arc::clone(self),
-            grown: self.grown.subscribe(),
-            seen: number,
-        }
+        Reader { log: Arc::clone(self), grown: self.grown.subscribe(), seen: number }
     }
 
     /// The size of what is kept, in bytes.

@@ -36,10 +36,7 @@ impl Refusal {
     }
 
     pub(super) fn into_response(self) -> Response {
-        json(
-            self.fault.head,
-            envelope::error(self.id.as_ref(), &self.fault.error),
-        )
+        json(self.fault.head, envelope::error(self.id.as_ref(), &self.fault.error))
     }
 }
 
@@ -64,9 +61,7 @@ pub(super) fn json(head: Head, body: impl Into<Bytes>) -> Response {
 
 /// The answer to one request.
 pub(super) fn answer(id: &Id, outcome: &Outcome) -> Response {
-    let head = outcome
-        .as_ref()
-        .map_or_else(|fault| fault.head, |_| Head::OK);
+    let head = outcome.as_ref().map_or_else(|fault| fault.head, |_| Head::OK);
     json(head, response(id, outcome))
 }
 

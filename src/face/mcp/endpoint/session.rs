@@ -98,10 +98,7 @@ impl Session {
         let mut state = self.state.lock();
         state.last_stream += 1;
         let number = state.last_stream;
-        let kept = Kept {
-            log: Arc::clone(log),
-            standalone,
-        };
+        let kept = Kept { log: Arc::clone(log), standalone };
         state.streams.insert(number, kept);
         drop(state);
         self.tidy(Instant::now());
@@ -181,10 +178,7 @@ impl Sessions {
             idle,
             max,
             ended,
-            state: Mutex::new(Table {
-                sessions: HashMap::new(),
-                tidied: Instant::now(),
-            }),
+            state: Mutex::new(Table { sessions: HashMap::new(), tidied: Instant::now() }),
         }
     }
 
@@ -291,21 +285,14 @@ mod tests {
     const IDLE: Duration = Duration::from_secs(1800);
 
     fn caller(owner: Owner) -> Caller {
-        Caller {
-            principal: Principal::local(),
-            owner,
-        }
+        Caller { principal: Principal::local(), owner }
     }
 
     fn sessions(max: usize) -> (Sessions, watch::Sender<u64>, Arc<Session>) {
         let sessions = Sessions::new(IDLE, max, CancellationToken::new());
         let version = watch::Sender::new(0);
         let session = sessions
-            .open(
-                caller(Owner::Store),
-                Revision::LATEST_LEGACY,
-                version.subscribe(),
-            )
+            .open(caller(Owner::Store), Revision::LATEST_LEGACY, version.subscribe())
             .unwrap();
         (sessions, version, session)
     }
@@ -325,13 +312,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_session_ends_but_not_one_with_a_call_or_a_stream() {
         let (sessions, version, session) = sessions(1);
-        let open = || {
-            sessions.open(
-                caller(Owner::Store),
-                Revision::V2025_03_26,
-                version.subscribe(),
-            )
-        };
+        let open =
+            || sessions.open(caller(Owner::Store), Revision::V2025_03_26, version.subscribe());
         let call = session.register(Id::from(1)).unwrap();
         assert!(session.register(Id::from(1)).is_none());
         tokio::time::advance(IDLE).await;
@@ -367,18 +349,12 @@ mod tests {
         let mut ids = Vec::new();
         for _ in 0..3 {
             let log = EventLog::new();
-            log.push(
-                vec![b'x'; KEPT_BYTES / 2].into(),
-                Weight::Response(Head::OK),
-            );
+            log.push(vec![b'x'; KEPT_BYTES / 2].into(), Weight::Response(Head::OK));
             ids.push(event_id(session.keep(&log, false), 0));
         }
         sessions.tidy();
         let kept = |id: &String| session.resume(id).is_some();
-        assert_eq!(
-            ids.iter().map(kept).collect::<Vec<_>>(),
-            [false, true, true]
-        );
+        assert_eq!(ids.iter().map(kept).collect::<Vec<_>>(), [false, true, true]);
         tokio::time::advance(KEPT_FOR).await;
         sessions.tidy();
         assert_eq!(ids.iter().filter(|id| kept(id)).count(), 0);
