@@ -199,7 +199,7 @@ async fn restart(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     let restarted = async {
         let restart: Restart = body(request).await?;
         let owner = owner(restart.agent.as_deref())?;
-        gate.restart(&Principal::local(), &owner, &restart.server)?;
+        gate.restart(&Principal::local(), &owner, &restart.server).await?;
         Ok(Json(restart).into_response())
     };
     restarted.await.unwrap_or_else(|problem: Problem| problem.respond(&id))
