@@ -21,11 +21,7 @@ use switchboard::{
 const SIZES: [usize; 3] = [200, 10_000, 200_000];
 
 fn text(size: usize) -> String {
-    "The quick brown fox jumps over the lazy dog. "
-        .chars()
-        .cycle()
-        .take(size)
-        .collect()
+    "The quick brown fox jumps over the lazy dog. ".chars().cycle().take(size).collect()
 }
 
 /// Parameters of `tools/call` as a modern client sends them.
@@ -57,13 +53,9 @@ fn wire(criterion: &mut Criterion) {
         let params = parameters(size);
         let line = envelope::request(&7_u64, method::TOOLS_CALL, Some(&params));
         group.throughput(Throughput::Bytes(line.len() as u64));
-        group.bench_with_input(
-            BenchmarkId::new("parse_envelope", size),
-            &line,
-            |bencher, line| {
-                bencher.iter(|| Message::parse(black_box(line)));
-            },
-        );
+        group.bench_with_input(BenchmarkId::new("parse_envelope", size), &line, |bencher, line| {
+            bencher.iter(|| Message::parse(black_box(line)));
+        });
         group.bench_with_input(
             BenchmarkId::new("write_envelope", size),
             &params,
@@ -124,10 +116,7 @@ fn catalog(server: usize) -> Catalog {
 fn views(criterion: &mut Criterion) {
     let servers: Vec<(ServerName, Catalog)> = (0..SERVERS)
         .filter_map(|server| {
-            Some((
-                ServerName::new(format!("server-{server}")).ok()?,
-                catalog(server),
-            ))
+            Some((ServerName::new(format!("server-{server}")).ok()?, catalog(server)))
         })
         .collect();
     let Ok(all) = ToolFilter::default().matcher() else {
@@ -135,12 +124,7 @@ fn views(criterion: &mut Criterion) {
     };
     let members: Vec<Member<'_>> = servers
         .iter()
-        .map(|(server, catalog)| Member {
-            server,
-            order: 0,
-            catalog,
-            filter: &all,
-        })
+        .map(|(server, catalog)| Member { server, order: 0, catalog, filter: &all })
         .collect();
     let config = CatalogConfig::default();
 

@@ -3,6 +3,8 @@
 //! Run it with a server of your own: `cargo run --example embed -- npx -y some-mcp-server`.
 //! Without arguments it starts the demonstration server of the `switchboard` binary.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,25 +18,14 @@ use switchboard::{
 async fn main() -> anyhow::Result<()> {
     let mut words = std::env::args().skip(1);
     let stdio = match words.next() {
-        Some(command) => StdioConfig {
-            args: words.collect(),
-            ..StdioConfig::new(command)
-        },
-        None => StdioConfig {
-            args: vec!["demo-server".to_owned()],
-            ..StdioConfig::new(binary()?)
-        },
+        Some(command) => StdioConfig { args: words.collect(), ..StdioConfig::new(command) },
+        None => StdioConfig { args: vec!["demo-server".to_owned()], ..StdioConfig::new(binary()?) },
     };
 
     let runtime = Runtime::spawn(RuntimeConfig::default()).await?;
     let store = runtime.store();
     let server = ServerName::new("mine")?;
-    store
-        .add(
-            server.clone(),
-            ServerConfig::new(TransportConfig::Stdio(stdio)),
-        )
-        .await?;
+    store.add(server.clone(), ServerConfig::new(TransportConfig::Stdio(stdio))).await?;
     store.wait_ready(&server, Duration::from_secs(60)).await?;
 
     for tool in store.tools()?.tools() {
@@ -42,9 +33,7 @@ async fn main() -> anyhow::Result<()> {
     }
     if store.tools()?.resolve("mine_echo").is_some() {
         let arguments = serde_json::json!({ "text": "hello, switchboard" });
-        let answer = store
-            .call(CallRequest::new("mine_echo", &arguments))
-            .await?;
+        let answer = store.call(CallRequest::new("mine_echo", &arguments)).await?;
         println!("{}", answer.result);
     }
 
@@ -56,15 +45,8 @@ async fn main() -> anyhow::Result<()> {
 /// The binary that cargo built beside this example.
 fn binary() -> anyhow::Result<String> {
     let example = std::env::current_exe()?;
-    let target = example
-        .parent()
-        .and_then(|examples| examples.parent())
-        .context("no target")?;
+    let target = example.parent().and_then(|examples| examples.parent()).context("no target")?;
     let binary = target.join("switchboard");
-    anyhow::ensure!(
-        binary.exists(),
-        "{} is missing: run `cargo build` first",
-        binary.display()
-    );
+    anyhow::ensure!(binary.exists(), "{} is missing: run `cargo build` first", binary.display());
     Ok(binary.to_string_lossy().into_owned())
 }

@@ -1,6 +1,8 @@
 //! A server that lives in the agent program itself: any rmcp `ServerHandler`, supervised like any
 //! other server and started anew if it panics.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::{sync::Arc, time::Duration};
 
 use rmcp::{
@@ -45,15 +47,10 @@ impl ServerHandler for Letters {
         _: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = request.arguments.unwrap_or_default();
-        let text = arguments
-            .get("text")
-            .and_then(|text| text.as_str())
-            .unwrap_or_default();
+        let text = arguments.get("text").and_then(|text| text.as_str()).unwrap_or_default();
         let letters = text.chars().filter(|letter| letter.is_alphabetic()).count();
         let text = ContentBlock::text(letters.to_string());
-        Ok(CallToolResponse::Complete(CallToolResult::success(vec![
-            text,
-        ])))
+        Ok(CallToolResponse::Complete(CallToolResult::success(vec![text])))
     }
 }
 
@@ -66,9 +63,7 @@ async fn main() -> anyhow::Result<()> {
     store.wait_ready(&server, Duration::from_secs(5)).await?;
 
     let arguments = serde_json::json!({ "text": "switchboard" });
-    let answer = store
-        .call(CallRequest::new("letters_count", &arguments))
-        .await?;
+    let answer = store.call(CallRequest::new("letters_count", &arguments)).await?;
     println!("{}", answer.result);
 
     runtime.stop().await;

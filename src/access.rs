@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-pub use crate::catalog::{View, ViewTool};
 pub use crate::runtime::{
-    Answer, CallError, CallRequest, Delivery, Event, Failure, Health, Phase, Progress,
-    ProgressSink, RuntimeStatus, ServerStatus,
+    Answer, CallError, CallRequest, Delivery, Event, Failure, Health, Page, Phase, Progress,
+    ProgressSink, RuntimeStatus, ServerStatus, View, ViewTool,
 };
 use crate::{
     id::{Owner, ServerName},
@@ -49,10 +48,9 @@ impl Gate {
     /// What this principal may use of an owner's.
     fn scope(&self, principal: &Principal, owner: &Owner) -> Result<Scope, CallError> {
         tracing::trace!(principal = principal.as_str(), %owner, "access");
-        self.runtime.scope(owner).ok_or_else(|| CallError::Unknown {
-            what: "agent",
-            name: owner.as_str().to_owned(),
-        })
+        self.runtime
+            .scope(owner)
+            .ok_or_else(|| CallError::Unknown { what: "agent", name: owner.as_str().to_owned() })
     }
 
     /// Calls a tool of the owner's view. Dropping the future cancels the call.
@@ -116,17 +114,17 @@ impl Gate {
     ///
     /// # Errors
     /// [`CallError::Unknown`] for an owner or a server that the principal does not see.
-    pub fn restart(
+    pub async fn restart(
         &self,
         principal: &Principal,
         owner: &Owner,
         server: &ServerName,
     ) -> Result<(), CallError> {
         let scope = self.scope(principal, owner)?;
-        scope.restart(server).map_err(|_| CallError::Unknown {
-            what: "server",
-            name: server.as_str().to_owned(),
-        })
+        scope
+            .restart(server)
+            .await
+            .map_err(|_| CallError::Unknown { what: "server", name: server.as_str().to_owned() })
     }
 
     /// Has something done at each clean-up interval, such as dropping idle sessions.

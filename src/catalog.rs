@@ -1,44 +1,52 @@
-//! Catalogs and views: what servers offer, and what an owner sees of it.
+//! What servers offer: their tools as they sent them, and how those are named and shown.
 //!
-//! Pure. A catalog belongs to a definition, a view to an owner; the router keeps both. Nothing
-//! here knows a connection.
+//! Pure values, built by connections and supervisors, read by faces. Nothing here asks a server,
+//! reads a clock or keeps anything by itself. Definitions stay raw JSON; only names are read.
 
-use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
-use data_encoding::HEXLOWER;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    unit,
-    wire::{Object, RawValue},
-};
+use crate::unit;
 
-mod diff;
-mod filter;
-mod naming;
-mod view;
+pub mod diff;
+pub mod filter;
+pub mod naming;
+pub mod tool;
+pub mod view;
 
 pub use diff::Diff;
 pub use filter::{FilterError, ToolFilter, ToolMatcher};
 pub use naming::Names;
+pub use tool::{Tool, ToolError};
 pub use view::{Member, Page, View, ViewTool};
 
 /// How tools are named and kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CatalogConfig {
-    /// When a tool's name starts with its server's. Default: always.
+    /// When a tool's name starts with its server's.
     pub prefix: Prefix,
-    /// Between the server's name and the tool's: 1 to 4 of `A-Z a-z 0-9 _ . -`. Default: `_`.
+    /// Between the server's name and the tool's: 1 to 8 letters, digits, `_`, `.` or `-`.
     pub separator: String,
-    /// The longest exposed name in characters, 16 to 128. Default: 64.
+    /// The longest exposed name, in characters, 16 to 128.
     pub max_name_length: usize,
-    /// How long the tools of a server that is gone stay listed. Default: 10m.
+    /// How long the tools of a server that is gone stay listed.
     #[serde(with = "unit::duration")]
     #[schemars(with = "String")]
     pub tools_grace: Duration,
+}
+
+impl CatalogConfig {
+    /// What `max_name_length` may be.
+    pub const NAME_LENGTHS: RangeInclusive<usize> = 16..=128;
+
+    /// Whether a separator is 1 to 8 characters that exposed names may have.
+    pub fn is_valid_separator(separator: &str) -> bool {
+        (1..=8).contains(&separator.len()) && separator.chars().all(naming::is_allowed)
+    }
 }
 
 impl Default for CatalogConfig {
@@ -47,18 +55,8 @@ impl Default for CatalogConfig {
             prefix: Prefix::Always,
             separator: "_".to_owned(),
             max_name_length: 64,
-            tools_grace: Duration::from_secs(600),
+            tools_grace: Duration::from_mins(10),
         }
-    }
-}
-
-impl CatalogConfig {
-    /// The range of `max_name_length`.
-    pub const NAME_LENGTHS: std::ops::RangeInclusive<usize> = 16..=128;
-
-    /// Whether a separator may stand in names.
-    pub fn is_separator(separator: &str) -> bool {
-        (1..=4).contains(&separator.len()) && separator.bytes().all(naming::allowed)
     }
 }
 
@@ -75,75 +73,7 @@ pub enum Prefix {
     Never,
 }
 
-/// One tool as its server described it.
-#[derive(Clone, Debug)]
-pub struct Tool {
-    /// Its name at its server.
-    pub name: Arc<str>,
-    /// Its whole definition.
-    pub raw: Arc<RawValue>,
-}
-
-/// Why a definition is no tool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ToolError {
-    /// Not a JSON object.
-    #[error("a tool's definition is an object")]
-    NotAnObject,
-    /// No name, or an empty one.
-    #[error("a tool needs a name")]
-    Nameless,
-    /// No input schema, or one that is no object.
-    #[error("a tool needs an `inputSchema` that is an object")]
-    NoSchema,
-}
-
-impl Tool {
-    /// Reads a definition as far as routing needs it.
-    ///
-    /// # Errors
-    /// [`ToolError`] for what breaks the protocol; the rest of the server's tools are unharmed.
-    pub fn read(raw: &RawValue) -> Result<Self, ToolError> {
-        let object = Object::read(raw).ok_or(ToolError::NotAnObject)?;
-        let name = object
-            .text("name")
-            .filter(|name| !name.is_empty())
-            .ok_or(ToolError::Nameless)?;
-        let schema = object.get("inputSchema").ok_or(ToolError::NoSchema)?;
-        if !schema.get().starts_with('{') {
-            return Err(ToolError::NoSchema);
-        }
-        Ok(Self {
-            name: name.into(),
-            raw: raw.to_owned().into(),
-        })
-    }
-}
-
-/// A fingerprint of names and definitions in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ContentHash([u8; 32]);
-
-impl ContentHash {
-    fn of<'a>(parts: impl Iterator<Item = (&'a str, &'a RawValue)>) -> Self {
-        let mut hash = Sha256::new();
-        for (name, raw) in parts {
-            for text in [name, raw.get()] {
-                hash.update(text.len().to_le_bytes());
-                hash.update(text);
-            }
-        }
-        Self(hash.finalize().into())
-    }
-}
-
-impl fmt::Display for ContentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        HEXLOWER.encode_display(&self.0).fmt(f)
-    }
-}
-
-/// What one server offers, in its own order.
+/// The tools of one server, in its own order.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     tools: Vec<Tool>,
@@ -151,28 +81,63 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// A catalog of these tools; of two with one name the first counts.
+    /// A catalog of these tools. Of two with one name the first stays, because a call could not
+    /// tell them apart.
     pub fn new(mut tools: Vec<Tool>) -> Self {
-        let mut seen = HashSet::new();
-        tools.retain(|tool| seen.insert(Arc::clone(&tool.name)));
-        let hash = ContentHash::of(tools.iter().map(|tool| (&*tool.name, &*tool.raw)));
+        let mut names = HashSet::with_capacity(tools.len());
+        tools.retain(|tool| names.insert(Arc::clone(&tool.name)));
+        let hash = ContentHash::of(tools.iter().flat_map(|tool| [&*tool.name, tool.raw.get()]));
         Self { tools, hash }
     }
 
-    /// The tools.
+    /// The tools in the server's own order.
     pub fn tools(&self) -> &[Tool] {
         &self.tools
     }
 
-    /// Equal for two catalogs that are.
+    /// What tells this catalog from any other: names, definitions and their order.
     pub const fn hash(&self) -> ContentHash {
         self.hash
+    }
+
+    /// Whether there is no tool.
+    pub fn is_empty(&self) -> bool {
+        self.tools.is_empty()
     }
 }
 
 impl Default for Catalog {
+    /// A catalog without tools.
     fn default() -> Self {
         Self::new(Vec::new())
+    }
+}
+
+/// SHA-256 of a sequence of texts; equal if and only if they are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentHash([u8; 32]);
+
+impl ContentHash {
+    fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            // The length keeps ("ab", "c") apart from ("a", "bc").
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        data_encoding::HEXLOWER.encode_display(&self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -180,41 +145,46 @@ impl Default for Catalog {
 mod tests {
     use super::*;
 
-    fn raw(text: &str) -> Box<RawValue> {
-        RawValue::from_string(text.to_owned()).unwrap()
+    fn catalog(tools: &[(&str, &str)]) -> Catalog {
+        Catalog::new(tools.iter().map(|(name, text)| Tool::sample(name, text)).collect())
     }
 
     #[test]
-    fn a_definition_is_read_as_far_as_routing_needs_it() {
-        let whole = raw(r#"{"name":"a","inputSchema":{"type":"object"},"execution":{"x":1e400}}"#);
-        let tool = Tool::read(&whole).unwrap();
-        assert_eq!((&*tool.name, tool.raw.get()), ("a", whole.get()));
-        assert_eq!(Tool::read(&raw("[]")).unwrap_err(), ToolError::NotAnObject);
-        assert_eq!(
-            Tool::read(&raw(r#"{"name":""}"#)).unwrap_err(),
-            ToolError::Nameless
-        );
-        let no_schema = raw(r#"{"name":"a","inputSchema":null}"#);
-        assert_eq!(Tool::read(&no_schema).unwrap_err(), ToolError::NoSchema);
-    }
-
-    #[test]
-    fn the_hash_knows_order_names_and_definitions() {
-        let tool = |name: &str, more: &str| {
-            Tool::read(&raw(&format!(
-                r#"{{"name":"{name}","inputSchema":{{}}{more}}}"#
-            )))
-            .unwrap()
-        };
-        let base = Catalog::new(vec![tool("a", ""), tool("b", "")]);
-        let again = Catalog::new(vec![tool("a", ""), tool("b", ""), tool("a", r#","x":1"#)]);
-        assert_eq!(base.hash(), again.hash());
+    fn the_hash_tells_names_definitions_and_order_apart() {
+        let base = catalog(&[("a", "1"), ("b", "2")]);
+        assert_eq!(base.hash(), catalog(&[("a", "1"), ("b", "2")]).hash());
         for other in [
-            vec![tool("b", ""), tool("a", "")],
-            vec![tool("a", "")],
-            vec![tool("a", ""), tool("b", r#","x":1"#)],
+            catalog(&[]),
+            catalog(&[("a", "1")]),
+            catalog(&[("b", "2"), ("a", "1")]),
+            catalog(&[("a", "1"), ("b", "3")]),
         ] {
-            assert_ne!(base.hash(), Catalog::new(other).hash());
+            assert_ne!(base.hash(), other.hash());
         }
+        assert_ne!(ContentHash::of(["ab", "c"]), ContentHash::of(["a", "bc"]));
+        assert_eq!(
+            Catalog::default().hash().to_string(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+    }
+
+    #[test]
+    fn the_second_tool_of_a_name_is_dropped_and_the_order_kept() {
+        let catalog = catalog(&[("b", "1"), ("a", "2"), ("b", "3")]);
+        let names: Vec<_> = catalog.tools().iter().map(|tool| &*tool.name).collect();
+        assert_eq!(names, ["b", "a"]);
+        assert!(catalog.tools()[0].raw.get().contains('1'));
+        assert!(!catalog.is_empty() && Catalog::default().is_empty());
+    }
+
+    #[test]
+    fn a_separator_has_only_characters_of_names() {
+        for good in ["_", "__", ".", "-", "_1mcp_"] {
+            assert!(CatalogConfig::is_valid_separator(good), "{good:?}");
+        }
+        for bad in ["", " ", "/", "::", "ü", "_________"] {
+            assert!(!CatalogConfig::is_valid_separator(bad), "{bad:?}");
+        }
+        assert!(CatalogConfig::is_valid_separator(&CatalogConfig::default().separator));
     }
 }

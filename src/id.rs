@@ -114,10 +114,7 @@ fn check_agent(name: &str) -> Result<(), &'static str> {
     if name.starts_with('.') {
         return Err("must not start with a dot");
     }
-    if !name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
-    {
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
         return Err("may contain only letters, digits, '_', '.' and '-'");
     }
     Ok(())

@@ -1,2 +1,9 @@
-//! x
-fn main() {}
+//! The program `switchboard`: runs a command, and says why it failed.
+
+use std::process::ExitCode;
+
+use switchboard::cli;
+
+fn main() -> ExitCode {
+    cli::run().unwrap_or_else(|error| cli::report(&error))
+}

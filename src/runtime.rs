@@ -20,6 +20,7 @@ pub use crate::actor::{
     settings::{AgentConfig, GroupConfig, LimitsConfig, MonitoringConfig, TimeoutsConfig},
     status::{Health, Phase, RuntimeStatus, ServerStatus},
 };
+pub use crate::catalog::{Page, View, ViewTool};
 pub use crate::upstream::{Progress, ProgressSink};
 use crate::{
     actor::{
@@ -103,19 +104,6 @@ impl Runtime {
     /// Starts a supervision tree. Servers are connected in the background; see
     /// [`Scope::wait_ready`].
     ///
-    /// ```
-    /// # tokio_test(async {
-    /// use switchboard::runtime::{Runtime, RuntimeConfig};
-    ///
-    /// let runtime = Runtime::spawn(RuntimeConfig::default()).await?;
-    /// assert!(runtime.store().tools()?.tools().is_empty());
-    /// runtime.stop().await;
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) });
-    /// # fn tokio_test<F: Future>(future: F) -> F::Output {
-    /// #     tokio::runtime::Runtime::new().unwrap().block_on(future)
-    /// # }
-    /// ```
-    ///
     /// # Errors
     /// [`SpawnError`] names the part of the configuration that cannot work; nothing was started.
     pub async fn spawn(config: RuntimeConfig) -> Result<RuntimeHandle, SpawnError> {
@@ -129,30 +117,24 @@ impl Runtime {
         });
         *exchange.owners.lock() = owners;
         let (root, _) = Actor::spawn(None, RootActor, Arc::clone(&exchange)).await?;
-        Ok(RuntimeHandle {
-            tree: Arc::new(Tree { exchange, root }),
-        })
+        Ok(RuntimeHandle { tree: Arc::new(Tree { exchange, root }) })
     }
 }
 
 /// Compiles a configuration into what every owner has.
 fn owners(config: &RuntimeConfig) -> Result<BTreeMap<Owner, OwnerSpec>, SpawnError> {
-    let known = |place: String, server: &ServerName| match config.servers.contains_key(server) {
-        true => Ok(()),
-        false => Err(SpawnError::UnknownServer {
-            place,
-            server: server.clone(),
-        }),
+    let known = |place: String, server: &ServerName| {
+        if config.servers.contains_key(server) {
+            return Ok(());
+        }
+        Err(SpawnError::UnknownServer { place, server: server.clone() })
     };
     for (name, group) in &config.groups {
         for server in &group.servers {
             known(format!("group {name}"), server)?;
         }
     }
-    let store = OwnerSpec {
-        servers: specs(&config.servers)?,
-        ..OwnerSpec::default()
-    };
+    let store = OwnerSpec { servers: specs(&config.servers)?, ..OwnerSpec::default() };
     let mut owners = BTreeMap::from([(Owner::Store, store)]);
     for (agent, own) in &config.agents {
         for server in &own.servers {
@@ -162,15 +144,11 @@ fn owners(config: &RuntimeConfig) -> Result<BTreeMap<Owner, OwnerSpec>, SpawnErr
                 return Err(SpawnError::Ambiguous { agent, server });
             }
         }
-        let filter = own.tools.matcher().map_err(|source| SpawnError::Filter {
-            place: format!("agent {agent}"),
-            source,
-        })?;
-        let spec = OwnerSpec {
-            servers: specs(&own.private)?,
-            grants: own.servers.clone(),
-            filter,
-        };
+        let filter = own
+            .tools
+            .matcher()
+            .map_err(|source| SpawnError::Filter { place: format!("agent {agent}"), source })?;
+        let spec = OwnerSpec { servers: specs(&own.private)?, grants: own.servers.clone(), filter };
         owners.insert(Owner::Agent(agent.clone()), spec);
     }
     Ok(owners)
@@ -187,10 +165,7 @@ fn specs(
                 .connector()
                 .ok_or_else(|| SpawnError::NoConnector(server.clone()))?;
             let spec = ServerSpec::new(config.clone(), connector).map_err(|source| {
-                SpawnError::Filter {
-                    place: format!("server {server}"),
-                    source,
-                }
+                SpawnError::Filter { place: format!("server {server}"), source }
             })?;
             Ok((server.clone(), spec))
         })
@@ -292,9 +267,6 @@ impl RuntimeHandle {
     /// and says why.
     pub async fn closed(&self) -> Arc<str> {
         self.tree.root.wait(None).await.ok();
-        self.tree
-            .exchange
-            .reason()
-            .unwrap_or_else(|| "ended at once".into())
+        self.tree.exchange.reason().unwrap_or_else(|| "ended at once".into())
     }
 }

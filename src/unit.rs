@@ -17,9 +17,7 @@ pub mod duration {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text).map_err(|why| {
-            D::Error::custom(format!(
-                "{text:?} is not a duration such as \"30s\" or \"2h\": {why}"
-            ))
+            D::Error::custom(format!("{text:?} is not a duration such as \"30s\" or \"2h\": {why}"))
         })
     }
 }

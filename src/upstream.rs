@@ -26,6 +26,8 @@ pub mod memory;
 mod peer;
 pub mod stderr;
 pub mod stdio;
+#[cfg(test)]
+mod testing;
 
 pub use deadline::Deadline;
 pub use link::{Link, LinkEvent, Progress, ProgressSink, Request};
@@ -153,10 +155,7 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether another attempt with the same configuration can succeed.
     pub const fn is_fatal(&self) -> bool {
-        matches!(
-            self,
-            Self::Spawn { .. } | Self::Protocol(_) | Self::Unsupported(_)
-        )
+        matches!(self, Self::Spawn { .. } | Self::Protocol(_) | Self::Unsupported(_))
     }
 }
 

@@ -32,11 +32,7 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            host: address.to_string(),
-            received: Vec::with_capacity(16 * 1024),
-        })
+        Ok(Self { stream, host: address.to_string(), received: Vec::with_capacity(16 * 1024) })
     }
 
     /// One modern request with a fresh id; `params` is the inside of an object, before `_meta`.
@@ -51,9 +47,7 @@ impl Connection {
         let body = format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{{"name":"load","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#
         );
-        let name = name
-            .map(|name| format!("Mcp-Name: {name}\r\n"))
-            .unwrap_or_default();
+        let name = name.map(|name| format!("Mcp-Name: {name}\r\n")).unwrap_or_default();
         let request = format!(
             "POST /mcp HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: {method}\r\n{name}Content-Length: {}\r\n\r\n{body}",
             self.host,
@@ -86,10 +80,7 @@ impl Connection {
             self.receive().await?;
         }
         let body = self.received.get(end_of_head..end).unwrap_or_default();
-        Ok(Response {
-            status,
-            body: String::from_utf8(body.to_vec())?,
-        })
+        Ok(Response { status, body: String::from_utf8(body.to_vec())? })
     }
 
     async fn receive(&mut self) -> Result<()> {
@@ -103,14 +94,8 @@ impl Connection {
 impl Caller for Connection {
     async fn call(&mut self) -> Result<()> {
         let params = format!("\"name\":\"demo0_echo\",\"arguments\":{{\"text\":\"{TEXT}\"}},");
-        let response = self
-            .request("tools/call", Some("demo0_echo"), &params)
-            .await?;
-        ensure!(
-            !response.body.contains("\"isError\":true"),
-            "{}",
-            response.body
-        );
+        let response = self.request("tools/call", Some("demo0_echo"), &params).await?;
+        ensure!(!response.body.contains("\"isError\":true"), "{}", response.body);
         Ok(())
     }
 }

@@ -30,10 +30,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_switchboard");
 const CALLERS: [usize; 3] = [1, 16, 64];
 
 /// A case ends with whichever comes first.
-const BOUNDS: Bounds = Bounds {
-    calls: 20_000,
-    time: Duration::from_secs(10),
-};
+const BOUNDS: Bounds = Bounds { calls: 20_000, time: Duration::from_secs(10) };
 
 /// Servers that stand idle while memory is read.
 const IDLE_SERVERS: usize = 20;
@@ -43,11 +40,7 @@ const IDLE_SERVERS: usize = 20;
 async fn main() -> Result<()> {
     let mut rows = Vec::new();
     for callers in CALLERS {
-        rows.push(Row {
-            way: "directly, stdio",
-            callers,
-            measurement: directly(callers).await?,
-        });
+        rows.push(Row { way: "directly, stdio", callers, measurement: directly(callers).await? });
     }
     let served = Switchboard::serve(1).await?;
     for callers in CALLERS {
@@ -63,17 +56,10 @@ async fn main() -> Result<()> {
     let resident_mb = idle.resident_mb()?;
     idle.stop().await?;
 
-    let report = Report {
-        rows,
-        idle_servers: IDLE_SERVERS,
-        resident_mb,
-    };
+    let report = Report { rows, idle_servers: IDLE_SERVERS, resident_mb };
     let text = report.markdown().await;
     println!("{text}");
-    report::write(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md"),
-        &text,
-    )
+    report::write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md"), &text)
 }
 
 /// What the server itself can do: every caller on the one pipe of one server.
@@ -92,9 +78,7 @@ async fn through(served: &Switchboard, callers: usize) -> Result<Measurement> {
     }
     let pid = served.pid();
     measure::run(BOUNDS, callers, Some(pid), || {
-        connections
-            .pop()
-            .ok_or_else(|| anyhow::anyhow!("a connection for each caller"))
+        connections.pop().ok_or_else(|| anyhow::anyhow!("a connection for each caller"))
     })
     .await
 }

@@ -91,9 +91,7 @@ pub async fn run<C: Caller>(
         rate: f64::from(count) / elapsed.as_secs_f64(),
         p50: percentile(&latencies, 50)?,
         p99: percentile(&latencies, 99)?,
-        cpu: spent
-            .zip(spent_before)
-            .map(|(after, before)| after.saturating_sub(before) / count),
+        cpu: spent.zip(spent_before).map(|(after, before)| after.saturating_sub(before) / count),
     })
 }
 
@@ -106,9 +104,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Result<Duration> {
 fn processor_time(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The command's name is in brackets and may hold spaces; the fields after it are counted from 3.
-    let (_, fields) = stat
-        .rsplit_once(") ")
-        .context("an unknown form of /proc/PID/stat")?;
+    let (_, fields) = stat.rsplit_once(") ").context("an unknown form of /proc/PID/stat")?;
     let mut times = fields.split(' ').skip(11).map(str::parse::<u32>);
     let user = times.next().context("no user time")??;
     let system = times.next().context("no system time")??;

@@ -41,26 +41,12 @@ impl Report {
         );
         text.push_str("| way | callers | requests/s | p50 | p99 | CPU of Switchboard per call |\n");
         text.push_str("| --- | --: | --: | --: | --: | --: |\n");
-        for Row {
-            way,
-            callers,
-            measurement,
-        } in &self.rows
-        {
-            let Measurement {
-                rate,
-                p50,
-                p99,
-                cpu,
-            } = measurement;
+        for Row { way, callers, measurement } in &self.rows {
+            let Measurement { rate, p50, p99, cpu } = measurement;
             let (p50, p99) = (micros(*p50), micros(*p99));
             let cpu = cpu.map_or_else(|| "-".to_owned(), micros);
             // Writing to a String cannot fail.
-            writeln!(
-                text,
-                "| {way} | {callers} | {rate:.0} | {p50} | {p99} | {cpu} |"
-            )
-            .ok();
+            writeln!(text, "| {way} | {callers} | {rate:.0} | {p50} | {p99} | {cpu} |").ok();
         }
         writeln!(
             text,

@@ -53,13 +53,7 @@ impl Server {
         let mut tasks = JoinSet::new();
         tasks.spawn(write(stdin, outgoing));
         tasks.spawn(read(stdout, Arc::clone(&pending)));
-        let server = Self {
-            child,
-            lines,
-            pending,
-            next_id: Arc::new(AtomicU64::new(1)),
-            tasks,
-        };
+        let server = Self { child, lines, pending, next_id: Arc::new(AtomicU64::new(1)), tasks };
         server.caller().initialize().await?;
         Ok(server)
     }
@@ -75,9 +69,7 @@ impl Server {
 
     /// Closes its input and waits for its end.
     pub async fn stop(self) -> Result<()> {
-        let Self {
-            mut child, tasks, ..
-        } = self;
+        let Self { mut child, tasks, .. } = self;
         drop(tasks);
         timeout(Duration::from_secs(10), child.wait()).await??;
         Ok(())
@@ -103,17 +95,10 @@ struct Response<'a> {
 async fn read(stdout: ChildStdout, pending: Pending) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let Ok(Response {
-            id: Some(id),
-            result,
-        }) = serde_json::from_str(&line)
-        else {
+        let Ok(Response { id: Some(id), result }) = serde_json::from_str(&line) else {
             continue;
         };
-        let waiting = pending
-            .lock()
-            .ok()
-            .and_then(|mut pending| pending.remove(&id));
+        let waiting = pending.lock().ok().and_then(|mut pending| pending.remove(&id));
         if let Some(waiting) = waiting {
             // A caller that is gone needs no answer.
             waiting.send(result.is_some()).ok();

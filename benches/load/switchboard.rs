@@ -50,12 +50,7 @@ impl Switchboard {
             .and_then(|(_, rest)| rest.split('/').next())
             .with_context(|| format!("no address in {ready:?}"))?
             .parse()?;
-        let served = Self {
-            child,
-            pid,
-            address,
-            _directory: directory,
-        };
+        let served = Self { child, pid, address, _directory: directory };
         timeout(PATIENCE, served.all_listed(servers)).await??;
         Ok(served)
     }
@@ -104,8 +99,7 @@ impl Switchboard {
 fn configuration(servers: usize) -> Value {
     // Room for every caller: what is measured is the way, not the waiting.
     let server = json!({"command": PROGRAM, "args": ["demo-server"], "max_in_flight": 64});
-    let servers: Map<String, Value> = (0..servers)
-        .map(|number| (format!("demo{number}"), server.clone()))
-        .collect();
+    let servers: Map<String, Value> =
+        (0..servers).map(|number| (format!("demo{number}"), server.clone())).collect();
     json!({ "mcpServers": servers })
 }

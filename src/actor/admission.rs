@@ -40,11 +40,7 @@ pub(crate) struct Full {
 
 impl Admission {
     pub(crate) fn new(max_in_flight: usize, max_queue: usize) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::default(),
-            max_in_flight,
-            max_queue,
-        })
+        Arc::new(Self { state: Mutex::default(), max_in_flight, max_queue })
     }
 
     /// Waits for a place. Dropping the future leaves the queue.
@@ -59,17 +55,13 @@ impl Admission {
                 state.sweep();
             }
             if state.waiting >= self.max_queue {
-                return Err(Full {
-                    waiting: state.waiting,
-                });
+                return Err(Full { waiting: state.waiting });
             }
             let (give, place) = oneshot::channel();
             state.waiting += 1;
             match state.lanes.iter_mut().find(|(name, _)| name == caller) {
                 Some((_, lane)) => lane.push_back(give),
-                None => state
-                    .lanes
-                    .push_back((Arc::clone(caller), VecDeque::from([give]))),
+                None => state.lanes.push_back((Arc::clone(caller), VecDeque::from([give]))),
             }
             place
         };
@@ -90,9 +82,7 @@ impl Admission {
     }
 
     fn permit(self: &Arc<Self>) -> Permit {
-        Permit {
-            door: Some(Arc::clone(self)),
-        }
+        Permit { door: Some(Arc::clone(self)) }
     }
 
     /// Hands a freed place to the next waiter in turn, or counts it free.
@@ -158,19 +148,15 @@ mod tests {
     async fn a_full_queue_refuses_at_once_and_a_free_place_is_handed_on() {
         let door = Admission::new(1, 1);
         let first = door.enter(&caller("a")).await.unwrap();
-        let second = {
-            let door = Arc::clone(&door);
-            tokio::task::spawn(async move { door.enter(&caller("a")).await })
-        };
+        let mut tasks = tokio::task::JoinSet::new();
+        let waiting = Arc::clone(&door);
+        tasks.spawn(async move { waiting.enter(&caller("a")).await });
         while door.waiting() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(
-            door.enter(&caller("b")).await.unwrap_err(),
-            Full { waiting: 1 }
-        );
+        assert_eq!(door.enter(&caller("b")).await.unwrap_err(), Full { waiting: 1 });
         drop(first);
-        let second = second.await.unwrap().unwrap();
+        let second = tasks.join_next().await.unwrap().unwrap().unwrap();
         assert_eq!((door.in_flight(), door.waiting()), (1, 0));
         drop(second);
         assert_eq!(door.in_flight(), 0);
@@ -196,11 +182,7 @@ mod tests {
         }
         drop(held);
         tasks.join_all().await;
-        let place = order
-            .lock()
-            .iter()
-            .position(|name| *name == "quiet")
-            .unwrap();
+        let place = order.lock().iter().position(|name| *name == "quiet").unwrap();
         assert!(place <= 1, "the quiet caller came {place}th");
     }
 

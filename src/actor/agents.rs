@@ -20,7 +20,7 @@ use crate::{
 
 /// Deaths of one owner's supervisor in a period that are answered by a restart.
 const DEATHS: u32 = 3;
-const DEATH_PERIOD: Duration = Duration::from_secs(300);
+const DEATH_PERIOD: Duration = Duration::from_mins(5);
 
 /// The dynamic supervisor of owners.
 #[derive(Debug)]
@@ -30,26 +30,13 @@ pub(crate) struct AgentsSupervisor;
 #[derive(Debug)]
 pub(crate) enum AgentsMsg {
     /// Add a server to an owner, or replace its definition.
-    Put {
-        owner: Owner,
-        server: ServerName,
-        spec: ServerSpec,
-        reply: RpcReplyPort<()>,
-    },
+    Put { owner: Owner, server: ServerName, spec: ServerSpec, reply: RpcReplyPort<()> },
     /// Remove a server from an owner; answered when nothing of it is left.
-    Remove {
-        owner: Owner,
-        server: ServerName,
-        reply: RpcReplyPort<()>,
-    },
-    /// Restart a server's connection.
-    Restart { owner: Owner, server: ServerName },
+    Remove { owner: Owner, server: ServerName, reply: RpcReplyPort<()> },
+    /// Restart a server's connection; answered when that is under way.
+    Restart { owner: Owner, server: ServerName, reply: RpcReplyPort<()> },
     /// Check a server's connection.
-    Check {
-        owner: Owner,
-        server: ServerName,
-        reply: RpcReplyPort<Result<Duration, String>>,
-    },
+    Check { owner: Owner, server: ServerName, reply: RpcReplyPort<Result<Duration, String>> },
     /// The router has a new life.
     Announce { router: ActorRef<RouterMsg> },
     /// Stop everything, then end.
@@ -84,12 +71,7 @@ impl Actor for AgentsSupervisor {
         (exchange, router): (Arc<Exchange>, ActorRef<RouterMsg>),
     ) -> Result<AgentsState, ActorProcessingErr> {
         let owners: Vec<Owner> = exchange.owners.lock().keys().cloned().collect();
-        let mut state = AgentsState {
-            exchange,
-            router,
-            owners: BTreeMap::new(),
-            stopping: false,
-        };
+        let mut state = AgentsState { exchange, router, owners: BTreeMap::new(), stopping: false };
         for owner in owners {
             state.start(&myself, owner).await?;
         }
@@ -103,26 +85,13 @@ impl Actor for AgentsSupervisor {
         state: &mut AgentsState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            AgentsMsg::Put {
-                owner,
-                server,
-                spec,
-                reply,
-            } => state.put(&owner, server, spec, reply),
-            AgentsMsg::Remove {
-                owner,
-                server,
-                reply,
-            } => state.remove(&owner, server, reply),
-            AgentsMsg::Restart { owner, server } => {
+            AgentsMsg::Put { owner, server, spec, reply } => state.put(&owner, server, spec, reply),
+            AgentsMsg::Remove { owner, server, reply } => state.remove(&owner, server, reply),
+            AgentsMsg::Restart { owner, server, reply } => {
                 state.revive(&myself, &owner).await?;
-                state.tell(&owner, AgentMsg::Restart { server });
+                state.tell(&owner, AgentMsg::Restart { server, reply });
             }
-            AgentsMsg::Check {
-                owner,
-                server,
-                reply,
-            } => {
+            AgentsMsg::Check { owner, server, reply } => {
                 state.tell(&owner, AgentMsg::Check { server, reply });
             }
             AgentsMsg::Announce { router } => state.announce(&router),
@@ -131,6 +100,10 @@ impl Actor for AgentsSupervisor {
         Ok(())
     }
 
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "features of the framework that an embedding program turns on add variants"
+    )]
     async fn handle_supervisor_evt(
         &self,
         myself: ActorRef<AgentsMsg>,
@@ -167,17 +140,11 @@ impl AgentsState {
         // Its start does no I/O, so waiting for it costs microseconds.
         let (actor, _) =
             Actor::spawn_linked(None, AgentSupervisor, args, myself.get_cell()).await?;
-        let deaths = self.owners.remove(&owner).map_or_else(
-            || Meter::new(DEATHS, DEATH_PERIOD),
-            |supervised| supervised.deaths,
-        );
-        self.owners.insert(
-            owner,
-            Supervised {
-                actor: Some(actor),
-                deaths,
-            },
-        );
+        let deaths = self
+            .owners
+            .remove(&owner)
+            .map_or_else(|| Meter::new(DEATHS, DEATH_PERIOD), |supervised| supervised.deaths);
+        self.owners.insert(owner, Supervised { actor: Some(actor), deaths });
         Ok(())
     }
 
@@ -208,25 +175,9 @@ impl AgentsState {
         }
         for agent in self.granted(owner, &server) {
             let (server, spec) = (server.clone(), spec.clone());
-            self.tell(
-                &agent,
-                AgentMsg::Put {
-                    server,
-                    spec,
-                    granted: true,
-                    reply: None,
-                },
-            );
+            self.tell(&agent, AgentMsg::Put { server, spec, granted: true, reply: None });
         }
-        self.tell(
-            owner,
-            AgentMsg::Put {
-                server,
-                spec,
-                granted: false,
-                reply: Some(reply),
-            },
-        );
+        self.tell(owner, AgentMsg::Put { server, spec, granted: false, reply: Some(reply) });
     }
 
     fn remove(&mut self, owner: &Owner, server: ServerName, reply: RpcReplyPort<()>) {
@@ -234,21 +185,9 @@ impl AgentsState {
             of.servers.remove(&server);
         }
         for agent in self.granted(owner, &server) {
-            self.tell(
-                &agent,
-                AgentMsg::Remove {
-                    server: server.clone(),
-                    reply: None,
-                },
-            );
+            self.tell(&agent, AgentMsg::Remove { server: server.clone(), reply: None });
         }
-        self.tell(
-            owner,
-            AgentMsg::Remove {
-                server,
-                reply: Some(reply),
-            },
-        );
+        self.tell(owner, AgentMsg::Remove { server, reply: Some(reply) });
     }
 
     /// The agents that were granted this server of this owner's.
@@ -261,10 +200,7 @@ impl AgentsState {
     }
 
     fn tell(&self, owner: &Owner, message: AgentMsg) {
-        if let Some(actor) = self
-            .owners
-            .get(owner)
-            .and_then(|supervised| supervised.actor.as_ref())
+        if let Some(actor) = self.owners.get(owner).and_then(|supervised| supervised.actor.as_ref())
         {
             // One that died this moment starts again from what is configured.
             actor.cast(message).ok();
@@ -274,12 +210,7 @@ impl AgentsState {
     fn announce(&mut self, router: &ActorRef<RouterMsg>) {
         self.router = router.clone();
         for owner in self.owners.keys() {
-            self.tell(
-                owner,
-                AgentMsg::Announce {
-                    router: router.clone(),
-                },
-            );
+            self.tell(owner, AgentMsg::Announce { router: router.clone() });
         }
     }
 
@@ -292,11 +223,7 @@ impl AgentsState {
     }
 
     fn stop_if_done(&self, myself: &ActorRef<AgentsMsg>) {
-        if self
-            .owners
-            .values()
-            .all(|supervised| supervised.actor.is_none())
-        {
+        if self.owners.values().all(|supervised| supervised.actor.is_none()) {
             myself.stop(Some("shutdown".to_owned()));
         }
     }

@@ -43,17 +43,8 @@ impl CallRequest {
             arguments: &'a A,
         }
         let tool = tool.into();
-        let params = crate::wire::raw(&Params {
-            name: &tool,
-            arguments,
-        })
-        .into();
-        Self {
-            tool,
-            params,
-            timeout: None,
-            progress: None,
-        }
+        let params = crate::wire::raw(&Params { name: &tool, arguments }).into();
+        Self { tool, params, timeout: None, progress: None }
     }
 }
 
@@ -161,9 +152,5 @@ impl Serialize for Failure {
 /// A duration as a person says it: whole seconds from ten on, tenths below.
 pub(crate) fn spoken(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
-    if seconds < 10.0 {
-        format!("{seconds:.1} s")
-    } else {
-        format!("{seconds:.0} s")
-    }
+    if seconds < 10.0 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
 }

@@ -20,9 +20,9 @@ use super::{
 };
 use crate::{
     catalog::Catalog,
-    id::{Incarnation, Owner, ServerName},
+    id::Incarnation,
     restart::{Decision, Exit, Ladder, Policy, State},
-    upstream::{Protocol, StderrRing},
+    upstream::Protocol,
     wire::Era,
 };
 
@@ -61,32 +61,11 @@ pub(crate) struct Child {
     /// Its last life was lost, so its group hears of it when it is back.
     lost: bool,
     closing: bool,
-    ready_once: bool,
     /// The era that the server was found to speak.
     era: Option<Era>,
 }
 
 impl Child {
-    /// The handle of a connection: the known one, so that callers keep theirs, unless the
-    /// definition it was made from has changed.
-    pub(crate) fn handle(
-        owner: &Owner,
-        server: &ServerName,
-        spec: &ServerSpec,
-        known: Option<Arc<ConnectionHandle>>,
-    ) -> Arc<ConnectionHandle> {
-        match known {
-            Some(handle) if *handle.config == *spec.config => handle,
-            _ => ConnectionHandle::new(
-                owner.clone(),
-                server.clone(),
-                Arc::clone(&spec.config),
-                spec.connector.transport(),
-                Arc::new(StderrRing::default()),
-            ),
-        }
-    }
-
     pub(crate) fn new(
         handle: Arc<ConnectionHandle>,
         spec: ServerSpec,
@@ -95,7 +74,6 @@ impl Child {
     ) -> Self {
         let incarnation = handle.standing().incarnation;
         Self {
-            ready_once: incarnation > Incarnation::default(),
             handle,
             spec,
             ladder: Ladder::new(policy),
@@ -117,14 +95,7 @@ impl Child {
 
     /// Whether this actor is its present life.
     pub(crate) fn is(&self, cell: &ActorCell) -> bool {
-        self.actor
-            .as_ref()
-            .is_some_and(|actor| actor.get_id() == cell.get_id())
-    }
-
-    /// Whether it had a life before this supervisor did.
-    pub(crate) const fn was_ready(&self) -> bool {
-        self.ready_once
+        self.actor.as_ref().is_some_and(|actor| actor.get_id() == cell.get_id())
     }
 
     pub(crate) const fn is_closing(&self) -> bool {
@@ -158,7 +129,6 @@ impl Child {
         let from = self.ladder.state();
         self.era = Some(live.link.facts().era);
         self.ladder.ready(exchange.started.elapsed());
-        self.ready_once = true;
         self.down_since = None;
         self.transition(exchange, from, "connected", "serve", None, Some(live));
         std::mem::take(&mut self.lost)
@@ -177,7 +147,7 @@ impl Child {
     pub(crate) fn ended(
         &mut self,
         exchange: &Exchange,
-        ended: Ended,
+        ended: &Ended,
         tripped: bool,
     ) -> Option<Duration> {
         let from = self.ladder.state();
@@ -190,25 +160,24 @@ impl Child {
         }
         let abnormal = !matches!(ended.exit, Exit::Asked | Exit::Idle);
         self.lost |= abnormal && from == State::Ready;
-        if abnormal && from != State::Ready {
-            // A remembered era may be what no longer fits: find it out anew.
-            self.era = None;
+        let mut exit = ended.exit;
+        if abnormal && from != State::Ready && self.era.take().is_some() && exit == Exit::Fatal {
+            // The era that was remembered may be what no longer fits: it is found out anew first.
+            exit = Exit::Lost;
         }
         let jitter = fastrand::f64();
-        let mut decision = self.ladder.ended(now, ended.exit, jitter);
+        let mut decision = self.ladder.ended(now, exit, jitter);
         if tripped {
             decision = self.ladder.trip(jitter);
         }
         let (words, pause) = match decision {
             Decision::Retry { after } => (format!("try again in {}", spoken(after)), Some(after)),
-            Decision::Open { after } => (
-                format!("too many failures: pause, probe in {}", spoken(after)),
-                Some(after),
-            ),
-            Decision::Fail { probe: Some(after) } => (
-                format!("given up, one slow probe in {}", spoken(after)),
-                Some(after),
-            ),
+            Decision::Open { after } => {
+                (format!("too many failures: pause, probe in {}", spoken(after)), Some(after))
+            }
+            Decision::Fail { probe: Some(after) } => {
+                (format!("given up, one slow probe in {}", spoken(after)), Some(after))
+            }
             Decision::Fail { probe: None } => (
                 "given up until the configuration changes or a restart is asked for".to_owned(),
                 None,
@@ -227,13 +196,7 @@ impl Child {
         self.close(Exit::Asked)?;
         let standing = self.handle.standing();
         self.restart_cause = Some(cause.into());
-        self.announce(
-            exchange,
-            standing.state,
-            State::Connecting,
-            cause,
-            "close and connect anew",
-        );
+        self.announce(exchange, standing.state, State::Connecting, cause, "close and connect anew");
         Some(())
     }
 
@@ -249,7 +212,11 @@ impl Child {
     /// Asks it to end for good. Says whether there is an end to wait for.
     pub(crate) fn drain(&mut self, exchange: &Exchange, cause: &str) -> bool {
         let from = self.ladder.state();
-        self.ladder.drain();
+        if self.actor.is_some() {
+            self.ladder.drain();
+        } else {
+            self.ladder.stop();
+        }
         self.transition(exchange, from, cause, "close", None, None);
         self.close(Exit::Asked).is_some()
     }
@@ -288,7 +255,14 @@ impl Child {
             cause: match to {
                 State::Ready | State::Connecting | State::HalfOpen if explained => before,
                 State::Ready => None,
-                _ => Some(Arc::clone(&cause)),
+                State::Idle
+                | State::Connecting
+                | State::HalfOpen
+                | State::Backoff
+                | State::Open
+                | State::Draining
+                | State::Stopped
+                | State::Failed => Some(Arc::clone(&cause)),
             },
             next: next.map(|after| Instant::now() + after),
             recent_failures: self.ladder.recent_failures(exchange.started.elapsed()),

@@ -8,7 +8,6 @@
 use std::{sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::time::Instant;
 
 use super::{
     agent::AgentMsg,
@@ -17,15 +16,15 @@ use super::{
     task::Tasks,
 };
 use crate::{
-    catalog::{Catalog, Tool},
     id::Incarnation,
     restart::Exit,
-    upstream::{ConnectContext, ConnectError, Deadline, Link, LinkEnd, LinkEvent, Protocol},
-    wire::RawValue,
+    upstream::{ConnectContext, ConnectError, Link, LinkEnd, LinkEvent, Protocol},
 };
 
 /// How long changes of a server's tools are gathered before they are listed again.
 const DEBOUNCE: Duration = Duration::from_millis(200);
+/// The pause before a subscription that its server ended is opened anew.
+const RELISTEN: Duration = Duration::from_secs(5);
 /// How long a server may take to end by itself once its input is closed.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// Unanswered probes after which an idle server is lost.
@@ -78,14 +77,6 @@ pub(crate) enum ConnectionMsg {
     Panicked(String),
 }
 
-/// What a server offers, as it was just listed.
-#[derive(Debug)]
-pub(crate) struct Listing {
-    pub(crate) catalog: Arc<Catalog>,
-    /// Tools that were left out because they break the protocol.
-    pub(crate) dropped: usize,
-}
-
 /// Why an incarnation ended, for the supervisor to classify. Any other error is a bug.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{cause}")]
@@ -112,6 +103,11 @@ pub(crate) struct ConnectionState {
     unanswered: u32,
     closing: bool,
 }
+
+mod health;
+mod listing;
+
+use listing::{Listing, listing};
 
 impl Actor for ConnectionActor {
     type Msg = ConnectionMsg;
@@ -161,10 +157,7 @@ impl Actor for ConnectionActor {
             ConnectionMsg::IdleTick => state.idle(&myself),
             ConnectionMsg::Close(exit) => state.close(&myself, exit),
             ConnectionMsg::Closed(exit) => {
-                return Err(Box::new(ConnectionFailure {
-                    exit,
-                    cause: "closed".to_owned(),
-                }));
+                return Err(Box::new(ConnectionFailure { exit, cause: "closed".to_owned() }));
             }
             ConnectionMsg::Panicked(words) => return Err(words.into()),
         }
@@ -197,11 +190,8 @@ impl ConnectionState {
 
     fn connect(&mut self, myself: &ActorRef<ConnectionMsg>, protocol: Protocol, list: bool) {
         let timeouts = &self.exchange.settings.timeouts;
-        let timeout = if self.spec.connector.starts_process() {
-            timeouts.start
-        } else {
-            timeouts.connect
-        };
+        let timeout =
+            if self.spec.connector.starts_process() { timeouts.start } else { timeouts.connect };
         let limit = self.exchange.settings.limits.message_bytes.as_u64();
         let context = ConnectContext {
             server: self.handle.server.clone(),
@@ -219,19 +209,13 @@ impl ConnectionState {
             let slot = exchange.slot(&owner).await;
             let outcome = slot
                 .run(async {
-                    let link = connector
-                        .connect(context)
-                        .await
-                        .map_err(ConnectionFailure::from)?;
+                    let link = connector.connect(context).await.map_err(ConnectionFailure::from)?;
                     if !list {
                         return Ok((link, None));
                     }
                     match listing(&link, timeout).await {
                         Ok(listing) => Ok((link, Some(listing))),
-                        Err(cause) => Err(ConnectionFailure {
-                            exit: Exit::Lost,
-                            cause,
-                        }),
+                        Err(cause) => Err(ConnectionFailure { exit: Exit::Lost, cause }),
                     }
                 })
                 .await;
@@ -245,10 +229,7 @@ impl ConnectionState {
         outcome: Result<(Link, Option<Listing>), ConnectionFailure>,
     ) -> Result<(), ConnectionFailure> {
         let (link, listing) = outcome?;
-        let live = Arc::new(Live {
-            link,
-            incarnation: self.incarnation,
-        });
+        let live = Arc::new(Live { link, incarnation: self.incarnation });
         self.live = Some(Arc::clone(&live));
         self.follow(myself, &live);
         if let Some(listing) = &listing {
@@ -279,6 +260,15 @@ impl ConnectionState {
         });
         let (actor, link) = (myself.clone(), Arc::clone(live));
         self.spawn(myself, async move {
+            // A subscription that the server ended is opened anew; what changed meanwhile is
+            // listed then.
+            while link.link.wants_listener() && link.link.listen().await.is_ok() {
+                tokio::time::sleep(RELISTEN).await;
+                actor.cast(ConnectionMsg::ToolsChanged).ok();
+            }
+        });
+        let (actor, link) = (myself.clone(), Arc::clone(live));
+        self.spawn(myself, async move {
             while let Some(LinkEvent::ToolsChanged) = link.link.event().await {
                 tokio::time::sleep(DEBOUNCE).await;
                 if actor.cast(ConnectionMsg::ToolsChanged).is_err() {
@@ -301,172 +291,7 @@ impl ConnectionState {
         if let Some(line) = self.handle.stderr.last(1).pop() {
             cause = format!("{cause}; its last words: {line}");
         }
-        Err(ConnectionFailure {
-            exit: Exit::Lost,
-            cause,
-        })
-    }
-
-    fn arm_refresh(&self, myself: &ActorRef<ConnectionMsg>) {
-        let monitoring = &self.exchange.settings.monitoring;
-        if monitoring.enable_tools_update {
-            let hours = monitoring.tools_update_hours * 3600.0;
-            after(myself, Duration::from_secs_f64(hours), || {
-                ConnectionMsg::RefreshTick
-            });
-        }
-    }
-
-    fn refresh(&mut self, myself: &ActorRef<ConnectionMsg>) {
-        if let Some(again) = &mut self.listing {
-            *again = true;
-            return;
-        }
-        let Some(live) = self.live.clone() else {
-            return;
-        };
-        self.listing = Some(false);
-        let timeout = self.exchange.settings.timeouts.call;
-        let actor = myself.clone();
-        self.spawn(myself, async move {
-            let outcome = listing(&live.link, timeout).await;
-            actor.cast(ConnectionMsg::Listed(outcome)).ok();
-        });
-    }
-
-    fn listed(&mut self, myself: &ActorRef<ConnectionMsg>, outcome: Result<Listing, String>) {
-        let again = self.listing.take() == Some(true);
-        match outcome {
-            Ok(listing) => {
-                self.warn_of_dropped(&listing);
-                self.tell(AgentMsg::Refreshed {
-                    server: self.handle.server.clone(),
-                    incarnation: self.incarnation,
-                    catalog: listing.catalog,
-                });
-            }
-            // The catalog known before stays; the health checks decide about the connection.
-            Err(why) => tracing::warn!(server = %self.handle.server, why, "tools not listed"),
-        }
-        if again {
-            self.refresh(myself);
-        }
-    }
-
-    fn warn_of_dropped(&self, listing: &Listing) {
-        if listing.dropped > 0 {
-            tracing::warn!(
-                server = %self.handle.server,
-                dropped = listing.dropped,
-                "tools without a name or an input schema were left out"
-            );
-        }
-    }
-
-    /// Only received messages count: a silent server is probed.
-    fn health(&mut self, myself: &ActorRef<ConnectionMsg>) -> Result<(), ConnectionFailure> {
-        let Some(live) = self.live.clone() else {
-            return Ok(());
-        };
-        let monitoring = &self.exchange.settings.monitoring;
-        let interval = Duration::from_secs(u64::from(monitoring.health_check_seconds));
-        let silent = live.link.silent_for();
-        if silent < interval {
-            self.unanswered = 0;
-            after(myself, interval.saturating_sub(silent), || {
-                ConnectionMsg::HealthTick
-            });
-            return Ok(());
-        }
-        self.hung(silent, live.link.in_flight())?;
-        if !self.probing {
-            self.probing = true;
-            let limit = self.exchange.settings.timeouts.health_check;
-            let actor = myself.clone();
-            self.spawn(myself, async move {
-                let alive = live.link.probe(Deadline::new(limit, limit)).await.is_ok();
-                actor.cast(ConnectionMsg::Probed { alive }).ok();
-            });
-        }
-        Ok(())
-    }
-
-    /// A server is lost when two probes in a row had no answer; with calls in flight only after
-    /// a long silence as well, because a busy single-threaded server is not a dead one.
-    fn hung(&self, silent: Duration, in_flight: usize) -> Result<(), ConnectionFailure> {
-        let hang = self.exchange.settings.timeouts.hang;
-        if self.unanswered < PROBES || (in_flight > 0 && silent < hang) {
-            return Ok(());
-        }
-        let cause = format!(
-            "no sign of life for {:.0} s, {} health checks without an answer",
-            silent.as_secs_f64(),
-            self.unanswered
-        );
-        Err(ConnectionFailure {
-            exit: Exit::Lost,
-            cause,
-        })
-    }
-
-    fn probed(
-        &mut self,
-        myself: &ActorRef<ConnectionMsg>,
-        alive: bool,
-    ) -> Result<(), ConnectionFailure> {
-        self.probing = false;
-        if alive {
-            self.unanswered = 0;
-        } else {
-            self.unanswered = self.unanswered.saturating_add(1);
-            if let Some(live) = &self.live {
-                self.hung(live.link.silent_for(), live.link.in_flight())?;
-            }
-        }
-        let monitoring = &self.exchange.settings.monitoring;
-        let interval = Duration::from_secs(u64::from(monitoring.health_check_seconds));
-        // A doubtful server is asked again soon; a healthy one after the whole interval.
-        let next = if alive {
-            interval
-        } else {
-            interval.min(self.exchange.settings.timeouts.health_check)
-        };
-        after(myself, next, || ConnectionMsg::HealthTick);
-        Ok(())
-    }
-
-    fn check(
-        &mut self,
-        myself: &ActorRef<ConnectionMsg>,
-        reply: RpcReplyPort<Result<Duration, String>>,
-    ) {
-        let Some(live) = self.live.clone() else {
-            reply.send(Err("it is still connecting".to_owned())).ok();
-            return;
-        };
-        let limit = self.exchange.settings.timeouts.health_check;
-        self.spawn(myself, async move {
-            let asked = Instant::now();
-            let outcome = live.link.probe(Deadline::new(limit, limit)).await;
-            reply
-                .send(
-                    outcome
-                        .map(|()| asked.elapsed())
-                        .map_err(|why| why.to_string()),
-                )
-                .ok();
-        });
-    }
-
-    fn idle(&mut self, myself: &ActorRef<ConnectionMsg>) {
-        let limit = self.spec.config.idle_stop;
-        let unused = self.handle.unused_for();
-        if self.handle.load() == (0, 0) && unused >= limit {
-            self.close(myself, Exit::Idle);
-        } else {
-            let rest = limit.saturating_sub(unused).max(Duration::from_secs(1));
-            after(myself, rest, || ConnectionMsg::IdleTick);
-        }
+        Err(ConnectionFailure { exit: Exit::Lost, cause })
     }
 
     fn close(&mut self, myself: &ActorRef<ConnectionMsg>, exit: Exit) {
@@ -486,23 +311,6 @@ impl ConnectionState {
     }
 }
 
-/// Lists and reads a server's tools.
-async fn listing(link: &Link, timeout: Duration) -> Result<Listing, String> {
-    let raw: Vec<Box<RawValue>> = link
-        .list_tools(Deadline::new(timeout, timeout))
-        .await
-        .map_err(|why| format!("its tools could not be listed: {why}"))?;
-    let read: Vec<Tool> = raw
-        .iter()
-        .filter_map(|tool| Tool::read(tool).ok())
-        .collect();
-    let dropped = raw.len() - read.len();
-    Ok(Listing {
-        catalog: Arc::new(Catalog::new(read)),
-        dropped,
-    })
-}
-
 fn after(
     myself: &ActorRef<ConnectionMsg>,
     delay: Duration,
@@ -514,14 +322,7 @@ fn after(
 
 impl From<ConnectError> for ConnectionFailure {
     fn from(error: ConnectError) -> Self {
-        let exit = if error.is_fatal() {
-            Exit::Fatal
-        } else {
-            Exit::Lost
-        };
-        Self {
-            exit,
-            cause: error.to_string(),
-        }
+        let exit = if error.is_fatal() { Exit::Fatal } else { Exit::Lost };
+        Self { exit, cause: error.to_string() }
     }
 }

@@ -50,9 +50,7 @@ pub struct Event {
 }
 
 fn unix<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     serializer.serialize_f64(since.as_secs_f64())
 }
 
@@ -61,19 +59,19 @@ fn seconds<S: Serializer>(next: &Option<Duration>, serializer: S) -> Result<S::O
     next.map(|next| next.as_secs_f64()).serialize(serializer)
 }
 
+/// The last events of one connection.
+type Ring = VecDeque<Arc<Event>>;
+
 /// The timelines of all connections of one runtime.
 #[derive(Debug)]
 pub(crate) struct EventLog {
-    rings: Mutex<HashMap<(Owner, ServerName), VecDeque<Arc<Event>>>>,
+    rings: Mutex<HashMap<(Owner, ServerName), Ring>>,
     stream: broadcast::Sender<Arc<Event>>,
 }
 
 impl EventLog {
     pub(crate) fn new() -> Self {
-        Self {
-            rings: Mutex::default(),
-            stream: broadcast::Sender::new(BEHIND),
-        }
+        Self { rings: Mutex::default(), stream: broadcast::Sender::new(BEHIND) }
     }
 
     /// Keeps an event, tells the readers, and logs it.
@@ -90,9 +88,7 @@ impl EventLog {
         );
         let event = Arc::new(event);
         let mut rings = self.rings.lock();
-        let ring = rings
-            .entry((event.owner.clone(), event.server.clone()))
-            .or_default();
+        let ring = rings.entry((event.owner.clone(), event.server.clone())).or_default();
         if ring.len() == KEPT {
             ring.pop_front();
         }
@@ -105,11 +101,7 @@ impl EventLog {
     /// The kept events of one connection, oldest first.
     pub(crate) fn of(&self, owner: &Owner, server: &ServerName) -> Vec<Arc<Event>> {
         let key = (owner.clone(), server.clone());
-        self.rings
-            .lock()
-            .get(&key)
-            .map(|ring| ring.iter().cloned().collect())
-            .unwrap_or_default()
+        self.rings.lock().get(&key).map(|ring| ring.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Everything from now on.

@@ -65,11 +65,7 @@ impl ServerSpec {
         connector: Arc<dyn Connect>,
     ) -> Result<Self, FilterError> {
         let policy = Arc::new(ToolPolicy::new(&config)?);
-        Ok(Self {
-            config: Arc::new(config),
-            policy,
-            connector,
-        })
+        Ok(Self { config: Arc::new(config), policy, connector })
     }
 }
 
@@ -135,10 +131,7 @@ impl Exchange {
         owner: &Owner,
         server: &ServerName,
     ) -> Option<Arc<ConnectionHandle>> {
-        self.handles
-            .lock()
-            .get(&(owner.clone(), server.clone()))
-            .cloned()
+        self.handles.lock().get(&(owner.clone(), server.clone())).cloned()
     }
 
     /// Every handle, the store's first.
@@ -147,9 +140,7 @@ impl Exchange {
     }
 
     pub(crate) fn insert(&self, handle: Arc<ConnectionHandle>) {
-        self.handles
-            .lock()
-            .insert((handle.owner.clone(), handle.server.clone()), handle);
+        self.handles.lock().insert((handle.owner.clone(), handle.server.clone()), handle);
     }
 
     pub(crate) fn remove(&self, owner: &Owner, server: &ServerName) {
@@ -162,17 +153,17 @@ impl Exchange {
         let own = {
             let mut of = self.connects_of.lock();
             let count = slots(self.settings.limits.connects_per_agent);
-            Arc::clone(
-                of.entry(owner.clone())
-                    .or_insert_with(|| Arc::new(Semaphore::new(count))),
-            )
+            Arc::clone(of.entry(owner.clone()).or_insert_with(|| Arc::new(Semaphore::new(count))))
         };
         // Neither semaphore is ever closed.
         let own = own.acquire_owned().await.ok();
         let all = Arc::clone(&self.connects).acquire_owned().await.ok();
-        Slot {
-            _permits: (own, all),
-        }
+        Slot { _permits: (own, all) }
+    }
+
+    /// The store's definition of a server.
+    pub(crate) fn of_store(&self, server: &ServerName) -> Option<ServerSpec> {
+        self.owners.lock().get(&Owner::Store)?.servers.get(server).cloned()
     }
 
     /// Root only: says why the tree ended.
@@ -199,9 +190,7 @@ impl Exchange {
 }
 
 fn slots(count: u32) -> usize {
-    usize::try_from(count)
-        .unwrap_or(Semaphore::MAX_PERMITS)
-        .clamp(1, Semaphore::MAX_PERMITS)
+    usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// A place to connect, given back when it is dropped.
@@ -214,12 +203,10 @@ impl Slot {
     /// Runs an attempt in this slot and gives the slot back early when the attempt takes long.
     pub(crate) async fn run<F: Future>(self, attempt: F) -> F::Output {
         let mut attempt = std::pin::pin!(attempt);
-        match tokio::time::timeout(SLOT_HELD, &mut attempt).await {
-            Ok(output) => output,
-            Err(_) => {
-                drop(self);
-                attempt.await
-            }
+        if let Ok(output) = tokio::time::timeout(SLOT_HELD, &mut attempt).await {
+            return output;
         }
+        drop(self);
+        attempt.await
     }
 }

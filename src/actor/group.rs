@@ -38,11 +38,7 @@ impl Groups {
 
     /// Counts a loss; false if the group has had more than its intensity allows.
     pub(crate) fn record(&mut self, server: &ServerName, now: Duration) -> bool {
-        match self
-            .0
-            .iter_mut()
-            .find(|group| group.servers.contains(server))
-        {
+        match self.0.iter_mut().find(|group| group.servers.contains(server)) {
             Some(group) => group.losses.record(now),
             None => true,
         }
@@ -51,12 +47,7 @@ impl Groups {
     /// The members that are restarted after this one was lost and is ready again.
     pub(crate) fn affected(&self, lost: &ServerName) -> Vec<ServerName> {
         self.of(lost).map_or_else(Vec::new, |group| {
-            group
-                .strategy
-                .affected(&group.servers, lost)
-                .into_iter()
-                .cloned()
-                .collect()
+            group.strategy.affected(&group.servers, lost).into_iter().cloned().collect()
         })
     }
 
@@ -87,12 +78,7 @@ impl Groups {
         let mut phases: Vec<Vec<ServerName>> = Vec::new();
         for server in servers {
             let from_end = self.of(server).map_or(0, |group| {
-                group
-                    .servers
-                    .iter()
-                    .rev()
-                    .position(|member| member == server)
-                    .unwrap_or(0)
+                group.servers.iter().rev().position(|member| member == server).unwrap_or(0)
             });
             if phases.len() <= from_end {
                 phases.resize_with(from_end + 1, Vec::new);
@@ -119,7 +105,7 @@ mod tests {
             servers: ["tunnel", "sql", "cache"].map(name).to_vec(),
             strategy,
             intensity: 1,
-            period: Duration::from_secs(60),
+            period: Duration::from_mins(1),
         };
         Groups::new(&BTreeMap::from([("database".to_owned(), config)]))
     }

@@ -12,21 +12,24 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     admission::Admission,
-    call::{Answer, CallError, Delivery, Failure, spoken},
+    call::{Answer, CallError},
+    exchange::ServerSpec,
     server::ServerConfig,
 };
 use crate::{
-    error::Kind,
     id::{Incarnation, Owner, ServerName},
     restart::State,
     upstream::{Deadline, Link, ProgressSink, Request, RequestError, StderrRing},
     wire::{RawValue, method},
 };
+
+mod refusal;
 
 /// A live link in the life that it belongs to.
 #[derive(Debug)]
@@ -77,19 +80,39 @@ pub(crate) struct Stats {
     pub(crate) failures: AtomicU64,
 }
 
+/// What a handle takes from the server's definition.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) transport: &'static str,
+    admission: Arc<Admission>,
+}
+
+impl Terms {
+    fn new(spec: &ServerSpec) -> Self {
+        let (config, transport) = (Arc::clone(&spec.config), spec.connector.transport());
+        let max_in_flight = match config.max_in_flight {
+            Some(max) => usize::try_from(max.get()).unwrap_or(usize::MAX),
+            None if transport == "tcp" => 64,
+            None => 16,
+        };
+        let max_queue = usize::try_from(config.max_queue).unwrap_or(usize::MAX);
+        Self { config, transport, admission: Admission::new(max_in_flight, max_queue) }
+    }
+}
+
 type Starter = Box<dyn Fn() + Send + Sync>;
 
 /// What outlives a connection's incarnations.
 pub(crate) struct ConnectionHandle {
     pub(crate) owner: Owner,
     pub(crate) server: ServerName,
-    pub(crate) config: Arc<ServerConfig>,
-    pub(crate) transport: &'static str,
     pub(crate) stderr: Arc<StderrRing>,
     pub(crate) stats: Stats,
     pub(crate) tools: AtomicU64,
     standing: watch::Sender<Standing>,
-    admission: Arc<Admission>,
+    /// Under which definition it serves; replaced with it.
+    terms: ArcSwap<Terms>,
     /// Asks the present supervisor to start the connection; replaced with it.
     starter: Mutex<Option<Starter>>,
     /// Whether it was asked already: one message for a thousand waiting calls.
@@ -107,34 +130,31 @@ impl std::fmt::Debug for ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    pub(crate) fn new(
-        owner: Owner,
-        server: ServerName,
-        config: Arc<ServerConfig>,
-        transport: &'static str,
-        stderr: Arc<StderrRing>,
-    ) -> Arc<Self> {
-        // One place in flight is the least that makes sense, and the type says so.
-        let max_in_flight = config
-            .max_in_flight
-            .map_or(if transport == "tcp" { 64 } else { 16 }, |max| {
-                usize::try_from(max.get()).unwrap_or(usize::MAX)
-            });
-        let max_queue = usize::try_from(config.max_queue).unwrap_or(usize::MAX);
+    pub(crate) fn new(owner: Owner, server: ServerName, spec: &ServerSpec) -> Arc<Self> {
         Arc::new(Self {
             owner,
             server,
-            config,
-            transport,
-            stderr,
+            stderr: Arc::default(),
             stats: Stats::default(),
             tools: AtomicU64::new(0),
             standing: watch::Sender::new(Standing::default()),
-            admission: Admission::new(max_in_flight, max_queue),
+            terms: ArcSwap::from_pointee(Terms::new(spec)),
             starter: Mutex::new(None),
             woken: AtomicBool::new(false),
             last_call: Mutex::new(Instant::now()),
         })
+    }
+
+    /// Supervisor only: serves under another definition from now on.
+    pub(crate) fn redefine(&self, spec: &ServerSpec) {
+        if *self.terms.load().config != *spec.config {
+            self.terms.store(Arc::new(Terms::new(spec)));
+        }
+    }
+
+    /// Under which definition it serves.
+    pub(crate) fn terms(&self) -> Arc<Terms> {
+        self.terms.load_full()
     }
 
     /// Where the connection stands.
@@ -149,10 +169,8 @@ impl ConnectionHandle {
 
     /// Supervisor only: says where the connection stands now.
     pub(crate) fn publish(&self, standing: Standing) {
-        if standing.state != State::Idle {
-            self.woken.store(false, Ordering::Relaxed);
-        }
         self.standing.send_replace(standing);
+        self.woken.store(false, Ordering::Relaxed);
     }
 
     /// Supervisor only: how to ask for a start.
@@ -163,7 +181,8 @@ impl ConnectionHandle {
 
     /// Calls in flight and waiting.
     pub(crate) fn load(&self) -> (usize, usize) {
-        (self.admission.in_flight(), self.admission.waiting())
+        let terms = self.terms.load();
+        (terms.admission.in_flight(), terms.admission.waiting())
     }
 
     /// How long nobody called.
@@ -173,7 +192,8 @@ impl ConnectionHandle {
 
     /// Asks for a start, once for each time that the connection is idle.
     pub(crate) fn wake(&self) {
-        if !self.woken.swap(true, Ordering::Relaxed)
+        if self.standing.borrow().state == State::Idle
+            && !self.woken.swap(true, Ordering::Relaxed)
             && let Some(starter) = &*self.starter.lock()
         {
             starter();
@@ -215,9 +235,10 @@ impl ConnectionHandle {
         if let Some(standing) = refused {
             return Err(self.unavailable(&standing));
         }
+        let admission = Arc::clone(&self.terms.load().admission);
         let permit = tokio::select! {
             biased;
-            entered = self.admission.enter(caller) => entered.map_err(|full| self.overloaded(full.waiting))?,
+            entered = admission.enter(caller) => entered.map_err(|full| self.overloaded(full.waiting))?,
             () = deadline.passed() => return Err(self.late_in_queue()),
         };
         let mut standing = self.watch();
@@ -233,16 +254,11 @@ impl ConnectionHandle {
                 Ok(result) => {
                     drop(permit);
                     let server = self.server.clone();
-                    return Ok(Answer {
-                        result,
-                        server,
-                        incarnation: live.incarnation,
-                    });
+                    return Ok(Answer { result, server, incarnation: live.incarnation });
                 }
                 // Not executed, so it goes to the next life of the connection.
                 Err(RequestError::NotSent(_)) => {
-                    self.next_life(&mut standing, live.incarnation, deadline)
-                        .await?;
+                    self.next_life(&mut standing, live.incarnation, deadline).await?;
                 }
                 Err(error) => return Err(self.failed(error, live.incarnation)),
             }
@@ -295,108 +311,5 @@ impl ConnectionHandle {
             changed = standing.changed() => changed.map_err(|_| CallError::Draining),
             () = deadline.passed() => Err(self.late_in_queue()),
         }
-    }
-
-    fn failure(&self, kind: Kind, phase: Delivery, text: String) -> Failure {
-        let standing = self.standing.borrow();
-        Failure {
-            kind,
-            server: self.server.clone(),
-            incarnation: standing.incarnation,
-            phase,
-            retry_after: standing
-                .next
-                .map(|next| next.saturating_duration_since(Instant::now())),
-            text,
-        }
-    }
-
-    fn unavailable(&self, standing: &Standing) -> CallError {
-        let retry_after = standing
-            .next
-            .map(|next| next.saturating_duration_since(Instant::now()));
-        let what = match standing.state {
-            State::Open | State::HalfOpen => "keeps failing and is paused",
-            State::Failed => "failed and will not be tried again until an operator steps in",
-            State::Stopped => "is stopped",
-            State::Draining => "is being shut down",
-            State::Idle | State::Connecting | State::Ready | State::Backoff => "is restarting",
-        };
-        let next = retry_after.map(|after| format!(", next try in {}", spoken(after)));
-        let text = format!(
-            "{} {what}{}; the call was not sent",
-            self.server,
-            next.unwrap_or_default()
-        );
-        CallError::Failed(Failure {
-            kind: Kind::Unavailable,
-            server: self.server.clone(),
-            incarnation: standing.incarnation,
-            phase: Delivery::Queued,
-            retry_after,
-            text,
-        })
-    }
-
-    fn overloaded(&self, waiting: usize) -> CallError {
-        let text = format!(
-            "{} has {waiting} calls waiting, which is its limit; the call was not sent, try again in a moment",
-            self.server
-        );
-        let mut failure = self.failure(Kind::Overloaded, Delivery::Queued, text);
-        failure.retry_after = failure.retry_after.or(Some(Duration::from_secs(1)));
-        CallError::Failed(failure)
-    }
-
-    fn late_in_queue(&self) -> CallError {
-        let why = match self.standing.borrow().state {
-            State::Ready => "was busy with other calls",
-            State::Backoff => "was restarting",
-            _ => "was still starting",
-        };
-        let text = format!(
-            "{} {why} until the deadline passed; the call was not sent",
-            self.server
-        );
-        CallError::Failed(self.failure(Kind::Timeout, Delivery::Queued, text))
-    }
-
-    fn failed(&self, error: RequestError, incarnation: Incarnation) -> CallError {
-        let name = &self.server;
-        let (kind, phase, text) = match error {
-            RequestError::Server(error) => {
-                return CallError::Server {
-                    server: name.clone(),
-                    error,
-                };
-            }
-            RequestError::NotSent(_) | RequestError::Timeout { sent: false } => {
-                return self.late_in_queue();
-            }
-            RequestError::Timeout { sent: true } => (
-                Kind::Timeout,
-                Delivery::Written,
-                format!(
-                    "{name} did not answer before the deadline; the call was cancelled but may have run, check before repeating"
-                ),
-            ),
-            RequestError::Lost { .. } => (
-                Kind::OutcomeUnknown,
-                Delivery::Written,
-                format!(
-                    "{name} was lost after the call was sent; it may have run, check before repeating"
-                ),
-            ),
-            RequestError::Malformed(why) => (
-                Kind::Upstream,
-                Delivery::Written,
-                format!("{name} gave an answer that cannot be used: {why}"),
-            ),
-        };
-        let failure = self.failure(kind, phase, text);
-        CallError::Failed(Failure {
-            incarnation,
-            ..failure
-        })
     }
 }

@@ -16,9 +16,7 @@ pub(crate) struct Sweeps(Mutex<Vec<Sweep>>);
 
 impl std::fmt::Debug for Sweeps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list()
-            .entries(self.0.lock().iter().map(|(name, _)| name))
-            .finish()
+        f.debug_list().entries(self.0.lock().iter().map(|(name, _)| name)).finish()
     }
 }
 

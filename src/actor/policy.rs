@@ -4,16 +4,14 @@
 
 use std::time::Duration;
 
-use globset::{Glob, GlobMatcher};
-
 use super::server::{ServerConfig, ToolRule};
-use crate::catalog::{FilterError, ToolMatcher};
+use crate::catalog::{FilterError, ToolFilter, ToolMatcher};
 
 /// A server's compiled globs.
 #[derive(Clone, Debug)]
 pub(crate) struct ToolPolicy {
     pub(crate) filter: ToolMatcher,
-    rules: Vec<(GlobMatcher, ToolRule)>,
+    rules: Vec<(ToolMatcher, ToolRule)>,
     timeout: Option<Duration>,
 }
 
@@ -23,20 +21,19 @@ impl ToolPolicy {
         let rules = config
             .tool_rules
             .iter()
-            .map(|(glob, rule)| Ok((Glob::new(glob)?.compile_matcher(), rule.clone())))
-            .collect::<Result<_, globset::Error>>()?;
-        Ok(Self {
-            filter: config.tools.matcher()?,
-            rules,
-            timeout: config.timeout,
-        })
+            .map(|(glob, rule)| {
+                let filter = ToolFilter { allow: vec![glob.clone()], deny: Vec::new() };
+                Ok((filter.matcher()?, rule.clone()))
+            })
+            .collect::<Result<_, FilterError>>()?;
+        Ok(Self { filter: config.tools.matcher()?, rules, timeout: config.timeout })
     }
 
     /// The deadline of a call of this tool, where one is configured.
     pub(crate) fn timeout(&self, tool: &str) -> Option<Duration> {
         self.rules
             .iter()
-            .filter(|(glob, _)| glob.is_match(tool))
+            .filter(|(glob, _)| glob.passes(tool))
             .find_map(|(_, rule)| rule.timeout)
             .or(self.timeout)
     }

@@ -18,7 +18,7 @@ use crate::restart::Meter;
 
 /// Deaths of children in a period that the root survives (OTP's intensity).
 const INTENSITY: u32 = 3;
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 
 /// The root.
 #[derive(Debug)]
@@ -61,14 +61,7 @@ impl Actor for RootActor {
         let agents = start_agents(&root, &exchange, &router).await?;
         let janitor = start_janitor(&root, &exchange).await?;
         let deaths = Meter::new(INTENSITY, PERIOD);
-        Ok(RootState {
-            exchange,
-            router,
-            agents,
-            janitor,
-            deaths,
-            stopping: false,
-        })
+        Ok(RootState { exchange, router, agents, janitor, deaths, stopping: false })
     }
 
     async fn handle(
@@ -91,6 +84,10 @@ impl Actor for RootActor {
         Ok(())
     }
 
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "features of the framework that an embedding program turns on add variants"
+    )]
     async fn handle_supervisor_evt(
         &self,
         myself: ActorRef<RootMsg>,
@@ -102,9 +99,7 @@ impl Actor for RootActor {
                 state.died(&myself, &cell, &error.to_string()).await
             }
             SupervisionEvent::ActorTerminated(cell, _, reason) => {
-                state
-                    .died(&myself, &cell, reason.as_deref().unwrap_or("terminated"))
-                    .await
+                state.died(&myself, &cell, reason.as_deref().unwrap_or("terminated")).await
             }
             _ => Ok(()),
         }
@@ -139,9 +134,7 @@ impl RootState {
         }
         if cell.get_id() == self.router.get_id() {
             self.router = start_router(&root, &self.exchange).await?;
-            drop(self.agents.cast(AgentsMsg::Announce {
-                router: self.router.clone(),
-            }));
+            drop(self.agents.cast(AgentsMsg::Announce { router: self.router.clone() }));
         } else if agents_died {
             self.agents = start_agents(&root, &self.exchange, &self.router).await?;
         } else if cell.get_id() == self.janitor.get_id() {

@@ -73,10 +73,7 @@ impl OwnerView {
     pub(crate) fn target(&self, exposed: &str) -> Option<Target> {
         let tool = self.view.resolve(exposed)?;
         let route = self.routes.get(&tool.server)?.clone();
-        Some(Target {
-            route,
-            upstream: Arc::clone(&tool.upstream),
-        })
+        Some(Target { route, upstream: Arc::clone(&tool.upstream) })
     }
 }
 
@@ -88,16 +85,9 @@ pub(crate) struct RouterActor;
 #[derive(Debug)]
 pub(crate) enum RouterMsg {
     /// An owner exists: what it was granted and which tools it sees.
-    Define {
-        owner: Owner,
-        grants: Vec<ServerName>,
-        filter: ToolMatcher,
-    },
+    Define { owner: Owner, grants: Vec<ServerName>, filter: ToolMatcher },
     /// A connection exists.
-    Attach {
-        handle: Arc<ConnectionHandle>,
-        spec: ServerSpec,
-    },
+    Attach { handle: Arc<ConnectionHandle>, spec: ServerSpec },
     /// A connection left the configuration.
     Detach { owner: Owner, server: ServerName },
     /// What a server offers is known, or known anew.
@@ -112,11 +102,7 @@ pub(crate) enum RouterMsg {
     /// A server's state changed in a way that may end the wait for its first listing.
     Settled,
     /// Places a name that the snapshot could not place.
-    Resolve {
-        owner: Owner,
-        tool: String,
-        reply: RpcReplyPort<Option<Target>>,
-    },
+    Resolve { owner: Owner, tool: String, reply: RpcReplyPort<Option<Target>> },
 }
 
 /// One connection as the router knows it.
@@ -172,19 +158,10 @@ impl Actor for RouterActor {
         state: &mut RouterState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RouterMsg::Define {
-                owner,
-                grants,
-                filter,
-            } => state.define(owner, grants, filter),
+            RouterMsg::Define { owner, grants, filter } => state.define(owner, grants, filter),
             RouterMsg::Attach { handle, spec } => state.attach(handle, spec),
             RouterMsg::Detach { owner, server } => state.detach(&owner, &server),
-            RouterMsg::Listed {
-                owner,
-                server,
-                catalog,
-                instructions,
-            } => {
+            RouterMsg::Listed { owner, server, catalog, instructions } => {
                 state.listed(owner, server, Some(catalog), instructions);
             }
             RouterMsg::Withdraw { owner, server } => state.listed(owner, server, None, None),
@@ -202,20 +179,9 @@ impl RouterState {
         let (names, version) = match (known, published) {
             (Some(scope), _) => (scope.names, scope.version),
             (None, Some(view)) => (view.names.clone(), view.version.clone()),
-            (None, None) => (
-                Names::new(&self.exchange.settings.catalog),
-                watch::Sender::new(0),
-            ),
+            (None, None) => (Names::new(&self.exchange.settings.catalog), watch::Sender::new(0)),
         };
-        self.scopes.insert(
-            owner.clone(),
-            Scope {
-                grants,
-                filter,
-                names,
-                version,
-            },
-        );
+        self.scopes.insert(owner.clone(), Scope { grants, filter, names, version });
         self.publish(&[owner]);
     }
 
@@ -226,15 +192,7 @@ impl RouterState {
             Some(entry) => (entry.catalog, entry.instructions),
             None => (None, None),
         };
-        self.entries.insert(
-            key,
-            Entry {
-                handle,
-                spec,
-                catalog,
-                instructions,
-            },
-        );
+        self.entries.insert(key, Entry { handle, spec, catalog, instructions });
         self.publish(&owners);
     }
 
@@ -259,10 +217,7 @@ impl RouterState {
         let owners = self.seeing(&owner, &server);
         if let Some(entry) = self.entries.get_mut(&(owner, server)) {
             let tools = catalog.as_ref().map_or(0, |catalog| catalog.tools().len());
-            entry
-                .handle
-                .tools
-                .store(tools as u64, std::sync::atomic::Ordering::Relaxed);
+            entry.handle.tools.store(tools as u64, std::sync::atomic::Ordering::Relaxed);
             entry.catalog = catalog;
             entry.instructions = instructions;
             self.publish(&owners);
@@ -306,17 +261,16 @@ impl RouterState {
 
     /// Builds the views of these owners anew and publishes them in one step.
     fn publish(&mut self, owners: &[Owner]) {
-        let mut table = RoutingTable {
-            views: self.exchange.table.load().views.clone(),
-        };
+        let mut table = RoutingTable { views: self.exchange.table.load().views.clone() };
         let mut changed = Vec::new();
         for owner in owners {
             let Some(mut scope) = self.scopes.remove(owner) else {
                 continue;
             };
-            let before = table.views.get(owner).map(|view| view.view.hash());
-            let view = self.build(owner, &mut scope);
-            if before != Some(view.view.hash()) {
+            let before =
+                table.views.get(owner).map(|view| Arc::clone(&view.view)).unwrap_or_default();
+            let view = self.build(owner, &mut scope, &before);
+            if before.hash() != view.view.hash() {
                 changed.push(view.version.clone());
             }
             table.views.insert(owner.clone(), Arc::new(view));
@@ -329,7 +283,7 @@ impl RouterState {
         self.answer_waiting();
     }
 
-    fn build(&self, owner: &Owner, scope: &mut Scope) -> OwnerView {
+    fn build(&self, owner: &Owner, scope: &mut Scope, before: &View) -> OwnerView {
         let members = self.members(owner, &scope.grants);
         let empty = Catalog::default();
         let list: Vec<Member<'_>> = members
@@ -341,7 +295,7 @@ impl RouterState {
                 filter: &definition.spec.policy.filter,
             })
             .collect();
-        let view = View::build(&list, &scope.filter, &mut scope.names);
+        let view = before.rebuild(&list, &scope.filter, &mut scope.names);
         let instructions: Vec<String> = members
             .iter()
             .filter_map(|(server, definition, _)| {
@@ -353,13 +307,7 @@ impl RouterState {
             .iter()
             .map(|(server, definition, serving)| {
                 let policy = Arc::clone(&definition.spec.policy);
-                (
-                    (*server).clone(),
-                    Route {
-                        handle: Arc::clone(&serving.handle),
-                        policy,
-                    },
-                )
+                ((*server).clone(), Route { handle: Arc::clone(&serving.handle), policy })
             })
             .collect();
         OwnerView {
@@ -402,13 +350,11 @@ impl RouterState {
             return false;
         };
         let always = self.exchange.settings.catalog.prefix == Prefix::Always;
-        self.members(owner, &scope.grants)
-            .into_iter()
-            .any(|(server, definition, _)| {
-                let state = definition.handle.standing().state;
-                definition.catalog.is_none()
-                    && matches!(state, State::Idle | State::Connecting | State::Backoff)
-                    && (!always || scope.names.may_be_of(server, tool))
-            })
+        self.members(owner, &scope.grants).into_iter().any(|(server, definition, _)| {
+            let state = definition.handle.standing().state;
+            definition.catalog.is_none()
+                && matches!(state, State::Idle | State::Connecting | State::Backoff)
+                && (!always || scope.names.may_be_of(server, tool))
+        })
     }
 }

@@ -67,11 +67,7 @@ pub struct ServerConfig {
     #[serde(default)]
     pub retry: Retry,
     /// Deadline of its calls, instead of `timeouts.call`.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "unit::optional_duration"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "unit::optional_duration")]
     #[schemars(with = "Option<String>")]
     pub timeout: Option<Duration>,
     /// Which of its tools are shown. Default: all.
@@ -91,11 +87,7 @@ pub struct ToolRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     /// Deadline of a call.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "unit::optional_duration"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "unit::optional_duration")]
     #[schemars(with = "Option<String>")]
     pub timeout: Option<Duration>,
     /// What the agent program should do with the answer; passed on, not interpreted.

@@ -83,12 +83,12 @@ impl Default for TimeoutsConfig {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
-            start: Duration::from_secs(60),
-            call: Duration::from_secs(60),
-            call_max: Duration::from_secs(600),
+            start: Duration::from_mins(1),
+            call: Duration::from_mins(1),
+            call_max: Duration::from_mins(10),
             health_check: Duration::from_secs(5),
             drain: Duration::from_secs(25),
-            hang: Duration::from_secs(120),
+            hang: Duration::from_mins(2),
         }
     }
 }
@@ -146,7 +146,7 @@ const fn intensity() -> u32 {
 }
 
 const fn period() -> Duration {
-    Duration::from_secs(60)
+    Duration::from_mins(1)
 }
 
 /// One agent: what it was granted and what is its own.

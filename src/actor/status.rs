@@ -134,9 +134,7 @@ pub(crate) fn of(exchange: &Exchange) -> RuntimeStatus {
         ready: ready && phase == Phase::Serving,
         uptime: exchange.started.elapsed(),
         calls: exchange.calls.load(Ordering::Relaxed),
-        tools: table
-            .owner(&Owner::Store)
-            .map_or(0, |view| view.view.tools().len()),
+        tools: table.owner(&Owner::Store).map_or(0, |view| view.view.tools().len()),
         servers,
     }
 }
@@ -146,6 +144,7 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
     let standing = handle.standing();
     let facts = standing.live.as_ref().map(|live| live.link.facts());
     let (in_flight, waiting) = handle.load();
+    let terms = handle.terms();
     ServerStatus {
         owner: handle.owner.clone(),
         server: handle.server.clone(),
@@ -153,10 +152,8 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         health: Health::of(&standing),
         incarnation: standing.incarnation,
         cause: standing.cause.as_deref().map(ToOwned::to_owned),
-        next_try: standing
-            .next
-            .map(|next| next.saturating_duration_since(Instant::now())),
-        transport: handle.transport,
+        next_try: standing.next.map(|next| next.saturating_duration_since(Instant::now())),
+        transport: terms.transport,
         era: facts.map(|facts| facts.era),
         revision: facts.map(|facts| facts.revision),
         pid: facts.and_then(|facts| facts.pid),
@@ -165,8 +162,8 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         waiting,
         calls: handle.stats.calls.load(Ordering::Relaxed),
         failures: handle.stats.failures.load(Ordering::Relaxed),
-        required: handle.config.required,
-        description: handle.config.description.clone(),
+        required: terms.config.required,
+        description: terms.config.description.clone(),
     }
 }
 

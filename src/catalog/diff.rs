@@ -1,56 +1,54 @@
-//! What changed between two listings of one server.
+//! What changed between two catalogs of one server, for the event log and for those who are told.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
-use super::Catalog;
+use super::{Catalog, Tool};
 
-/// The difference of two catalogs.
+/// The difference between two catalogs, by the server's own names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
-    /// Tools that are new.
+    /// Tools that are new, in their new order.
     pub added: Vec<Arc<str>>,
-    /// Tools that are gone.
+    /// Tools that are gone, in their old order.
     pub removed: Vec<Arc<str>>,
-    /// Tools whose definition differs.
+    /// Tools whose definition is another, in their new order.
     pub changed: Vec<Arc<str>>,
-    /// Whether the tools that both have stand in another order.
+    /// Whether those that stayed stand in another order.
     pub reordered: bool,
 }
 
 impl Diff {
-    /// What it takes to get from `old` to `new`.
+    /// Compares two catalogs. Definitions are compared as text, because a server that writes one
+    /// differently may mean so.
     pub fn between(old: &Catalog, new: &Catalog) -> Self {
-        let before: HashMap<&str, &str> = old
-            .tools()
-            .iter()
-            .map(|tool| (&*tool.name, tool.raw.get()))
-            .collect();
-        let after: HashMap<&str, &str> = new
-            .tools()
-            .iter()
-            .map(|tool| (&*tool.name, tool.raw.get()))
-            .collect();
+        if old.hash() == new.hash() {
+            return Self::default();
+        }
+        let before: HashMap<&str, (usize, &Tool)> =
+            (0..).zip(old.tools()).map(|(place, tool)| (&*tool.name, (place, tool))).collect();
+        let after: HashSet<&str> = new.tools().iter().map(|tool| &*tool.name).collect();
         let mut diff = Self::default();
+        let mut last = 0;
         for tool in new.tools() {
-            match before.get(&*tool.name) {
-                None => diff.added.push(Arc::clone(&tool.name)),
-                Some(raw) if *raw != tool.raw.get() => diff.changed.push(Arc::clone(&tool.name)),
-                Some(_) => {}
+            let Some(&(place, was)) = before.get(&*tool.name) else {
+                diff.added.push(Arc::clone(&tool.name));
+                continue;
+            };
+            diff.reordered |= place < last;
+            last = place;
+            if was.raw.get() != tool.raw.get() {
+                diff.changed.push(Arc::clone(&tool.name));
             }
         }
-        let gone = old
-            .tools()
-            .iter()
-            .filter(|tool| !after.contains_key(&*tool.name));
-        diff.removed.extend(gone.map(|tool| Arc::clone(&tool.name)));
-        let kept = |catalog: &Catalog, other: &HashMap<&str, &str>| -> Vec<Arc<str>> {
-            let both = catalog
-                .tools()
-                .iter()
-                .filter(|tool| other.contains_key(&*tool.name));
-            both.map(|tool| Arc::clone(&tool.name)).collect()
-        };
-        diff.reordered = kept(old, &after) != kept(new, &before);
+        for tool in old.tools() {
+            if !after.contains(&*tool.name) {
+                diff.removed.push(Arc::clone(&tool.name));
+            }
+        }
         diff
     }
 
@@ -61,22 +59,21 @@ impl Diff {
 }
 
 impl fmt::Display for Diff {
+    /// Counts only, such as `2 added, 1 removed`; `no change` where nothing differs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_empty() {
-            return f.write_str("no difference");
+        let mut parts = Vec::new();
+        for (names, what) in
+            [(&self.added, "added"), (&self.removed, "removed"), (&self.changed, "changed")]
+        {
+            if !names.is_empty() {
+                parts.push(format!("{} {what}", names.len()));
+            }
         }
-        let counts = [
-            (self.added.len(), "added"),
-            (self.removed.len(), "removed"),
-            (self.changed.len(), "changed"),
-        ];
-        let mut parts: Vec<String> = counts
-            .into_iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
         if self.reordered {
             parts.push("reordered".to_owned());
+        }
+        if parts.is_empty() {
+            parts.push("no change".to_owned());
         }
         f.write_str(&parts.join(", "))
     }
@@ -84,32 +81,52 @@ impl fmt::Display for Diff {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{catalog::Tool, wire::RawValue};
+    use proptest::prelude::*;
 
-    fn catalog(tools: &[(&str, u8)]) -> Catalog {
-        let tool = |(name, version): &(&str, u8)| {
-            let text = format!(r#"{{"name":"{name}","inputSchema":{{}},"version":{version}}}"#);
-            Tool::read(&RawValue::from_string(text).unwrap()).unwrap()
-        };
-        Catalog::new(tools.iter().map(tool).collect())
+    use super::*;
+
+    fn catalog(tools: &[(&str, &str)]) -> Catalog {
+        Catalog::new(tools.iter().map(|(name, text)| Tool::sample(name, text)).collect())
+    }
+
+    fn text(old: &[(&str, &str)], new: &[(&str, &str)]) -> String {
+        Diff::between(&catalog(old), &catalog(new)).to_string()
     }
 
     #[test]
-    fn a_difference_is_said_in_words() {
-        let old = catalog(&[("a", 1), ("b", 1), ("c", 1)]);
-        for (new, words) in [
-            (catalog(&[("a", 1), ("b", 1), ("c", 1)]), "no difference"),
-            (
-                catalog(&[("c", 1), ("a", 2), ("d", 1)]),
-                "1 added, 1 removed, 1 changed, reordered",
-            ),
-            (
-                catalog(&[("a", 1), ("x", 1), ("b", 1), ("c", 1)]),
-                "1 added",
-            ),
-        ] {
-            assert_eq!(Diff::between(&old, &new).to_string(), words);
+    fn a_difference_is_told_in_words() {
+        let old = [("a", "1"), ("b", "1"), ("c", "1")];
+        assert_eq!(text(&old, &old), "no change");
+        assert_eq!(text(&old, &[]), "3 removed");
+        assert_eq!(
+            text(&old, &[("a", "1"), ("x", "1"), ("y", "1"), ("c", "2")]),
+            "2 added, 1 removed, 1 changed"
+        );
+        assert_eq!(text(&old, &[("b", "1"), ("a", "1"), ("c", "1")]), "reordered");
+        assert_eq!(text(&old, &[("c", "1"), ("n", "1")]), "1 added, 2 removed");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_difference_is_empty_exactly_when_the_hashes_are_equal(
+            old in prop::collection::vec((0_u8..5, 0_u8..2), 0..6),
+            new in prop::collection::vec((0_u8..5, 0_u8..2), 0..6),
+        ) {
+            let build = |tools: &[(u8, u8)]| Catalog::new(
+                tools
+                    .iter()
+                    .map(|(name, text)| Tool::sample(&name.to_string(), &text.to_string()))
+                    .collect(),
+            );
+            let (old, new) = (build(&old), build(&new));
+            let diff = Diff::between(&old, &new);
+            prop_assert_eq!(diff.is_empty(), old.hash() == new.hash());
+            prop_assert_eq!(
+                old.tools().len() + diff.added.len(),
+                new.tools().len() + diff.removed.len()
+            );
         }
     }
 }

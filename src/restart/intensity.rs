@@ -1,10 +1,13 @@
-//! Intensity: at most so many events in a period (OTP's window).
+//! Intensity: at most so many failures in a period, OTP's window.
 //!
-//! Bounded memory: it never holds more times than it takes to know that there were too many.
+//! A meter belongs to whoever counts. It only counts; what an exceeded intensity means is decided
+//! by its owner.
 
 use std::{collections::VecDeque, time::Duration};
 
-/// Counts events in a sliding window.
+/// Counts what happens, over a sliding window.
+///
+/// It remembers `intensity + 1` times at most, which is all that the answer needs.
 #[derive(Clone, Debug)]
 pub struct Meter {
     intensity: u32,
@@ -13,42 +16,31 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter that allows `intensity` events in `period`.
-    pub const fn new(intensity: u32, period: Duration) -> Self {
-        Self {
-            intensity,
-            period,
-            times: VecDeque::new(),
-        }
+    /// A meter that is exceeded by more than `intensity` records within `period`.
+    pub fn new(intensity: u32, period: Duration) -> Self {
+        Self { intensity, period, times: VecDeque::new() }
     }
 
-    /// Counts an event at `now`, a time since an origin of the caller's that never goes back.
-    /// False if there were more than `intensity` in the period that ends now.
+    /// Records one occurrence. True while the intensity is kept, false once it is exceeded.
+    /// Times are expected in their order.
     pub fn record(&mut self, now: Duration) -> bool {
-        self.forget(now);
-        self.times.push_back(now);
-        let limit = usize::try_from(self.intensity).unwrap_or(usize::MAX);
-        if self.times.len() <= limit {
-            return true;
+        let period = self.period;
+        self.times.retain(|time| within(*time, now, period));
+        let intensity = usize::try_from(self.intensity).unwrap_or(usize::MAX);
+        if self.times.len() > intensity {
+            self.times.pop_front();
         }
-        self.times.pop_front();
-        false
+        self.times.push_back(now);
+        self.times.len() <= intensity
     }
 
-    /// Events in the period that ends at `now`, up to the intensity.
+    /// How many were recorded in the period before `now`; more than `intensity + 1` count as
+    /// `intensity + 1`.
     pub fn recent(&self, now: Duration) -> usize {
-        self.times
-            .iter()
-            .filter(|time| now.saturating_sub(**time) < self.period)
-            .count()
+        self.times.iter().filter(|time| within(**time, now, self.period)).count()
     }
 
-    /// Forgets all events.
-    pub fn clear(&mut self) {
-        self.times.clear();
-    }
-
-    /// Events allowed in the period.
+    /// Occurrences allowed within the period.
     pub const fn intensity(&self) -> u32 {
         self.intensity
     }
@@ -58,15 +50,15 @@ impl Meter {
         self.period
     }
 
-    fn forget(&mut self, now: Duration) {
-        while self
-            .times
-            .front()
-            .is_some_and(|time| now.saturating_sub(*time) >= self.period)
-        {
-            self.times.pop_front();
-        }
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.times.clear();
     }
+}
+
+/// A time exactly one period ago still counts, as in OTP.
+fn within(time: Duration, now: Duration, period: Duration) -> bool {
+    now.saturating_sub(time) <= period
 }
 
 #[cfg(test)]
@@ -75,35 +67,48 @@ mod tests {
 
     use super::*;
 
-    proptest! {
-        #[test]
-        fn no_window_holds_more_allowed_events_than_the_intensity(
-            intensity in 0_u32..6,
-            gaps in prop::collection::vec(0_u64..40, 1..200),
-        ) {
-            let period = Duration::from_millis(100);
-            let mut meter = Meter::new(intensity, period);
-            let (mut now, mut allowed) = (Duration::ZERO, Vec::new());
-            for gap in gaps {
-                now += Duration::from_millis(gap);
-                if meter.record(now) {
-                    allowed.push(now);
-                }
-                let in_window = allowed.iter().filter(|time| now.saturating_sub(**time) < period);
-                prop_assert!(in_window.count() <= usize::try_from(intensity).unwrap());
-                prop_assert!(meter.times.len() <= usize::try_from(intensity).unwrap());
-            }
-        }
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
     #[test]
-    fn events_older_than_the_period_do_not_count() {
-        let mut meter = Meter::new(1, Duration::from_secs(10));
-        assert!(meter.record(Duration::from_secs(0)));
-        assert!(!meter.record(Duration::from_secs(9)));
-        assert_eq!(meter.recent(Duration::from_secs(10)), 1);
-        assert!(meter.record(Duration::from_secs(20)));
+    fn the_window_slides() {
+        let mut meter = Meter::new(2, seconds(10));
+        assert!(meter.record(seconds(0)));
+        assert!(meter.record(seconds(5)));
+        assert!(!meter.record(seconds(10)), "exactly one period is inside");
+        assert_eq!(meter.recent(seconds(10)), 3);
+        assert_eq!(meter.recent(seconds(16)), 1);
+        assert!(meter.record(seconds(16)));
         meter.clear();
-        assert_eq!(meter.recent(Duration::from_secs(20)), 0);
+        assert_eq!(meter.recent(seconds(16)), 0);
+    }
+
+    #[test]
+    fn intensity_zero_allows_nothing() {
+        assert!(!Meter::new(0, seconds(60)).record(seconds(1)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn the_answer_is_that_of_a_full_history_and_memory_is_bounded(
+            intensity in 0_u32..6,
+            period in 0_u64..2000,
+            pauses in prop::collection::vec(0_u64..1000, 1..60),
+        ) {
+            let mut meter = Meter::new(intensity, Duration::from_millis(period));
+            let mut history: Vec<u64> = Vec::new();
+            let mut now = 0;
+            for pause in pauses {
+                now += pause;
+                history.push(now);
+                let inside = history.iter().filter(|time| now - **time <= period).count();
+                let kept = inside <= intensity as usize;
+                prop_assert_eq!(meter.record(Duration::from_millis(now)), kept);
+                prop_assert!(meter.times.len() <= intensity as usize + 1);
+            }
+        }
     }
 }

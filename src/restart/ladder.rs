@@ -1,41 +1,56 @@
-//! The life of one server's connection as a pure state machine.
+//! The ladder: the state machine of one server, from ready through backoff and an open circuit to
+//! given up.
 //!
-//! | state | what moves it |
-//! |---|---|
-//! | idle, backoff, stopped, failed | `start` → connecting |
-//! | connecting | `ready` → ready; a failure → backoff, or open when there were too many in the period |
-//! | ready | a failure → backoff or open; idle time → idle |
-//! | open | `start` → half-open |
-//! | half-open | `ready` → ready; a failure → open, for longer |
-//! | any | wrong for good → failed; asked to end → stopped; `drain` → draining |
+//! Owned by the supervisor of the connection, which tells it what happened and carries out what it
+//! decides. It outlives the incarnations; it starts nothing and never looks at a clock.
 //!
-//! The count of attempts, the window and the open pause are forgotten only after the connection
-//! was ready for the whole stable period, so that flapping is failing.
+//! | state | `start` | `ready` | a failure | refused, fatal | asked to stop | idle |
+//! |---|---|---|---|---|---|---|
+//! | idle, backoff | connecting | | backoff or open | failed | stopped | idle |
+//! | connecting | | ready | backoff or open | failed | stopped | idle |
+//! | ready | | | backoff or open | failed | stopped | idle |
+//! | open | `half_open` | | open | failed | stopped | idle |
+//! | `half_open` | | ready | open, with a longer pause | failed | stopped | idle |
+//! | draining | | | stopped | stopped | stopped | idle |
+//! | stopped, failed | connecting | | | | | |
+//!
+//! The first two columns are told by methods of that name, the others by [`Ladder::ended`]; an
+//! empty field changes nothing. A failure ([`Exit::Lost`], [`Exit::RateLimited`], [`Exit::Bug`];
+//! the loss of a ready connection too) leads to backoff while there were at most `intensity` in
+//! `period`, and to open after that. Without reconnection it leads to stopped. Idle leads to idle
+//! for permanent servers only, to stopped for others; temporary servers stop after any end.
+//! [`Ladder::drain`] moves what is under way to draining, [`Ladder::stop`] anything to stopped,
+//! and [`Ladder::reset`] what waits or was given up to idle.
 
 use std::time::Duration;
 
-use super::{Backoff, Decision, Exit, Meter, Restart, State};
+use super::{
+    Decision, Exit, Restart, State,
+    backoff::{Backoff, doubled, scaled},
+    intensity::Meter,
+};
 
-/// The numbers behind a ladder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a ladder is climbed by.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Whether a connection is made again at all, by its kind.
+    /// Which ends are followed by another start. Default: permanent.
     pub restart: Restart,
-    /// Whether lost connections are made again (`enable_reconnection`).
+    /// Whether lost connections are made again. Default: true.
     pub reconnect: bool,
-    /// Bound of the first pause.
+    /// What the first pause is drawn from. Default: 250 ms. Above the cap it counts as the cap.
     pub base: Duration,
-    /// Bound of every pause but the slow probe's (`reconnection_seconds`).
+    /// The longest pause, but for the slow probe. Default: 60 s. Where it or the base is zero,
+    /// the defaults of both hold.
     pub cap: Duration,
-    /// How long a connection must be ready before its past is forgotten.
+    /// How long a connection must have been ready before its past is forgotten. Default: 30 s.
     pub stable: Duration,
-    /// Failures in `period` before the circuit opens.
+    /// Failures in `period` at most before the circuit opens. Default: 5.
     pub intensity: u32,
-    /// The window of `intensity`.
+    /// The window of `intensity`. Default: 60 s.
     pub period: Duration,
-    /// The first pause of an open circuit.
+    /// The pause before the first probe of an open circuit; later ones double. Default: 5 s.
     pub open_first: Duration,
-    /// The pause before a slow probe after refused credentials.
+    /// The pause before a probe of a server that refused our credentials. Default: 10 min.
     pub refused_probe: Duration,
 }
 
@@ -45,360 +60,223 @@ impl Default for Policy {
             restart: Restart::Permanent,
             reconnect: true,
             base: Duration::from_millis(250),
-            cap: Duration::from_secs(60),
+            cap: Duration::from_mins(1),
             stable: Duration::from_secs(30),
             intensity: 5,
-            period: Duration::from_secs(60),
+            period: Duration::from_mins(1),
             open_first: Duration::from_secs(5),
-            refused_probe: Duration::from_secs(600),
+            refused_probe: Duration::from_mins(10),
         }
     }
 }
 
-/// The state machine of one connection.
+impl Policy {
+    fn backoff(&self) -> Backoff {
+        Backoff::new(self.base.min(self.cap), self.cap).unwrap_or_default()
+    }
+
+    fn meter(&self) -> Meter {
+        Meter::new(self.intensity, self.period)
+    }
+}
+
+/// Where one server stands, and what its past means for its next end.
 #[derive(Clone, Debug)]
 pub struct Ladder {
     policy: Policy,
+    backoff: Backoff,
     state: State,
-    failures: Meter,
-    /// Failures since the connection was last stable.
+    /// Failures since the last stable period.
     attempt: u32,
-    /// The pause of the circuit the next time that it opens.
-    open_for: Duration,
-    ready_since: Option<Duration>,
+    /// Times that the circuit opened since the last stable period.
+    opened: u32,
+    failures: Meter,
+    /// When it became ready; meant only while it is.
+    ready_since: Duration,
 }
 
 impl Ladder {
-    /// A ladder at its foot: idle.
-    pub const fn new(policy: Policy) -> Self {
+    /// A ladder in state idle, without a past.
+    pub fn new(policy: Policy) -> Self {
         Self {
-            state: State::Idle,
-            failures: Meter::new(policy.intensity, policy.period),
-            attempt: 0,
-            open_for: policy.open_first,
-            ready_since: None,
+            backoff: policy.backoff(),
+            failures: policy.meter(),
             policy,
+            state: State::Idle,
+            attempt: 0,
+            opened: 0,
+            ready_since: Duration::ZERO,
         }
     }
 
-    /// Where it stands.
+    /// Where the server stands.
     pub const fn state(&self) -> State {
         self.state
     }
 
-    /// The numbers behind it.
-    pub const fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
-    /// Failures since the connection was last stable.
+    /// Failures since the last stable period.
     pub const fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// Failures in the window that ends now.
+    /// Failures in the period before `now`, counted up to `intensity + 1`.
     pub fn recent_failures(&self, now: Duration) -> usize {
         self.failures.recent(now)
     }
 
-    /// A try begins.
-    pub const fn start(&mut self) {
-        self.state = match self.state {
-            State::Open | State::HalfOpen => State::HalfOpen,
-            State::Idle
-            | State::Connecting
-            | State::Ready
-            | State::Backoff
-            | State::Draining
-            | State::Stopped
-            | State::Failed => State::Connecting,
-        };
+    /// What it is climbed by.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
-    /// The connection is ready.
-    pub const fn ready(&mut self, now: Duration) {
-        self.state = State::Ready;
-        self.ready_since = Some(now);
+    /// Replaces the policy. It holds from the next end on, and state and counts stay; another
+    /// intensity or period starts a new window.
+    pub fn set_policy(&mut self, policy: Policy) {
+        if (policy.intensity, policy.period) != (self.policy.intensity, self.policy.period) {
+            self.failures = policy.meter();
+        }
+        self.backoff = policy.backoff();
+        self.policy = policy;
     }
 
-    /// Forgets the past if the connection has been ready for the stable period.
+    /// A connect is about to begin: after a pause, by a call, or because a person asked.
+    pub fn start(&mut self) {
+        match self.state {
+            State::Idle | State::Backoff | State::Stopped | State::Failed => {
+                self.state = State::Connecting;
+            }
+            State::Open => self.state = State::HalfOpen,
+            State::Connecting | State::HalfOpen | State::Ready | State::Draining => {}
+        }
+    }
+
+    /// The connect succeeded.
+    pub fn ready(&mut self, now: Duration) {
+        if matches!(self.state, State::Connecting | State::HalfOpen) {
+            self.state = State::Ready;
+            self.ready_since = now;
+        }
+    }
+
+    /// The stable period may have passed: to be called by a timer that was set on ready. Forgets
+    /// the past if the connection is still ready and has been so all that time, so a timer that
+    /// an earlier incarnation left does no harm.
     pub fn stable(&mut self, now: Duration) {
-        let long = self
-            .ready_since
-            .is_some_and(|since| now.saturating_sub(since) >= self.policy.stable);
-        if self.state == State::Ready && long {
+        let ready = now.saturating_sub(self.ready_since);
+        if self.state == State::Ready && ready >= self.policy.stable {
             self.forget();
         }
     }
 
-    /// A person starts over: the past is forgotten.
+    /// What is under way finishes its calls and then ends. Nothing changes where nothing is.
+    pub fn drain(&mut self) {
+        if matches!(self.state, State::Connecting | State::HalfOpen | State::Ready) {
+            self.state = State::Draining;
+        }
+    }
+
+    /// Stopped from now on, whatever it was.
+    pub fn stop(&mut self) {
+        self.state = State::Stopped;
+    }
+
+    /// A person, or a new configuration, gives it a fresh beginning: the past is forgotten, and
+    /// what waited or was given up is idle. What is under way goes on.
     pub fn reset(&mut self) {
         self.forget();
-        if matches!(
-            self.state,
-            State::Open | State::HalfOpen | State::Failed | State::Stopped
-        ) {
-            self.state = State::Idle;
+        match self.state {
+            State::Backoff | State::Open | State::Stopped | State::Failed => {
+                self.state = State::Idle;
+            }
+            State::HalfOpen => self.state = State::Connecting,
+            State::Idle | State::Connecting | State::Ready | State::Draining => {}
         }
     }
 
-    /// It is being shut down.
-    pub const fn drain(&mut self) {
-        self.state = State::Draining;
-    }
-
-    /// Opens the circuit whatever the window says: its group has had enough.
+    /// Opens the circuit after an end, whatever the window says: its group has had enough.
     pub fn trip(&mut self, jitter: f64) -> Decision {
-        self.open(jitter)
+        self.state = State::Open;
+        self.open(Duration::ZERO, jitter)
     }
 
-    /// The connection ended: moves the state and says what is done. `jitter` is anywhere in
-    /// 0 to 1.
+    /// The connection, or the try to make one, ended: moves the state and says what to do.
+    /// `jitter` is a random number from 0 to 1. An end that arrives after the server was stopped
+    /// or given up changes nothing.
     pub fn ended(&mut self, now: Duration, exit: Exit, jitter: f64) -> Decision {
-        // What nobody forgot because no timer came in between.
-        self.stable(now);
-        self.ready_since = None;
-        let normal = matches!(exit, Exit::Asked | Exit::Idle);
-        let again = match self.policy.restart {
-            Restart::Permanent => exit != Exit::Asked,
-            Restart::Transient => !normal,
-            Restart::Temporary => false,
+        if self.state == State::Failed {
+            return Decision::Fail { probe: None };
+        }
+        let decision = self.decide(now, exit, jitter);
+        self.state = match decision {
+            Decision::Retry { .. } => State::Backoff,
+            Decision::Open { .. } => State::Open,
+            Decision::Fail { .. } => State::Failed,
+            Decision::Stop => State::Stopped,
+            Decision::Idle => State::Idle,
         };
-        if self.state == State::Draining || !again {
-            return self.stop();
+        decision
+    }
+
+    fn decide(&mut self, now: Duration, exit: Exit, jitter: f64) -> Decision {
+        if self.state == State::Stopped || self.policy.restart == Restart::Temporary {
+            return Decision::Stop;
+        }
+        // Whoever drains wants the end, so a loss on the way to it is no failure.
+        if self.state == State::Draining && exit != Exit::Idle {
+            return Decision::Stop;
         }
         match exit {
-            Exit::Asked => self.stop(),
-            Exit::Idle => {
-                self.state = State::Idle;
-                Decision::Idle
+            Exit::Idle if self.policy.restart == Restart::Permanent => Decision::Idle,
+            Exit::Idle | Exit::Asked => Decision::Stop,
+            Exit::Fatal => Decision::Fail { probe: None },
+            Exit::Refused => {
+                Decision::Fail { probe: self.policy.reconnect.then_some(self.policy.refused_probe) }
             }
-            Exit::Fatal => self.fail(None),
-            Exit::Refused => self.fail(Some(self.policy.refused_probe)),
-            Exit::Lost | Exit::RateLimited { .. } | Exit::Bug if !self.policy.reconnect => {
-                self.stop()
-            }
-            Exit::RateLimited { retry_after } => {
-                self.failed(now, jitter, Some(retry_after.min(self.policy.cap)))
-            }
-            Exit::Lost | Exit::Bug => self.failed(now, jitter, None),
+            Exit::Lost | Exit::Bug => self.failed(now, None, jitter),
+            Exit::RateLimited { retry_after } => self.failed(now, Some(retry_after), jitter),
         }
     }
 
-    fn failed(&mut self, now: Duration, jitter: f64, asked_for: Option<Duration>) -> Decision {
-        let within = self.failures.record(now);
-        if self.state == State::HalfOpen || !within {
-            return match (self.open(jitter), asked_for) {
-                (Decision::Open { after }, Some(least)) => Decision::Open {
-                    after: after.max(least),
-                },
-                (decision, _) => decision,
-            };
+    fn failed(&mut self, now: Duration, retry_after: Option<Duration>, jitter: f64) -> Decision {
+        if !self.policy.reconnect {
+            return Decision::Stop;
         }
-        let attempt = self.attempt;
+        let probing = matches!(self.state, State::Open | State::HalfOpen);
+        let kept = self.failures.record(now);
+        let earlier = self.attempt;
         self.attempt = self.attempt.saturating_add(1);
-        self.state = State::Backoff;
-        let base = self.policy.base.min(self.policy.cap);
-        let drawn = Backoff::new(base, self.policy.cap)
-            .map_or(self.policy.cap, |backoff| backoff.delay(attempt, jitter));
-        Decision::Retry {
-            after: asked_for.unwrap_or(drawn),
+        if kept && !probing {
+            let after = retry_after.map_or_else(
+                || self.backoff.delay(earlier, jitter),
+                |wanted| self.backoff.bounded(wanted),
+            );
+            return Decision::Retry { after };
         }
+        // A server may ask for a longer pause than the circuit's, never for a shorter one: else
+        // `Retry-After: 0` would switch the circuit off.
+        self.open(retry_after.unwrap_or_default(), jitter)
     }
 
-    fn open(&mut self, jitter: f64) -> Decision {
-        self.state = State::Open;
-        // Jitter of 20 % to either side keeps probes of many servers apart.
-        let spread = 0.8 + 0.4 * jitter.clamp(0.0, 1.0);
-        let after = self.open_for.mul_f64(spread).min(self.policy.cap);
-        self.open_for = self.open_for.saturating_mul(2).min(self.policy.cap);
-        Decision::Open { after }
+    fn open(&mut self, least: Duration, jitter: f64) -> Decision {
+        let pause = self.open_pause(jitter).max(least);
+        self.opened = self.opened.saturating_add(1);
+        Decision::Open { after: self.backoff.bounded(pause) }
     }
 
-    const fn fail(&mut self, probe: Option<Duration>) -> Decision {
-        self.state = State::Failed;
-        Decision::Fail { probe }
-    }
-
-    const fn stop(&mut self) -> Decision {
-        self.state = State::Stopped;
-        Decision::Stop
+    /// The next pause of an open circuit, +-20 %. The cap bounds the upper end of that range, not
+    /// its result, so that many servers at the cap are still not probed at the same instant.
+    fn open_pause(&self, jitter: f64) -> Duration {
+        let upper = self.policy.open_first.saturating_mul(6) / 5;
+        let upper = doubled(upper, self.opened).min(self.backoff.cap());
+        scaled(upper, (2.0 + jitter.clamp(0.0, 1.0)) / 3.0)
     }
 
     fn forget(&mut self) {
         self.attempt = 0;
+        self.opened = 0;
         self.failures.clear();
-        self.open_for = self.policy.open_first;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    /// Runs a server that fails on every try, and gives the decisions with their times.
-    fn failing(policy: Policy, jitters: &[f64]) -> Vec<(Duration, Decision)> {
-        let mut ladder = Ladder::new(policy);
-        let mut now = Duration::ZERO;
-        let mut decisions = Vec::new();
-        for jitter in jitters {
-            ladder.start();
-            let decision = ladder.ended(now, Exit::Lost, *jitter);
-            decisions.push((now, decision));
-            now += match decision {
-                Decision::Retry { after } | Decision::Open { after } => after,
-                Decision::Fail { .. } | Decision::Stop | Decision::Idle => return decisions,
-            };
-        }
-        decisions
-    }
-
-    proptest! {
-        #[test]
-        fn intensity_is_never_exceeded_and_every_pause_is_within_bounds(
-            jitters in prop::collection::vec(0.0_f64..=1.0, 1..80),
-            intensity in 1_u32..8,
-            cap in 1_u64..120,
-        ) {
-            let policy = Policy { intensity, cap: seconds(cap), ..Policy::default() };
-            let decisions = failing(policy, &jitters);
-            prop_assert_eq!(decisions.len(), jitters.len());
-            let mut retries = Vec::new();
-            for (now, decision) in decisions {
-                let (Decision::Retry { after } | Decision::Open { after }) = decision else {
-                    return Err(TestCaseError::fail("a permanent server was given up"));
-                };
-                prop_assert!(after >= Duration::from_millis(50) && after <= policy.cap);
-                if matches!(decision, Decision::Retry { .. }) {
-                    retries.push(now);
-                    let window = retries.iter().filter(|time| now - **time < policy.period);
-                    prop_assert!(window.count() <= usize::try_from(intensity).unwrap());
-                }
-            }
-        }
-
-        #[test]
-        fn the_past_is_forgotten_only_after_the_stable_period(ready_for in 0_u64..60) {
-            let mut ladder = Ladder::new(Policy::default());
-            ladder.start();
-            ladder.ended(seconds(0), Exit::Lost, 1.0);
-            ladder.start();
-            ladder.ready(seconds(1));
-            ladder.stable(seconds(1 + ready_for));
-            prop_assert_eq!(ladder.attempt() == 0, ready_for >= 30);
-            let decision = ladder.ended(seconds(1 + ready_for), Exit::Lost, 1.0);
-            let bound = if ready_for >= 30 { 250 } else { 500 };
-            prop_assert_eq!(decision, Decision::Retry { after: Duration::from_millis(bound) });
-        }
-
-        #[test]
-        fn what_ended_for_good_is_not_revived_by_another_end(exits in prop::collection::vec(0_usize..3, 1..6)) {
-            for first in [Exit::Fatal, Exit::Asked] {
-                let mut ladder = Ladder::new(Policy { reconnect: false, ..Policy::default() });
-                ladder.start();
-                ladder.ended(seconds(0), first, 0.5);
-                for exit in &exits {
-                    let exit = [Exit::Lost, Exit::Bug, Exit::Fatal][*exit].clone();
-                    ladder.ended(seconds(1), exit, 0.5);
-                    prop_assert!(matches!(ladder.state(), State::Failed | State::Stopped));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_circuit_opens_after_too_many_failures_and_probes_ever_more_rarely() {
-        let decisions = failing(Policy::default(), &[0.5; 12]);
-        let pauses: Vec<u64> = decisions
-            .iter()
-            .filter_map(|(_, decision)| match decision {
-                Decision::Open { after } => Some(after.as_secs()),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(pauses, [5, 10, 20, 40, 60, 60, 60]);
-        assert!(matches!(decisions[4].1, Decision::Retry { .. }));
-    }
-
-    #[test]
-    fn a_probe_that_succeeds_closes_the_circuit() {
-        let mut ladder = Ladder::new(Policy {
-            intensity: 0,
-            ..Policy::default()
-        });
-        ladder.start();
-        assert!(matches!(
-            ladder.ended(seconds(0), Exit::Lost, 0.5),
-            Decision::Open { .. }
-        ));
-        ladder.start();
-        assert_eq!(ladder.state(), State::HalfOpen);
-        ladder.ready(seconds(5));
-        assert_eq!(ladder.state(), State::Ready);
-    }
-
-    #[test]
-    fn restart_types_and_ends_decide_as_in_otp() {
-        let end = |restart, reconnect, exit| {
-            let mut ladder = Ladder::new(Policy {
-                restart,
-                reconnect,
-                ..Policy::default()
-            });
-            ladder.start();
-            ladder.ended(seconds(0), exit, 1.0)
-        };
-        let retry = Decision::Retry {
-            after: Duration::from_millis(250),
-        };
-        assert_eq!(end(Restart::Permanent, true, Exit::Lost), retry);
-        assert_eq!(end(Restart::Permanent, true, Exit::Bug), retry);
-        assert_eq!(end(Restart::Permanent, true, Exit::Idle), Decision::Idle);
-        assert_eq!(end(Restart::Permanent, true, Exit::Asked), Decision::Stop);
-        assert_eq!(end(Restart::Permanent, false, Exit::Lost), Decision::Stop);
-        assert_eq!(
-            end(Restart::Permanent, true, Exit::Fatal),
-            Decision::Fail { probe: None }
-        );
-        let probe = Some(seconds(600));
-        assert_eq!(
-            end(Restart::Permanent, true, Exit::Refused),
-            Decision::Fail { probe }
-        );
-        let limited = Exit::RateLimited {
-            retry_after: seconds(7),
-        };
-        assert_eq!(
-            end(Restart::Permanent, true, limited),
-            Decision::Retry { after: seconds(7) }
-        );
-        let limited = Exit::RateLimited {
-            retry_after: seconds(3600),
-        };
-        assert_eq!(
-            end(Restart::Permanent, true, limited),
-            Decision::Retry { after: seconds(60) }
-        );
-        assert_eq!(end(Restart::Transient, true, Exit::Idle), Decision::Stop);
-        assert_eq!(end(Restart::Transient, true, Exit::Lost), retry);
-        assert_eq!(end(Restart::Temporary, true, Exit::Lost), Decision::Stop);
-    }
-
-    #[test]
-    fn a_reset_starts_over() {
-        let mut ladder = Ladder::new(Policy::default());
-        ladder.start();
-        ladder.ended(seconds(0), Exit::Fatal, 0.5);
-        ladder.reset();
-        assert_eq!((ladder.state(), ladder.attempt()), (State::Idle, 0));
-        ladder.start();
-        ladder.drain();
-        assert_eq!(ladder.ended(seconds(1), Exit::Lost, 0.5), Decision::Stop);
-    }
-}
+mod tests;

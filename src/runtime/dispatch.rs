@@ -64,11 +64,7 @@ impl RuntimeHandle {
         params.set("name", Cow::Owned(name));
         let params: Arc<RawValue> = params.to_raw().into();
         let caller = Arc::from(owner.as_str());
-        target
-            .route
-            .handle
-            .call(&caller, params, request.progress, &deadline)
-            .await
+        target.route.handle.call(&caller, params, request.progress, &deadline).await
     }
 
     /// Places a name by the snapshot.
@@ -90,10 +86,7 @@ impl RuntimeHandle {
             tool: request.tool.clone(),
             reply: reply.into(),
         };
-        self.tree
-            .root
-            .cast(RootMsg::Router(message))
-            .map_err(|_| CallError::Draining)?;
+        self.tree.root.cast(RootMsg::Router(message)).map_err(|_| CallError::Draining)?;
         let limit = request.timeout.unwrap_or(Duration::MAX);
         let limit = limit.min(self.tree.exchange.settings.timeouts.call);
         match tokio::time::timeout(limit, placed).await {
@@ -106,19 +99,11 @@ impl RuntimeHandle {
     fn deadline(&self, target: &Target, of_caller: Option<Duration>) -> Deadline {
         let timeouts = &self.tree.exchange.settings.timeouts;
         let own = of_caller.unwrap_or(Duration::MAX);
-        let idle = target
-            .route
-            .policy
-            .timeout(&target.upstream)
-            .unwrap_or(timeouts.call)
-            .min(own);
+        let idle = target.route.policy.timeout(&target.upstream).unwrap_or(timeouts.call).min(own);
         Deadline::new(idle, timeouts.call_max.max(idle).min(own))
     }
 }
 
 pub(super) fn unknown_owner(owner: &Owner) -> CallError {
-    CallError::Unknown {
-        what: "agent",
-        name: owner.as_str().to_owned(),
-    }
+    CallError::Unknown { what: "agent", name: owner.as_str().to_owned() }
 }

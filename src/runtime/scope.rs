@@ -47,10 +47,7 @@ pub enum AddError {
 }
 
 fn connector(server: &ServerName, config: &ServerConfig) -> Result<Arc<dyn Connect>, AddError> {
-    config
-        .transport
-        .connector()
-        .ok_or_else(|| AddError::NoConnector(server.clone()))
+    config.transport.connector().ok_or_else(|| AddError::NoConnector(server.clone()))
 }
 
 /// Why a server is not ready.
@@ -117,8 +114,7 @@ impl Scope {
         factory: impl Fn() -> H + Send + Sync + 'static,
     ) -> Result<(), AddError> {
         let config = ServerConfig::new(TransportConfig::InProcess);
-        self.add_connector(server, config, Arc::new(InProcess::new(factory)))
-            .await
+        self.add_connector(server, config, Arc::new(InProcess::new(factory))).await
     }
 
     /// Adds a server with a connector of the embedding program's own.
@@ -131,13 +127,7 @@ impl Scope {
         config: ServerConfig,
         connector: Arc<dyn Connect>,
     ) -> Result<(), AddError> {
-        if self
-            .runtime
-            .tree
-            .exchange
-            .handle(&self.owner, &server)
-            .is_some()
-        {
+        if self.runtime.tree.exchange.handle(&self.owner, &server).is_some() {
             return Err(AddError::Exists(server));
         }
         self.put(server, config, connector).await
@@ -172,29 +162,17 @@ impl Scope {
     pub async fn remove(&self, server: &ServerName) -> Result<(), AddError> {
         self.known(server)?;
         let (owner, server) = (self.owner.clone(), server.clone());
-        self.ask(|reply| AgentsMsg::Remove {
-            owner,
-            server,
-            reply,
-        })
-        .await
+        self.ask(|reply| AgentsMsg::Remove { owner, server, reply }).await
     }
 
     /// Restarts a server's connection now, whatever state it is in. Its calls wait meanwhile.
     ///
     /// # Errors
     /// [`AddError::Unknown`] if there is none of this name.
-    pub fn restart(&self, server: &ServerName) -> Result<(), AddError> {
+    pub async fn restart(&self, server: &ServerName) -> Result<(), AddError> {
         self.known(server)?;
-        let message = AgentsMsg::Restart {
-            owner: self.owner.clone(),
-            server: server.clone(),
-        };
-        self.runtime
-            .tree
-            .root
-            .cast(RootMsg::Agents(message))
-            .map_err(|_| AddError::Ended)
+        let (owner, server) = (self.owner.clone(), server.clone());
+        self.ask(|reply| AgentsMsg::Restart { owner, server, reply }).await
     }
 
     /// Asks a server for a sign of life now and says how long it took.
@@ -204,13 +182,9 @@ impl Scope {
     pub async fn check(&self, server: &ServerName) -> Result<Duration, String> {
         let (owner, name) = (self.owner.clone(), server.clone());
         self.known(server).map_err(|error| error.to_string())?;
-        self.ask(|reply| AgentsMsg::Check {
-            owner,
-            server: name,
-            reply,
-        })
-        .await
-        .map_err(|error| error.to_string())?
+        self.ask(|reply| AgentsMsg::Check { owner, server: name, reply })
+            .await
+            .map_err(|error| error.to_string())?
     }
 
     /// This scope's connections.
@@ -226,11 +200,7 @@ impl Scope {
 
     /// One of this scope's connections.
     pub fn server(&self, server: &ServerName) -> Option<ServerStatus> {
-        self.runtime
-            .tree
-            .exchange
-            .handle(&self.owner, server)
-            .map(|handle| status::server(&handle))
+        self.runtime.tree.exchange.handle(&self.owner, server).map(|handle| status::server(&handle))
     }
 
     /// The last changes of one connection, oldest first, at most 64.
@@ -252,14 +222,10 @@ impl Scope {
         handle.wake();
         let mut standing = handle.watch();
         let settled = standing.wait_for(|standing| {
-            matches!(
-                standing.state,
-                State::Ready | State::Failed | State::Stopped
-            )
+            matches!(standing.state, State::Ready | State::Failed | State::Stopped)
         });
-        let settled = tokio::time::timeout(limit, settled)
-            .await
-            .map(|found| found.map(|now| now.clone()));
+        let settled =
+            tokio::time::timeout(limit, settled).await.map(|found| found.map(|now| now.clone()));
         let now = handle.standing();
         let cause = now.cause.as_deref().unwrap_or_default();
         match settled {
@@ -272,11 +238,7 @@ impl Scope {
             Err(_) => Err(WaitError::Timeout {
                 server: server.clone(),
                 state: now.state,
-                cause: if cause.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {cause}")
-                },
+                cause: if cause.is_empty() { String::new() } else { format!(": {cause}") },
             }),
         }
     }
@@ -287,9 +249,7 @@ impl Scope {
     /// [`CallError::Unknown`] if the agent is gone.
     pub fn tools(&self) -> Result<Arc<View>, CallError> {
         let table = self.runtime.tree.exchange.table.load();
-        let view = table
-            .owner(&self.owner)
-            .ok_or_else(|| unknown_owner(&self.owner))?;
+        let view = table.owner(&self.owner).ok_or_else(|| unknown_owner(&self.owner))?;
         Ok(Arc::clone(&view.view))
     }
 
@@ -299,9 +259,7 @@ impl Scope {
     /// [`CallError::Unknown`] if the agent is gone.
     pub fn changes(&self) -> Result<watch::Receiver<u64>, CallError> {
         let table = self.runtime.tree.exchange.table.load();
-        let view = table
-            .owner(&self.owner)
-            .ok_or_else(|| unknown_owner(&self.owner))?;
+        let view = table.owner(&self.owner).ok_or_else(|| unknown_owner(&self.owner))?;
         Ok(view.version.subscribe())
     }
 
@@ -311,9 +269,7 @@ impl Scope {
     /// [`CallError::Unknown`] if the agent is gone.
     pub fn instructions(&self) -> Result<Option<Arc<str>>, CallError> {
         let table = self.runtime.tree.exchange.table.load();
-        let view = table
-            .owner(&self.owner)
-            .ok_or_else(|| unknown_owner(&self.owner))?;
+        let view = table.owner(&self.owner).ok_or_else(|| unknown_owner(&self.owner))?;
         Ok(view.instructions.clone())
     }
 
@@ -338,18 +294,10 @@ impl Scope {
         config: ServerConfig,
         connector: Arc<dyn Connect>,
     ) -> Result<(), AddError> {
-        let spec = ServerSpec::new(config, connector).map_err(|source| AddError::Filter {
-            server: server.clone(),
-            source,
-        })?;
+        let spec = ServerSpec::new(config, connector)
+            .map_err(|source| AddError::Filter { server: server.clone(), source })?;
         let owner = self.owner.clone();
-        self.ask(|reply| AgentsMsg::Put {
-            owner,
-            server,
-            spec,
-            reply,
-        })
-        .await
+        self.ask(|reply| AgentsMsg::Put { owner, server, spec, reply }).await
     }
 
     async fn ask<T: Send + 'static>(
@@ -358,11 +306,7 @@ impl Scope {
     ) -> Result<T, AddError> {
         let (reply, answer) = concurrency::oneshot();
         let message = RootMsg::Agents(message(reply.into()));
-        self.runtime
-            .tree
-            .root
-            .cast(message)
-            .map_err(|_| AddError::Ended)?;
+        self.runtime.tree.root.cast(message).map_err(|_| AddError::Ended)?;
         answer.await.map_err(|_| AddError::Ended)
     }
 }

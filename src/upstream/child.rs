@@ -59,15 +59,11 @@ pub(super) fn spawn(
         command.current_dir(cwd);
     }
     system::lead(&mut command);
-    let mut child = command
-        .spawn()
-        .map_err(|error| lookup::explain(config, &error))?;
+    let mut child = command.spawn().map_err(|error| lookup::explain(config, &error))?;
     let (Some(stdin), Some(stdout), Some(errors)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
-        return Err(ConnectError::Transport(
-            "the system gave no pipes to the process".to_owned(),
-        ));
+        return Err(ConnectError::Transport("the system gave no pipes to the process".to_owned()));
     };
     let pid = child.id();
     let group = Arc::new(Group::of(pid));
@@ -76,12 +72,7 @@ pub(super) fn spawn(
     drain.spawn(async move { stderr.drain(errors).await });
     let mut tasks = JoinSet::new();
     tasks.spawn(reap(child, Arc::clone(&group), drain, sender));
-    let process = Process {
-        pid,
-        group,
-        exit,
-        _tasks: tasks,
-    };
+    let process = Process { pid, group, exit, _tasks: tasks };
     Ok((process, stdout, stdin))
 }
 

@@ -14,7 +14,7 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 /// Longer than any deadline can mean, and short enough to be added to any instant.
-const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+const FOREVER: Duration = Duration::from_hours(30 * 365 * 24);
 
 /// A deadline with two parts: silence may last `idle`, and everything together `total`.
 ///
@@ -47,9 +47,7 @@ impl Deadline {
     pub fn touch(&self) {
         let limits = &*self.0;
         let at = limits.start.elapsed().saturating_add(limits.idle);
-        limits
-            .at
-            .fetch_max(nanos(at.min(limits.total)), Ordering::Relaxed);
+        limits.at.fetch_max(nanos(at.min(limits.total)), Ordering::Relaxed);
     }
 
     /// When it passes, as things stand.

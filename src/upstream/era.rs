@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -14,11 +14,12 @@ use super::{
     stderr::cut,
 };
 use crate::wire::{
-    ErrorObject, Object, RawValue, Revision,
-    envelope::code,
-    meta::{self, Stamp},
-    method, raw,
+    ErrorObject, Object, RawValue, Revision, envelope::code, meta::Stamp, method, raw,
 };
+
+mod answer;
+
+use answer::Probe;
 
 /// How long a server may take to answer the probe before it is taken for a legacy one.
 const PROBE: Duration = Duration::from_secs(5);
@@ -36,18 +37,12 @@ struct Implementation {
     version: &'static str,
 }
 
-const OURSELVES: Implementation = Implementation {
-    name: "switchboard",
-    version: env!("CARGO_PKG_VERSION"),
-};
+const OURSELVES: Implementation =
+    Implementation { name: "switchboard", version: env!("CARGO_PKG_VERSION") };
 
 /// What every request to a modern server states about us.
 pub(super) fn stamp(revision: Revision) -> Stamp {
-    Stamp {
-        revision,
-        client: raw(&OURSELVES),
-        capabilities: raw(&Object::default()),
-    }
+    Stamp { revision, client: raw(&OURSELVES), capabilities: raw(&Object::default()) }
 }
 
 /// A handshake that failed.
@@ -61,10 +56,7 @@ pub(super) struct Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        Self {
-            error,
-            died_on_probe: false,
-        }
+        Self { error, died_on_probe: false }
     }
 }
 
@@ -74,32 +66,12 @@ pub(super) async fn agree(
     protocol: Protocol,
     within: Duration,
 ) -> Result<ServerFacts, Failure> {
-    let talk = Talk {
-        peer,
-        end: Instant::now() + within,
-        within,
-    };
+    let talk = Talk { peer, end: Instant::now() + within, within };
     match protocol {
         Protocol::Modern => Ok(talk.modern().await?),
         Protocol::Legacy => Ok(talk.legacy(false).await?),
         Protocol::Auto => talk.either().await,
     }
-}
-
-/// What a server made of `server/discover`.
-enum Probe {
-    /// It speaks a revision of ours.
-    Modern(ServerFacts),
-    /// It speaks modern revisions only, none of them ours.
-    Stranger(String),
-    /// It refused in the way of a modern server.
-    Refused(ErrorObject),
-    /// It does not know what was asked.
-    Legacy,
-    /// It said nothing in time.
-    Silent,
-    /// It is gone.
-    Gone,
 }
 
 struct Talk<'a> {
@@ -118,10 +90,7 @@ impl Talk<'_> {
             Probe::Silent => Ok(self.legacy(true).await?),
             Probe::Stranger(revisions) => Err(stranger(&revisions).into()),
             Probe::Refused(error) => Err(self.refused(method::DISCOVER, &error).into()),
-            Probe::Gone => Err(Failure {
-                error: self.gone().await,
-                died_on_probe: true,
-            }),
+            Probe::Gone => Err(Failure { error: self.gone().await, died_on_probe: true }),
         }
     }
 
@@ -143,8 +112,8 @@ impl Talk<'_> {
     async fn probe(&self, limit: Duration) -> Probe {
         let stamp = stamp(Revision::LATEST);
         match self.ask(method::DISCOVER, None, Some(&stamp), limit).await {
-            Ok(result) => self.discovered(&result),
-            Err(RequestError::Server(error)) => offered(error),
+            Ok(result) => answer::discovered(&result, self.peer.pid()),
+            Err(RequestError::Server(error)) => answer::offered(error),
             Err(RequestError::Malformed(_)) => Probe::Legacy,
             Err(RequestError::Timeout { .. }) => Probe::Silent,
             Err(RequestError::NotSent(_) | RequestError::Lost { .. }) => Probe::Gone,
@@ -158,19 +127,16 @@ impl Talk<'_> {
             "capabilities": {},
             "clientInfo": OURSELVES,
         }));
-        let answer = self
-            .ask(method::INITIALIZE, Some(&params), None, self.remaining())
-            .await;
+        let answer = self.ask(method::INITIALIZE, Some(&params), None, self.remaining()).await;
         match answer {
             Ok(result) => {
-                let facts = self.initialised(&result)?;
+                let facts = answer::initialised(&result, self.peer.pid())
+                    .map_err(ConnectError::Protocol)?;
                 self.peer.notify(method::INITIALIZED, None).await;
                 Ok(facts)
             }
             Err(RequestError::Server(error)) => {
-                if (slow || error.code() == code::UNSUPPORTED_VERSION)
-                    && let Probe::Modern(facts) = self.probe(self.remaining()).await
-                {
+                if slow && let Probe::Modern(facts) = self.probe(self.remaining()).await {
                     return Ok(facts);
                 }
                 Err(self.refused(method::INITIALIZE, &error))
@@ -205,89 +171,16 @@ impl Talk<'_> {
         self.end.saturating_duration_since(Instant::now())
     }
 
-    fn discovered(&self, result: &RawValue) -> Probe {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Discovered {
-            supported_versions: Vec<String>,
-            capabilities: Box<RawValue>,
-            #[serde(default)]
-            instructions: Option<String>,
-        }
-        let Ok(discovered) = serde_json::from_str::<Discovered>(result.get()) else {
-            return Probe::Legacy;
-        };
-        if Object::read(&discovered.capabilities).is_none() {
-            return Probe::Legacy;
-        }
-        match choice(&discovered.supported_versions) {
-            Choice::Modern(revision) => Probe::Modern(ServerFacts {
-                era: revision.era(),
-                revision,
-                info: meta::key(Some(result), meta::SERVER_INFO).map(Into::into),
-                capabilities: discovered.capabilities.into(),
-                instructions: discovered.instructions.map(Into::into),
-                pid: self.peer.pid(),
-            }),
-            Choice::Stranger(revisions) => Probe::Stranger(revisions),
-            Choice::Legacy => Probe::Legacy,
-        }
-    }
-
-    fn initialised(&self, result: &RawValue) -> Result<ServerFacts, ConnectError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Initialised {
-            protocol_version: String,
-            capabilities: Box<RawValue>,
-            #[serde(default)]
-            server_info: Option<Box<RawValue>>,
-            #[serde(default)]
-            instructions: Option<String>,
-        }
-        let initialised: Initialised = serde_json::from_str(result.get()).map_err(|error| {
-            ConnectError::Protocol(format!("the result of initialize is not one: {error}"))
-        })?;
-        if Object::read(&initialised.capabilities).is_none() {
-            return Err(ConnectError::Protocol(
-                "the `capabilities` in the result of initialize are no object".to_owned(),
-            ));
-        }
-        let named = &initialised.protocol_version;
-        let revision = Revision::parse(named)
-            .filter(|revision| *revision <= Revision::LATEST_LEGACY)
-            .ok_or_else(|| {
-                ConnectError::Protocol(format!(
-                    "the server answered initialize with the revision {:?}, which cannot follow it; {} to {} can",
-                    cut(named, WORDS),
-                    Revision::V2024_11_05,
-                    Revision::LATEST_LEGACY,
-                ))
-            })?;
-        Ok(ServerFacts {
-            era: revision.era(),
-            revision,
-            info: initialised.server_info.map(Into::into),
-            capabilities: initialised.capabilities.into(),
-            instructions: initialised.instructions.map(Into::into),
-            pid: self.peer.pid(),
-        })
-    }
-
     fn refused(&self, method: &'static str, error: &ErrorObject) -> ConnectError {
         ConnectError::Refused {
             method,
             code: error.code(),
-            message: cut(&self.peer.stderr().mask(&error.message()), WORDS),
+            message: self.peer.stderr().quote(error.message().as_bytes(), WORDS),
         }
     }
 
     fn silent(&self, method: &'static str) -> ConnectError {
-        ConnectError::Timeout {
-            method,
-            after: self.within,
-            hint: self.hint(),
-        }
+        ConnectError::Timeout { method, after: self.within, hint: self.hint() }
     }
 
     /// The link is over: why, and what came before.
@@ -309,67 +202,14 @@ impl Talk<'_> {
             .peer
             .first_garbage()
             .map(|line| format!("; its first line was not JSON: {line:?}"));
-        let lines: Vec<String> = self
-            .peer
-            .stderr()
-            .last(LINES)
-            .iter()
-            .map(|line| cut(line, WORDS))
-            .collect();
+        let lines: Vec<String> =
+            self.peer.stderr().last(LINES).iter().map(|line| cut(line, WORDS)).collect();
         let errors =
             (!lines.is_empty()).then(|| format!("; its last error output: {}", lines.join(" | ")));
         match (garbage, errors) {
             (None, None) if !self.peer.has_spoken() => "; it wrote nothing at all".to_owned(),
             (garbage, errors) => garbage.into_iter().chain(errors).collect(),
         }
-    }
-}
-
-/// Which of a server's revisions is ours.
-enum Choice {
-    Modern(Revision),
-    Legacy,
-    Stranger(String),
-}
-
-/// Chooses among the revisions that a server offers; dates compare as text.
-fn choice(offered: &[String]) -> Choice {
-    let modern = Revision::MODERN
-        .into_iter()
-        .find(|revision| offered.iter().any(|name| name == revision.as_str()));
-    if let Some(revision) = modern {
-        return Choice::Modern(revision);
-    }
-    let strange = |name: &String| name.as_str() > Revision::LATEST_LEGACY.as_str();
-    if offered.is_empty() || !offered.iter().all(strange) {
-        return Choice::Legacy;
-    }
-    Choice::Stranger(cut(&offered.join(", "), WORDS))
-}
-
-/// What an error to the probe tells: only a modern server knows the codes of its era.
-fn offered(error: ErrorObject) -> Probe {
-    #[derive(Deserialize)]
-    struct Data {
-        data: Supported,
-    }
-    #[derive(Deserialize)]
-    struct Supported {
-        supported: Vec<String>,
-    }
-    match error.code() {
-        code::HEADER_MISMATCH | code::MISSING_CAPABILITY => Probe::Refused(error),
-        code::UNSUPPORTED_VERSION => {
-            let supported = serde_json::from_str::<Data>(error.raw().get())
-                .map(|Data { data }| data.supported)
-                .unwrap_or_default();
-            match choice(&supported) {
-                Choice::Stranger(revisions) => Probe::Stranger(revisions),
-                Choice::Modern(_) => Probe::Refused(error),
-                Choice::Legacy => Probe::Legacy,
-            }
-        }
-        _ => Probe::Legacy,
     }
 }
 

@@ -64,12 +64,7 @@ impl Link {
     /// A link over a peer that the handshake agreed with.
     pub(super) fn new(peer: Peer, facts: ServerFacts, message_limit: usize) -> Self {
         let stamp = (facts.era == Era::Modern).then(|| era::stamp(facts.revision));
-        Self {
-            peer,
-            facts,
-            stamp,
-            message_limit,
-        }
+        Self { peer, facts, stamp, message_limit }
     }
 
     /// What the server said about itself.
@@ -143,6 +138,38 @@ impl Link {
         Err(endless("it has more than 1000 pages"))
     }
 
+    /// Whether the server tells of changed tools only to who listens: a modern one that declares
+    /// it. A legacy server tells by itself.
+    pub fn wants_listener(&self) -> bool {
+        self.facts.era == Era::Modern && self.tells_of_tools()
+    }
+
+    /// Asks the server to tell of changed tools, and waits until it stops doing so.
+    ///
+    /// # Errors
+    /// The server refused, or the link is over.
+    pub async fn listen(&self) -> Result<(), RequestError> {
+        let filter = raw(&serde_json::json!({ "notifications": { "toolsListChanged": true } }));
+        let request = Request {
+            method: method::LISTEN,
+            params: Some(filter.into()),
+            progress: None,
+            deadline: Deadline::new(Duration::MAX, Duration::MAX),
+        };
+        self.request(request).await.map(drop)
+    }
+
+    fn tells_of_tools(&self) -> bool {
+        #[derive(Deserialize, Default)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Tools {
+            list_changed: bool,
+        }
+        Object::read(&self.facts.capabilities)
+            .and_then(|capabilities| capabilities.typed::<Tools>("tools"))
+            .is_some_and(|tools| tools.list_changed)
+    }
+
     /// Asks for any sign of life; an error response is one.
     ///
     /// # Errors
@@ -152,14 +179,7 @@ impl Link {
             Era::Modern => method::DISCOVER,
             Era::Legacy => method::PING,
         };
-        let answer = self
-            .request(Request {
-                method,
-                params: None,
-                progress: None,
-                deadline,
-            })
-            .await;
+        let answer = self.request(Request { method, params: None, progress: None, deadline }).await;
         match answer {
             Ok(_) | Err(RequestError::Server(_) | RequestError::Malformed(_)) => Ok(()),
             Err(error) => Err(error),
@@ -171,7 +191,7 @@ impl Link {
         self.peer.silent_for()
     }
 
-    /// Requests that wait for an answer.
+    /// Requests that wait for an answer, a subscription among them.
     pub fn in_flight(&self) -> usize {
         self.peer.in_flight()
     }
@@ -251,9 +271,7 @@ fn object(result: &RawValue) -> Result<(), RequestError> {
     if result.get().starts_with('{') {
         return Ok(());
     }
-    Err(RequestError::Malformed(
-        "the server's result is no JSON object".to_owned(),
-    ))
+    Err(RequestError::Malformed("the server's result is no JSON object".to_owned()))
 }
 
 #[cfg(test)]

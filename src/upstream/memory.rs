@@ -41,9 +41,7 @@ where
 {
     /// A connector that makes a handler for each link.
     pub fn new(factory: F) -> Self {
-        Self {
-            factory: Arc::new(factory),
-        }
+        Self { factory: Arc::new(factory) }
     }
 }
 
@@ -115,11 +113,7 @@ impl Hosted {
                 None => LinkEnd::Closed,
             }));
         });
-        Self {
-            stop,
-            end,
-            _tasks: tasks,
-        }
+        Self { stop, end, _tasks: tasks }
     }
 
     async fn over(&self) -> LinkEnd {

@@ -100,7 +100,7 @@ struct Shared {
     wake: Notify,
     tools_changed: Notify,
     start: Instant,
-    /// Nanoseconds from `start` to the last message.
+    /// One more than the nanoseconds from `start` to the last message; zero if there was none.
     heard: AtomicU64,
     oddities: Oddities,
     first_garbage: OnceLock<String>,
@@ -135,18 +135,8 @@ impl Peer {
         let reader = reader::run(Arc::clone(&shared), source, limit);
         let writer = writer::run(Arc::clone(&shared), queue, sink);
         let mut tasks = JoinSet::new();
-        tasks.spawn(warden::watch(
-            Arc::clone(&shared),
-            Arc::clone(&body),
-            reader,
-            writer,
-        ));
-        Self {
-            shared,
-            lines,
-            body,
-            _tasks: tasks,
-        }
+        tasks.spawn(warden::watch(Arc::clone(&shared), Arc::clone(&body), reader, writer));
+        Self { shared, lines, body, _tasks: tasks }
     }
 
     /// Sends a request and waits for its answer. Dropping the future gives it up.
@@ -158,15 +148,8 @@ impl Peer {
         let mut line = envelope::request(&id, call.method, params.as_deref());
         drop(params);
         line.push(b'\n');
-        let answer = shared
-            .pending
-            .register(id, call.progress, call.deadline.clone())?;
-        let mut ticket = Ticket {
-            shared,
-            id,
-            cancellable: call.cancellable,
-            open: true,
-        };
+        let answer = shared.pending.register(id, call.progress, call.deadline.clone())?;
+        let mut ticket = Ticket { shared, id, cancellable: call.cancellable, open: true };
         let exchange = async {
             // A queue without a writer means that the link ends, which answers the request.
             let outgoing = Outgoing { id: Some(id), line };
@@ -198,7 +181,8 @@ impl Peer {
 
     /// How long no message was received; since the start if there was none.
     pub(super) fn silent_for(&self) -> Duration {
-        let heard = Duration::from_nanos(self.shared.heard.load(Ordering::Relaxed));
+        let heard = self.shared.heard.load(Ordering::Relaxed).saturating_sub(1);
+        let heard = Duration::from_nanos(heard);
         self.shared.start.elapsed().saturating_sub(heard)
     }
 
@@ -276,8 +260,7 @@ impl Shared {
     /// A message was received.
     fn hear(&self) {
         let heard = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        // Zero is "never", also where a paused clock stands still.
-        self.heard.store(heard.max(1), Ordering::Relaxed);
+        self.heard.store(heard.saturating_add(1), Ordering::Relaxed);
     }
 
     /// Nothing is written from now on. When this returns, what is not written never will be.

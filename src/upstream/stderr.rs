@@ -21,7 +21,7 @@ const BYTES: usize = 128 * 1024;
 /// Characters kept of one line.
 const LINE: usize = 2000;
 /// Bytes read of one line; the rest of a longer one is skipped.
-const READ: u64 = 16 * 1024;
+const READ: usize = 16 * 1024;
 /// A shorter value is no secret worth hiding, and hiding it would riddle the text.
 const SHORTEST_SECRET: usize = 4;
 
@@ -69,17 +69,7 @@ impl StderrRing {
 
     /// Adds a line of the current life; the oldest lines make room.
     pub fn push(&self, line: &str) {
-        let mut ring = self.0.lock();
-        let text = cut(&ring.mask(line), LINE);
-        let incarnation = ring.incarnation;
-        ring.bytes += text.len();
-        ring.lines.push_back(StderrLine { incarnation, text });
-        while ring.lines.len() > LINES || ring.bytes > BYTES {
-            let Some(oldest) = ring.lines.pop_front() else {
-                break;
-            };
-            ring.bytes -= oldest.text.len();
-        }
+        self.0.lock().push(line);
     }
 
     /// The last lines of the current life, at most `n`, oldest first.
@@ -102,9 +92,15 @@ impl StderrRing {
         self.0.lock().lines.iter().cloned().collect()
     }
 
-    /// Other text of the same server with its secrets masked.
-    pub fn mask(&self, text: &str) -> String {
-        self.0.lock().mask(text).into_owned()
+    /// Other words of the same server for a person to read: secrets masked, at most so many
+    /// characters.
+    pub(super) fn quote(&self, words: &[u8], characters: usize) -> String {
+        let ring = self.0.lock();
+        let start = words.get(..READ).unwrap_or(words);
+        let text = String::from_utf8_lossy(start);
+        let text =
+            if start.len() < words.len() { ring.without_half_a_secret(&text) } else { &text };
+        cut(&ring.mask(text), characters)
     }
 
     /// Reads lines to the end of a stream, however long or broken they are.
@@ -114,20 +110,16 @@ impl StderrRing {
         let mut skipping = false;
         loop {
             line.clear();
-            match (&mut stream).take(READ).read_until(b'\n', &mut line).await {
+            match (&mut stream).take(READ as u64).read_until(b'\n', &mut line).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return,
             }
-            let whole = line.last() == Some(&b'\n');
+            let whole = line.last() == Some(&b'\n') || line.len() < READ;
             if !skipping {
                 let text = String::from_utf8_lossy(&line);
-                let text = text.trim_end();
-                let text = if whole {
-                    text
-                } else {
-                    self.0.lock().without_half_a_secret(text)
-                };
-                self.push(text);
+                let mut ring = self.0.lock();
+                let text = if whole { text.trim_end() } else { ring.without_half_a_secret(&text) };
+                ring.push(text);
             }
             skipping = !whole;
         }
@@ -135,6 +127,18 @@ impl StderrRing {
 }
 
 impl Ring {
+    fn push(&mut self, line: &str) {
+        let text = cut(&self.mask(line), LINE);
+        self.bytes += text.len();
+        self.lines.push_back(StderrLine { incarnation: self.incarnation, text });
+        while self.lines.len() > LINES || self.bytes > BYTES {
+            let Some(oldest) = self.lines.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.text.len();
+        }
+    }
+
     fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
         for secret in &self.secrets {
@@ -193,10 +197,9 @@ mod tests {
             secret("-----BEGIN\nline one\n"),
         ];
         ring.begin(Incarnation(1), &secrets);
-        ring.drain(&b"key hunter2-and-more, yes\nhunter2hunter2\n-----BEGIN line one\n"[..])
-            .await;
+        ring.drain(&b"key hunter2-and-more, yes\nhunter2hunter2\n-----BEGIN line one\n"[..]).await;
         assert_eq!(ring.last(9), ["key ***, yes", "******", "*** ***"]);
-        assert_eq!(ring.mask("hunter2!"), "***!");
+        assert_eq!(ring.quote(b"hunter2!", 3), "***…");
     }
 
     #[tokio::test]
@@ -207,6 +210,7 @@ mod tests {
         flood.extend(b"\nnext\n");
         ring.drain(&*flood).await;
         let lines = ring.last(9);
+        assert!(!ring.quote(&flood, READ).contains('h'));
         assert!(lines[0].chars().all(|c| c == '*' || c == '…'), "{lines:?}");
         assert_eq!(lines[1..], ["next"]);
     }

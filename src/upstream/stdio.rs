@@ -96,9 +96,7 @@ pub struct Stdio {
 impl Stdio {
     /// A connector for one server.
     pub fn new(config: StdioConfig) -> Self {
-        Self {
-            config: Arc::new(config),
-        }
+        Self { config: Arc::new(config) }
     }
 }
 
@@ -106,9 +104,7 @@ impl Connect for Stdio {
     fn connect(&self, context: ConnectContext) -> BoxFuture<'static, Result<Link, ConnectError>> {
         let config = Arc::clone(&self.config);
         Box::pin(async move {
-            context
-                .stderr
-                .begin(context.incarnation, config.env.values());
+            context.stderr.begin(context.incarnation, config.env.values());
             let end = Instant::now() + context.timeout;
             match attempt(&config, &context, context.protocol, context.timeout).await {
                 Err(failure) if failure.died_on_probe => {

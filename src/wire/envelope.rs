@@ -176,26 +176,19 @@ impl<'a> Message<'a> {
         let frame: Frame<'a> = match serde_json::from_slice(bytes) {
             Ok(frame) => frame,
             Err(error) if error.is_data() => {
-                return Err(ParseError::Rpc {
-                    id: None,
-                    why: error.to_string(),
-                });
+                return Err(ParseError::Rpc { id: None, why: error.to_string() });
             }
             Err(error) => return Err(ParseError::Json(error)),
         };
         let id = match frame.id.map(RawValue::get) {
             None | Some("null") => None,
-            Some(text) => Some(
-                serde_json::from_str::<Id>(text).map_err(|_| ParseError::Rpc {
-                    id: None,
-                    why: "`id` is neither a string nor a number".to_owned(),
-                })?,
-            ),
+            Some(text) => Some(serde_json::from_str::<Id>(text).map_err(|_| ParseError::Rpc {
+                id: None,
+                why: "`id` is neither a string nor a number".to_owned(),
+            })?),
         };
-        let wrong = |id: &Option<Id>, why: &str| ParseError::Rpc {
-            id: id.clone(),
-            why: why.to_owned(),
-        };
+        let wrong =
+            |id: &Option<Id>, why: &str| ParseError::Rpc { id: id.clone(), why: why.to_owned() };
         if frame.jsonrpc.as_deref() != Some("2.0") {
             return Err(wrong(&id, "`jsonrpc` is not \"2.0\""));
         }
@@ -208,22 +201,13 @@ impl<'a> Message<'a> {
                     (None, Some(_)) => Err(wrong(&None, "the `id` of a request is null")),
                 }
             }
-            (None, Some(result), None) => Ok(Self::Response {
-                id,
-                outcome: Ok(result),
-            }),
+            (None, Some(result), None) => Ok(Self::Response { id, outcome: Ok(result) }),
             (None, None, Some(error)) => match ErrorObject::read(error) {
-                Some(error) => Ok(Self::Response {
-                    id,
-                    outcome: Err(error),
-                }),
+                Some(error) => Ok(Self::Response { id, outcome: Err(error) }),
                 None => Err(wrong(&id, "`error` lacks an integer `code`")),
             },
             (None, None, None) => Err(wrong(&id, "no `method`, `result` or `error`")),
-            _ => Err(wrong(
-                &id,
-                "more than one of `method`, `result` and `error`",
-            )),
+            _ => Err(wrong(&id, "more than one of `method`, `result` and `error`")),
         }
     }
 }
@@ -250,15 +234,8 @@ impl ErrorObject {
             #[serde(skip_serializing_if = "Option::is_none")]
             data: Option<&'a RawValue>,
         }
-        let raw = super::raw(&Body {
-            code,
-            message: message.as_ref(),
-            data,
-        });
-        Self {
-            code,
-            raw: raw.into(),
-        }
+        let raw = super::raw(&Body { code, message: message.as_ref(), data });
+        Self { code, raw: raw.into() }
     }
 
     /// Reads a received error object; `None` without an integer `code`.
@@ -268,10 +245,7 @@ impl ErrorObject {
             code: i64,
         }
         let Code { code } = serde_json::from_str(raw.get()).ok()?;
-        Some(Self {
-            code,
-            raw: raw.to_owned().into(),
-        })
+        Some(Self { code, raw: raw.to_owned().into() })
     }
 
     /// The error's code.
@@ -286,9 +260,7 @@ impl ErrorObject {
             #[serde(default)]
             message: String,
         }
-        serde_json::from_str::<Text>(self.raw.get())
-            .map(|text| text.message)
-            .unwrap_or_default()
+        serde_json::from_str::<Text>(self.raw.get()).map(|text| text.message).unwrap_or_default()
     }
 
     /// The whole object as it was sent.
@@ -313,21 +285,12 @@ struct Out<'a, I: Serialize + ?Sized> {
 }
 
 impl<I: Serialize + ?Sized> Out<'_, I> {
-    const EMPTY: Self = Out {
-        jsonrpc: "2.0",
-        id: None,
-        method: None,
-        params: None,
-        result: None,
-        error: None,
-    };
+    const EMPTY: Self =
+        Out { jsonrpc: "2.0", id: None, method: None, params: None, result: None, error: None };
 
     /// One line: raw bodies may hold line breaks between tokens, which line framing and event
     /// streams both forbid; between tokens a space means the same.
-    #[allow(
-        clippy::expect_used,
-        reason = "the envelope is ours and writing to memory cannot fail"
-    )]
+    #[allow(clippy::expect_used, reason = "the envelope is ours and writing to memory cannot fail")]
     fn line(&self) -> Vec<u8> {
         let size = [self.params, self.result, self.error]
             .into_iter()
@@ -347,33 +310,17 @@ impl<I: Serialize + ?Sized> Out<'_, I> {
 
 /// Writes a request as one line, without the line's end.
 pub fn request<I: Serialize + ?Sized>(id: &I, method: &str, params: Option<&RawValue>) -> Vec<u8> {
-    Out {
-        id: Some(id),
-        method: Some(method),
-        params,
-        ..Out::EMPTY
-    }
-    .line()
+    Out { id: Some(id), method: Some(method), params, ..Out::EMPTY }.line()
 }
 
 /// Writes a notification as one line.
 pub fn notification(method: &str, params: Option<&RawValue>) -> Vec<u8> {
-    Out::<'_, Id> {
-        method: Some(method),
-        params,
-        ..Out::EMPTY
-    }
-    .line()
+    Out::<'_, Id> { method: Some(method), params, ..Out::EMPTY }.line()
 }
 
 /// Writes a successful response as one line.
 pub fn result<I: Serialize + ?Sized>(id: &I, result: &RawValue) -> Vec<u8> {
-    Out {
-        id: Some(id),
-        result: Some(result),
-        ..Out::EMPTY
-    }
-    .line()
+    Out { id: Some(id), result: Some(result), ..Out::EMPTY }.line()
 }
 
 /// Writes an error response as one line; without an id it goes to a request that could not be
@@ -381,18 +328,8 @@ pub fn result<I: Serialize + ?Sized>(id: &I, result: &RawValue) -> Vec<u8> {
 pub fn error(id: Option<&Id>, error: &ErrorObject) -> Vec<u8> {
     let error = Some(error.raw());
     match id {
-        Some(id) => Out {
-            id: Some(id),
-            error,
-            ..Out::EMPTY
-        }
-        .line(),
-        None => Out {
-            id: Some(&()),
-            error,
-            ..Out::EMPTY
-        }
-        .line(),
+        Some(id) => Out { id: Some(id), error, ..Out::EMPTY }.line(),
+        None => Out { id: Some(&()), error, ..Out::EMPTY }.line(),
     }
 }
 
@@ -418,10 +355,8 @@ mod tests {
             parse(r#"{"jsonrpc":"2.0","id":1,"result":null}"#),
             Message::Response { outcome: Ok(raw), .. } if raw.get() == "null"
         ));
-        let Message::Response {
-            id: None,
-            outcome: Err(error),
-        } = parse(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"m","more":1e400}}"#)
+        let Message::Response { id: None, outcome: Err(error) } =
+            parse(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"m","more":1e400}}"#)
         else {
             panic!("not an error")
         };
@@ -433,31 +368,16 @@ mod tests {
     fn what_is_not_a_message_is_refused_with_a_reason() {
         for (text, why) in [
             (r#"{"id":1,"method":"x"}"#, "`jsonrpc` is not \"2.0\""),
-            (
-                r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#,
-                "the `id` of a request is null",
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":1}"#,
-                "no `method`, `result` or `error`",
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#,
-                "`id` is neither a string nor a number",
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1}}"#,
-                "more than one of",
-            ),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#, "the `id` of a request is null"),
+            (r#"{"jsonrpc":"2.0","id":1}"#, "no `method`, `result` or `error`"),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, "`id` is neither a string nor a number"),
+            (r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1}}"#, "more than one of"),
         ] {
             let error = Message::parse(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
         assert!(matches!(Message::parse(b"hello"), Err(ParseError::Json(_))));
-        assert!(matches!(
-            Message::parse(b"[1]"),
-            Err(ParseError::Rpc { .. })
-        ));
+        assert!(matches!(Message::parse(b"[1]"), Err(ParseError::Rpc { .. })));
     }
 
     #[test]

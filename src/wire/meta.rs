@@ -29,13 +29,8 @@ pub const PROGRESS_TOKEN: &str = "progressToken";
 pub const FAILURE: &str = "io.switchboard/failure";
 
 /// Keys that belong to one leg and are stated anew on the next.
-const OF_ONE_LEG: [&str; 5] = [
-    PROTOCOL_VERSION,
-    CLIENT_INFO,
-    CLIENT_CAPABILITIES,
-    LOG_LEVEL,
-    PROGRESS_TOKEN,
-];
+const OF_ONE_LEG: [&str; 5] =
+    [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL, PROGRESS_TOKEN];
 
 /// What a modern client states about itself to a server.
 #[derive(Clone, Debug)]
@@ -61,10 +56,7 @@ pub fn for_next_leg(
         return params.map(ToOwned::to_owned);
     };
     let had_meta = params_object.get(META).map(ToOwned::to_owned);
-    let mut meta = had_meta
-        .as_deref()
-        .and_then(Object::read)
-        .unwrap_or_default();
+    let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
     meta.retain(|key| !OF_ONE_LEG.contains(&key));
     if let Some(stamp) = stamp {
         meta.put(PROTOCOL_VERSION, stamp.revision.as_str());
@@ -91,10 +83,7 @@ pub fn with_key(body: &RawValue, key: &str, value: &RawValue) -> Box<RawValue> {
         return body.to_owned();
     };
     let had_meta = object.get(META).map(ToOwned::to_owned);
-    let mut meta = had_meta
-        .as_deref()
-        .and_then(Object::read)
-        .unwrap_or_default();
+    let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
     meta.set(key, Cow::Borrowed(value));
     object.set(META, Cow::Owned(meta.to_raw()));
     object.to_raw()
@@ -126,22 +115,12 @@ mod tests {
             legacy.get(),
             r#"{"name":"x","_meta":{"traceparent":"00-a-b-01","n":1.50,"progressToken":9}}"#
         );
-        let stamp = Stamp {
-            revision: Revision::LATEST,
-            client: raw("us"),
-            capabilities: text("{}"),
-        };
+        let stamp =
+            Stamp { revision: Revision::LATEST, client: raw("us"), capabilities: text("{}") };
         let modern = for_next_leg(None, Some(&stamp), None).unwrap();
-        assert!(
-            modern
-                .get()
-                .contains(r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#)
-        );
+        assert!(modern.get().contains(r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#));
         assert!(for_next_leg(None, None, None).is_none());
-        assert_eq!(
-            for_next_leg(Some(&text("[1]")), None, None).unwrap().get(),
-            "[1]"
-        );
+        assert_eq!(for_next_leg(Some(&text("[1]")), None, None).unwrap().get(), "[1]");
     }
 
     #[test]

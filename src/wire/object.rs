@@ -27,11 +27,7 @@ impl<'a> Object<'a> {
 
     /// A member's raw value. Where a key stands twice the last one counts, as in most parsers.
     pub fn get(&self, key: &str) -> Option<&RawValue> {
-        self.members
-            .iter()
-            .rev()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_ref())
+        self.members.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_ref())
     }
 
     /// A member that is a string.
@@ -39,9 +35,7 @@ impl<'a> Object<'a> {
         #[derive(Deserialize)]
         struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
         let raw = self.get(key)?.get();
-        serde_json::from_str::<Text<'_>>(raw)
-            .ok()
-            .map(|Text(text)| text)
+        serde_json::from_str::<Text<'_>>(raw).ok().map(|Text(text)| text)
     }
 
     /// A member read as any type; `None` where it is absent or of another shape.

@@ -75,9 +75,7 @@ impl Revision {
 
     /// Reads a date that names a known revision.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|revision| revision.as_str() == text)
+        Self::ALL.into_iter().find(|revision| revision.as_str() == text)
     }
 
     /// The era it belongs to.
@@ -111,10 +109,7 @@ mod tests {
     fn dates_and_revisions_are_the_same_thing() {
         for revision in Revision::ALL {
             assert_eq!(Revision::parse(revision.as_str()), Some(revision));
-            assert_eq!(
-                serde_json::to_string(&revision).unwrap(),
-                format!("\"{revision}\"")
-            );
+            assert_eq!(serde_json::to_string(&revision).unwrap(), format!("\"{revision}\""));
         }
         assert_eq!(Revision::parse("2025-01-01"), None);
         assert_eq!(Revision::LATEST.era(), Era::Modern);

@@ -9,9 +9,11 @@
     reason = "the switches for tests cover test functions, not the helpers beside them; `pub` marks what they share"
 )]
 
+mod config;
 mod embed;
 mod program;
 mod schema;
 mod servers;
+mod supervision;
 mod support;
 mod tidy;

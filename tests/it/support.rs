@@ -2,6 +2,7 @@
 //! processes and the published schemas.
 
 pub mod binary;
+pub mod flaky;
 pub mod http;
 pub mod process;
 pub mod schema;

@@ -46,14 +46,8 @@ pub(super) fn of_child(
         InheritEnv::Defaults => by_default(name),
         InheritEnv::Names(names) => by_default(name) || names.iter().any(|more| name == &**more),
     };
-    let own = config
-        .env
-        .iter()
-        .map(|(name, value)| (name.into(), value.expose().into()));
-    ours.into_iter()
-        .filter(|(name, _)| inherited(name))
-        .chain(own)
-        .collect()
+    let own = config.env.iter().map(|(name, value)| (name.into(), value.expose().into()));
+    ours.into_iter().filter(|(name, _)| inherited(name)).chain(own).collect()
 }
 
 fn by_default(name: &OsStr) -> bool {
@@ -75,10 +69,7 @@ mod tests {
             inherit_env,
             ..StdioConfig::new("true")
         };
-        of_child(ours, &config)
-            .into_keys()
-            .map(|name| name.into_string().unwrap())
-            .collect()
+        of_child(ours, &config).into_keys().map(|name| name.into_string().unwrap()).collect()
     }
 
     #[test]

@@ -18,10 +18,7 @@ pub(super) fn program(
     config: &StdioConfig,
     environment: &BTreeMap<OsString, OsString>,
 ) -> Result<PathBuf, ConnectError> {
-    let wrong = |why: String| ConnectError::Spawn {
-        command: config.command.clone(),
-        why,
-    };
+    let wrong = |why: String| ConnectError::Spawn { command: config.command.clone(), why };
     if config.command.is_empty() {
         return Err(wrong("it is empty; name a program".to_owned()));
     }
@@ -59,24 +56,20 @@ pub(super) fn program(
 
 /// What the system said when the program was started.
 pub(super) fn explain(config: &StdioConfig, error: &io::Error) -> ConnectError {
-    let why = match error.kind() {
-        io::ErrorKind::NotFound => {
-            "the interpreter that its first line names was not found".to_owned()
-        }
-        io::ErrorKind::PermissionDenied => "it is not executable".to_owned(),
-        io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong => {
-            format!("its arguments or environment are unusable: {error}")
-        }
-        _ if system::is_no_program(error) => {
-            "it is neither a program for this machine nor a script with a `#!` line".to_owned()
-        }
+    let kind = error.kind();
+    let why = if system::is_no_program(error) {
+        "it is neither a program for this machine nor a script with a `#!` line".to_owned()
+    } else if kind == io::ErrorKind::NotFound {
+        "the interpreter that its first line names was not found".to_owned()
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "it is not executable".to_owned()
+    } else if [io::ErrorKind::InvalidInput, io::ErrorKind::ArgumentListTooLong].contains(&kind) {
+        format!("its arguments or environment are unusable: {error}")
+    } else {
         // Such as a shortage, which passes.
-        _ => return ConnectError::Transport(format!("{:?}: {error}", config.command)),
+        return ConnectError::Transport(format!("cannot start {:?}: {error}", config.command));
     };
-    ConnectError::Spawn {
-        command: config.command.clone(),
-        why,
-    }
+    ConnectError::Spawn { command: config.command.clone(), why }
 }
 
 enum Found {

@@ -28,10 +28,7 @@ pub(super) struct Panics {
 
 impl Panics {
     pub(super) const fn new(stop: CancellationToken) -> Self {
-        Self {
-            first: OnceLock::new(),
-            stop,
-        }
+        Self { first: OnceLock::new(), stop }
     }
 
     /// Takes note of what unwound.
@@ -65,11 +62,7 @@ pub(super) struct Contained<S> {
 
 impl<S> Contained<S> {
     pub(super) const fn new(service: S, panics: Arc<Panics>, stop: CancellationToken) -> Self {
-        Self {
-            service,
-            panics,
-            stop,
-        }
+        Self { service, panics, stop }
     }
 
     async fn run<T>(
@@ -102,8 +95,7 @@ impl<S: Service<RoleServer>> Service<RoleServer> for Contained<S> {
         request: <RoleServer as ServiceRole>::PeerReq,
         context: RequestContext<RoleServer>,
     ) -> Result<<RoleServer as ServiceRole>::Resp, ErrorData> {
-        self.run(async { self.service.handle_request(request, context).await })
-            .await
+        self.run(async { self.service.handle_request(request, context).await }).await
     }
 
     async fn handle_notification(
@@ -111,12 +103,7 @@ impl<S: Service<RoleServer>> Service<RoleServer> for Contained<S> {
         notification: <RoleServer as ServiceRole>::PeerNot,
         context: NotificationContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.run(async {
-            self.service
-                .handle_notification(notification, context)
-                .await
-        })
-        .await
+        self.run(async { self.service.handle_notification(notification, context).await }).await
     }
 
     fn get_info(&self) -> <RoleServer as ServiceRole>::Info {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Shared, peek};
 use crate::{
-    upstream::{RequestError, stderr::cut},
+    upstream::RequestError,
     wire::{
         ErrorObject, Id, Message, Object, ParseError, RawValue,
         envelope::{self, code},
@@ -67,9 +67,7 @@ fn one(shared: &Shared, bytes: &[u8]) {
 
 fn response(shared: &Shared, id: Option<&Id>, outcome: Result<&RawValue, ErrorObject>) {
     let answered = number(id).is_some_and(|id| {
-        shared.pending.answer(id, || {
-            outcome.map(ToOwned::to_owned).map_err(RequestError::Server)
-        })
+        shared.pending.answer(id, || outcome.map(ToOwned::to_owned).map_err(RequestError::Server))
     });
     if !answered {
         count(&shared.oddities.unmatched);
@@ -87,9 +85,7 @@ fn notification(shared: &Shared, method: &str, params: Option<&RawValue>) {
             }
             let passed = params.is_some_and(|raw| {
                 serde_json::from_str::<Params>(raw.get()).is_ok_and(|params| {
-                    shared
-                        .pending
-                        .progress(params.progress_token, params.progress, raw)
+                    shared.pending.progress(params.progress_token, params.progress, raw)
                 })
             });
             if !passed {
@@ -127,11 +123,9 @@ fn broken(shared: &Shared, bytes: &[u8], error: &ParseError) {
         ParseError::Json(_) => None,
     };
     let meant = named.or_else(|| peek::id(bytes, bytes)).is_some_and(|id| {
-        shared.pending.answer(id, || {
-            Err(RequestError::Malformed(format!(
-                "the server's answer is {error}"
-            )))
-        })
+        shared
+            .pending
+            .answer(id, || Err(RequestError::Malformed(format!("the server's answer is {error}"))))
     });
     if !meant {
         garbage(shared, bytes);
@@ -140,11 +134,7 @@ fn broken(shared: &Shared, bytes: &[u8], error: &ParseError) {
 
 fn garbage(shared: &Shared, bytes: &[u8]) {
     count(&shared.oddities.garbage);
-    shared.first_garbage.get_or_init(|| {
-        let start = bytes.get(..16 * GARBAGE).unwrap_or(bytes);
-        let text = shared.stderr.mask(&String::from_utf8_lossy(start));
-        cut(&text, GARBAGE)
-    });
+    shared.first_garbage.get_or_init(|| shared.stderr.quote(bytes, GARBAGE));
 }
 
 /// Takes in the two ends of a line that was longer than allowed.
@@ -163,10 +153,11 @@ pub(super) fn too_long(shared: &Shared, head: &[u8], tail: &[u8], limit: usize) 
     count(&shared.oddities.too_long);
 }
 
+/// The number that an id is, also where the server made a string of it.
 fn number(id: Option<&Id>) -> Option<u64> {
     match id? {
         Id::Number(number) => number.as_u64(),
-        Id::String(_) => None,
+        Id::String(text) => text.parse().ok(),
     }
 }
 

@@ -20,6 +20,8 @@ use crate::{
 /// Answers to a server's requests that wait to be written, at most; a server that asks faster
 /// than it reads loses the rest.
 const REPLIES: usize = 64;
+/// Bytes of one such answer at most; only an absurd id makes a longer one.
+const REPLY: usize = 4096;
 
 /// The table of one link.
 #[derive(Default)]
@@ -114,10 +116,7 @@ impl Pending {
         entry.deadline.touch();
         if value > entry.last_progress {
             entry.last_progress = value;
-            sink.try_send(Progress {
-                params: params.to_owned(),
-            })
-            .ok();
+            sink.try_send(Progress { params: params.to_owned() }).ok();
         }
         true
     }
@@ -125,7 +124,7 @@ impl Pending {
     /// Queues an answer to the server; false if there is no room.
     pub(super) fn reply(&self, line: Vec<u8>) -> bool {
         let mut table = self.0.lock();
-        let room = table.replies.len() < REPLIES;
+        let room = table.replies.len() < REPLIES && line.len() <= REPLY;
         if room {
             table.replies.push_back(line);
         }

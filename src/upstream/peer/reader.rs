@@ -64,10 +64,7 @@ async fn read_line(
     line.truncate(ENDS);
     line.shrink_to_fit();
     loop {
-        let count = (&mut *source)
-            .take(CHUNK as u64)
-            .read_until(b'\n', &mut tail)
-            .await?;
+        let count = (&mut *source).take(CHUNK as u64).read_until(b'\n', &mut tail).await?;
         let done = count == 0 || tail.last() == Some(&b'\n');
         tail.drain(..tail.len().saturating_sub(ENDS));
         if done {

@@ -38,11 +38,21 @@ struct Batch {
     ends: Vec<(u64, usize)>,
 }
 
-/// Writes until the queue or the link ends; closing the server's input is the drop of `sink`.
+/// Writes until the queue or the link ends, then closes the server's input.
 pub(super) async fn run(
     shared: Arc<Shared>,
-    mut lines: mpsc::Receiver<Outgoing>,
+    lines: mpsc::Receiver<Outgoing>,
     mut sink: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    let written = write(&shared, lines, &mut sink).await;
+    sink.shutdown().await.ok();
+    written
+}
+
+async fn write(
+    shared: &Shared,
+    mut lines: mpsc::Receiver<Outgoing>,
+    sink: &mut (impl AsyncWrite + Unpin),
 ) -> io::Result<()> {
     let mut queued = Vec::with_capacity(BATCH);
     loop {
@@ -54,11 +64,9 @@ pub(super) async fn run(
             () = shared.shut.cancelled() => return Ok(()),
         }
         let mut batch = Batch::default();
-        shared
-            .pending
-            .take(&mut queued, &mut |outgoing| batch.add(outgoing));
+        shared.pending.take(&mut queued, &mut |outgoing| batch.add(outgoing));
         tokio::select! {
-            written = batch.write(&shared, &mut sink) => written?,
+            written = batch.write(shared, sink) => written?,
             () = shared.shut.cancelled() => return Ok(()),
         }
     }
@@ -101,11 +109,7 @@ impl Batch {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         let taken = from + 1..=from + count;
-        let ids = self
-            .ends
-            .iter()
-            .filter(|(_, end)| taken.contains(end))
-            .map(|(id, _)| *id);
+        let ids = self.ends.iter().filter(|(_, end)| taken.contains(end)).map(|(id, _)| *id);
         shared.pending.written(ids, Instant::now());
         Poll::Ready(Ok(count))
     }

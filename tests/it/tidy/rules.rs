@@ -13,7 +13,8 @@ const KERNEL: &[&str] = &["actor"];
 const DOOR: &[&str] = &["runtime"];
 const ACCESS: &[&str] = &["access"];
 const FACES: &[&str] = &["face"];
-const PARTS: &[&str] = &["config", "telemetry"];
+const TELEMETRY: &[&str] = &["telemetry"];
+const CONFIG: &[&str] = &["config"];
 const APP: &[&str] = &["app", "cli"];
 
 /// Who may import whom, from the ground up. A module may always name itself.
@@ -25,8 +26,9 @@ const FLOORS: &[(&[&str], &[&[&str]])] = &[
     (DOOR, &[VOCABULARY, DECISIONS, EDGES, KERNEL]),
     (ACCESS, &[VOCABULARY, &["store"], DOOR]),
     (FACES, &[VOCABULARY, ACCESS]),
-    (PARTS, &[VOCABULARY, DECISIONS, EDGES, KERNEL, DOOR, ACCESS, FACES]),
-    (APP, &[VOCABULARY, DECISIONS, EDGES, KERNEL, DOOR, ACCESS, FACES, PARTS, APP]),
+    (TELEMETRY, &[VOCABULARY, DECISIONS, EDGES, KERNEL, DOOR, ACCESS, FACES]),
+    (CONFIG, &[VOCABULARY, DECISIONS, EDGES, KERNEL, DOOR, ACCESS, FACES, TELEMETRY]),
+    (APP, &[VOCABULARY, DECISIONS, EDGES, KERNEL, DOOR, ACCESS, FACES, TELEMETRY, CONFIG, APP]),
 ];
 
 /// Lines of a source file at most.

@@ -1,0 +1,94 @@
+//! Listing a server's tools: on connecting, when it says that they changed, and on the interval.
+//!
+//! One listing at a time; a wish that comes meanwhile is one more listing afterwards.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::ActorRef;
+
+use super::{ConnectionMsg, ConnectionState, after};
+use crate::{
+    actor::agent::AgentMsg,
+    catalog::{Catalog, Tool},
+    upstream::{Deadline, Link},
+    wire::RawValue,
+};
+
+/// What a server offers, as it was just listed.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) catalog: Arc<Catalog>,
+    /// Tools that were left out because they break the protocol.
+    pub(crate) dropped: usize,
+}
+
+impl ConnectionState {
+    pub(super) fn arm_refresh(&self, myself: &ActorRef<ConnectionMsg>) {
+        let monitoring = &self.exchange.settings.monitoring;
+        if monitoring.enable_tools_update {
+            let hours = monitoring.tools_update_hours * 3600.0;
+            after(myself, Duration::from_secs_f64(hours), || ConnectionMsg::RefreshTick);
+        }
+    }
+
+    pub(super) fn refresh(&mut self, myself: &ActorRef<ConnectionMsg>) {
+        if let Some(again) = &mut self.listing {
+            *again = true;
+            return;
+        }
+        let Some(live) = self.live.clone() else {
+            return;
+        };
+        self.listing = Some(false);
+        let timeout = self.exchange.settings.timeouts.call;
+        let actor = myself.clone();
+        self.spawn(myself, async move {
+            let outcome = listing(&live.link, timeout).await;
+            actor.cast(ConnectionMsg::Listed(outcome)).ok();
+        });
+    }
+
+    pub(super) fn listed(
+        &mut self,
+        myself: &ActorRef<ConnectionMsg>,
+        outcome: Result<Listing, String>,
+    ) {
+        let again = self.listing.take() == Some(true);
+        match outcome {
+            Ok(listing) => {
+                self.warn_of_dropped(&listing);
+                self.tell(AgentMsg::Refreshed {
+                    server: self.handle.server.clone(),
+                    incarnation: self.incarnation,
+                    catalog: listing.catalog,
+                });
+            }
+            // The catalog known before stays; the health checks decide about the connection.
+            Err(why) => tracing::warn!(server = %self.handle.server, why, "tools not listed"),
+        }
+        if again {
+            self.refresh(myself);
+        }
+    }
+
+    pub(super) fn warn_of_dropped(&self, listing: &Listing) {
+        if listing.dropped > 0 {
+            tracing::warn!(
+                server = %self.handle.server,
+                dropped = listing.dropped,
+                "tools without a name or an input schema were left out"
+            );
+        }
+    }
+}
+
+/// Lists and reads a server's tools.
+pub(super) async fn listing(link: &Link, timeout: Duration) -> Result<Listing, String> {
+    let raw: Vec<Box<RawValue>> = link
+        .list_tools(Deadline::new(timeout, timeout))
+        .await
+        .map_err(|why| format!("its tools could not be listed: {why}"))?;
+    let read: Vec<Tool> = raw.iter().filter_map(|tool| Tool::read(tool).ok()).collect();
+    let dropped = raw.len() - read.len();
+    Ok(Listing { catalog: Arc::new(Catalog::new(read)), dropped })
+}

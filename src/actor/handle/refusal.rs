@@ -1,0 +1,112 @@
+//! What a caller is told when a call has no answer: one sentence that a model can act on, and the
+//! facts behind it for a program.
+//!
+//! Says above all whether the call was sent. Nothing that a server printed stands in it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{ConnectionHandle, Standing};
+use crate::{
+    actor::call::{CallError, Delivery, Failure, spoken},
+    error::Kind,
+    id::Incarnation,
+    restart::State,
+    upstream::RequestError,
+};
+
+impl ConnectionHandle {
+    fn failure(&self, kind: Kind, phase: Delivery, text: String) -> Failure {
+        let standing = self.standing.borrow();
+        Failure {
+            kind,
+            server: self.server.clone(),
+            incarnation: standing.incarnation,
+            phase,
+            retry_after: standing.next.map(|next| next.saturating_duration_since(Instant::now())),
+            text,
+        }
+    }
+
+    pub(super) fn unavailable(&self, standing: &Standing) -> CallError {
+        let retry_after = standing.next.map(|next| next.saturating_duration_since(Instant::now()));
+        let what = match standing.state {
+            State::Open | State::HalfOpen => "keeps failing and is paused",
+            State::Failed => "failed and will not be tried again until an operator steps in",
+            State::Stopped => "is stopped",
+            State::Draining => "is being shut down",
+            State::Idle | State::Connecting | State::Ready | State::Backoff => "is restarting",
+        };
+        let next = retry_after.map(|after| format!(", next try in {}", spoken(after)));
+        let text =
+            format!("{} {what}{}; the call was not sent", self.server, next.unwrap_or_default());
+        CallError::Failed(Failure {
+            kind: Kind::Unavailable,
+            server: self.server.clone(),
+            incarnation: standing.incarnation,
+            phase: Delivery::Queued,
+            retry_after,
+            text,
+        })
+    }
+
+    pub(super) fn overloaded(&self, waiting: usize) -> CallError {
+        let text = format!(
+            "{} has {waiting} calls waiting, which is its limit; the call was not sent, try again in a moment",
+            self.server
+        );
+        let mut failure = self.failure(Kind::Overloaded, Delivery::Queued, text);
+        failure.retry_after = failure.retry_after.or(Some(Duration::from_secs(1)));
+        CallError::Failed(failure)
+    }
+
+    pub(super) fn late_in_queue(&self) -> CallError {
+        let why = match self.standing.borrow().state {
+            State::Ready => "was busy with other calls",
+            State::Idle | State::Connecting => "was still starting",
+            State::Backoff
+            | State::Open
+            | State::HalfOpen
+            | State::Draining
+            | State::Stopped
+            | State::Failed => "was restarting",
+        };
+        let text =
+            format!("{} {why} until the deadline passed; the call was not sent", self.server);
+        CallError::Failed(self.failure(Kind::Timeout, Delivery::Queued, text))
+    }
+
+    pub(super) fn failed(&self, error: RequestError, incarnation: Incarnation) -> CallError {
+        let name = &self.server;
+        let (kind, phase, text) = match error {
+            RequestError::Server(error) => {
+                return CallError::Server { server: name.clone(), error };
+            }
+            RequestError::NotSent(_) | RequestError::Timeout { sent: false } => {
+                return self.late_in_queue();
+            }
+            RequestError::Timeout { sent: true } => (
+                Kind::Timeout,
+                Delivery::Written,
+                format!(
+                    "{name} did not answer before the deadline; the call was cancelled but may have run, check before repeating"
+                ),
+            ),
+            RequestError::Lost { .. } => (
+                Kind::OutcomeUnknown,
+                Delivery::Written,
+                format!(
+                    "{name} was lost after the call was sent; it may have run, check before repeating"
+                ),
+            ),
+            RequestError::Malformed(why) => (
+                Kind::Upstream,
+                Delivery::Written,
+                format!("{name} gave an answer that cannot be used: {why}"),
+            ),
+        };
+        let failure = self.failure(kind, phase, text);
+        CallError::Failed(Failure { incarnation, ..failure })
+    }
+}

@@ -1,0 +1,139 @@
+//! The composition root: makes the parts in order, waits, and ends them in reverse.
+//!
+//! Owned by the commands `serve` and `stdio`. It joins what others decide: nothing here knows a
+//! protocol, a connection or a rule.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::time::Instant;
+
+use crate::{
+    access::Gate,
+    config::{Config, Loaded, Sources, load},
+    face::{
+        control::ControlSocket,
+        http::{HttpFace, RunningFace},
+    },
+    runtime::{Runtime, RuntimeHandle},
+    telemetry::{self, Guard},
+};
+
+pub mod pipe;
+mod signal;
+pub mod state;
+
+use signal::Signals;
+use state::StateDir;
+
+/// How long questions over the control socket may still be answered when all else has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Serves a configuration until a signal says that it is enough, as the one process of its state
+/// directory. `announce` gets the one line that says that requests are accepted.
+///
+/// # Errors
+/// What kept it from starting, or from ending in order.
+pub async fn serve(
+    sources: &Sources,
+    state: &StateDir,
+    announce: impl FnOnce(&str) -> io::Result<()>,
+) -> Result<()> {
+    let (config, _telemetry) = prepare(sources)?;
+    let _lock = state.acquire()?;
+    // Before anything is started that must be ended in order.
+    let mut signals = Signals::install().context("failed to take over signals")?;
+    let counts = counts(&config);
+    let drain = config.timeouts.drain;
+    let runtime = Runtime::spawn(config.clone().into()).await?;
+    let faces = match Faces::start(&config, state, &runtime).await {
+        Ok(faces) => faces,
+        Err(error) => {
+            runtime.stop().await;
+            return Err(error);
+        }
+    };
+    announce(&format!(
+        "switchboard {} listening on http://{}/mcp ({counts})",
+        env!("CARGO_PKG_VERSION"),
+        faces.http.local_addr(),
+    ))?;
+    tokio::select! {
+        signal = signals.next() => tracing::info!(signal, "draining"),
+        reason = runtime.closed() => bail!("the supervision tree has ended: {reason}"),
+    }
+    tokio::select! {
+        ended = end(faces, &runtime, drain) => ended,
+        signal = signals.next() => bail!("ended at once by a second signal ({signal})"),
+    }
+}
+
+/// Reads the configuration and starts telemetry, which says what the reading found odd.
+fn prepare(sources: &Sources) -> Result<(Config, Guard)> {
+    let Loaded { config, warnings, .. } = load(sources)?;
+    let guard = telemetry::init(&config.telemetry)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok((config, guard))
+}
+
+/// The ways in.
+#[derive(Debug)]
+struct Faces {
+    http: RunningFace,
+    control: ControlSocket,
+}
+
+impl Faces {
+    async fn start(config: &Config, state: &StateDir, runtime: &RuntimeHandle) -> Result<Self> {
+        let gate = Gate::new(runtime.clone());
+        let body = body_bytes(config);
+        let control =
+            ControlSocket::start(state.path(), &config.server, body, Arc::clone(&gate)).await?;
+        match HttpFace::start(&config.server, body, gate).await {
+            Ok(http) => Ok(Self { http, control }),
+            Err(error) => {
+                control.stop(Duration::ZERO).await;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// Ends everything in order: nothing new is accepted, calls under way finish within the time,
+/// then the connections are closed.
+async fn end(faces: Faces, runtime: &RuntimeHandle, within: Duration) -> Result<()> {
+    let started = Instant::now();
+    let ((), abandoned) = tokio::join!(faces.http.stop(within), runtime.drain(within));
+    runtime.stop().await;
+    faces.control.stop(LAST_WORDS).await;
+    if abandoned > 0 {
+        let within = humantime::format_duration(within);
+        bail!("{abandoned} calls did not end within {within} and were abandoned");
+    }
+    tracing::info!(elapsed = ?started.elapsed(), "ended");
+    Ok(())
+}
+
+fn body_bytes(config: &Config) -> usize {
+    usize::try_from(config.limits.body_bytes.as_u64()).unwrap_or(usize::MAX)
+}
+
+/// What a configuration comes to, for one line.
+pub(crate) fn counts(config: &Config) -> impl fmt::Display + use<> {
+    let private = config.agents.values().map(|agent| &agent.private);
+    let servers = std::iter::once(&config.mcp_servers)
+        .chain(private)
+        .flat_map(|servers| servers.values())
+        .filter(|server| server.enabled)
+        .count();
+    let agents = config.agents.len();
+    format!("{}, {}", counted(servers, "server"), counted(agents, "agent"))
+}
+
+/// A number with its noun.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}

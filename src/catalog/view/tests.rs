@@ -1,0 +1,204 @@
+//! What a view shows, in which order, and how it is paged.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::catalog::{CatalogConfig, Prefix, ToolFilter};
+
+/// A server with its tools and place.
+#[derive(Clone, Debug)]
+struct Server {
+    name: ServerName,
+    order: i32,
+    catalog: Catalog,
+    filter: ToolMatcher,
+}
+
+fn server(name: &str, order: i32, tools: &[&str]) -> Server {
+    Server {
+        name: ServerName::new(name).unwrap(),
+        order,
+        catalog: Catalog::new(tools.iter().map(|tool| Tool::sample(tool, "text")).collect()),
+        filter: ToolMatcher::default(),
+    }
+}
+
+fn members(servers: &[Server]) -> Vec<Member<'_>> {
+    let mut members = Vec::new();
+    for server in servers {
+        members.push(Member {
+            server: &server.name,
+            order: server.order,
+            catalog: &server.catalog,
+            filter: &server.filter,
+        });
+    }
+    members
+}
+
+fn names(prefix: Prefix) -> Names {
+    Names::new(&CatalogConfig { prefix, ..CatalogConfig::default() })
+}
+
+fn matcher(allow: &[&str], deny: &[&str]) -> ToolMatcher {
+    let owned = |globs: &[&str]| globs.iter().map(|&glob| glob.to_owned()).collect();
+    let filter = ToolFilter { allow: owned(allow), deny: owned(deny) };
+    filter.matcher().unwrap()
+}
+
+fn build(servers: &[Server]) -> View {
+    View::build(&members(servers), &ToolMatcher::default(), &mut names(Prefix::Always))
+}
+
+fn exposed(view: &View) -> Vec<&str> {
+    view.tools().iter().map(|tool| &*tool.exposed).collect()
+}
+
+#[test]
+fn order_then_server_then_the_servers_own_order() {
+    let view =
+        build(&[server("b", 0, &["z", "a"]), server("c", -1, &["x"]), server("a", 0, &["y"])]);
+    assert_eq!(exposed(&view), ["c_x", "a_y", "b_z", "b_a"]);
+    let tool = view.resolve("b_z").unwrap();
+    assert_eq!((tool.server.as_str(), &*tool.upstream), ("b", "z"));
+    assert!(view.resolve("z").is_none());
+}
+
+#[test]
+fn servers_are_filtered_by_their_own_names_and_agents_by_exposed_ones() {
+    let mut servers = [server("a", 0, &["get", "set"]), server("b", 0, &["get", "set"])];
+    servers[0].filter = matcher(&["*"], &["set"]);
+    let view =
+        View::build(&members(&servers), &matcher(&["*"], &["b_get"]), &mut names(Prefix::Always));
+    assert_eq!(exposed(&view), ["a_get", "b_set"]);
+}
+
+#[test]
+fn only_the_name_of_a_definition_changes() {
+    let text = r#"{"title":"T","name":"get","inputSchema":{"max": 1e400},"x":"\u00e9"}"#;
+    let raw = RawValue::from_string(text.to_owned()).unwrap();
+    let mut servers = [server("a", 0, &[])];
+    servers[0].catalog = Catalog::new(vec![Tool::read(&raw).unwrap()]);
+    assert_eq!(build(&servers).tools()[0].raw.get(), text.replace("get", "a_get"));
+    let plain = View::build(&members(&servers), &ToolMatcher::default(), &mut names(Prefix::Never));
+    let kept = &servers[0].catalog.tools()[0].raw;
+    assert!(Arc::ptr_eq(&plain.tools()[0].raw, kept));
+}
+
+#[test]
+fn a_rebuild_equals_a_build_and_takes_over_what_did_not_change() {
+    let mut names = names(Prefix::Always);
+    let all = ToolMatcher::default();
+    let mut servers = vec![server("a", 0, &["x", "y"]), server("b", 0, &["x"])];
+    let before = View::build(&members(&servers), &all, &mut names);
+    servers[1].catalog = Catalog::new(vec![Tool::sample("x", "changed")]);
+    servers.insert(0, server("A", 0, &["new"]));
+    let after = before.rebuild(&members(&servers), &all, &mut names);
+    let anew = View::build(&members(&servers), &all, &mut names);
+    assert_eq!(after.hash(), anew.hash());
+    assert_ne!(after.hash(), before.hash());
+    let shared = |name: &str| {
+        let raw = |view: &View| Arc::clone(&view.resolve(name).unwrap().raw);
+        Arc::ptr_eq(&raw(&before), &raw(&after))
+    };
+    assert!(shared("a_x") && shared("a_y") && !shared("b_x"));
+}
+
+#[test]
+fn a_name_that_went_to_another_server_leads_there() {
+    let mut names = names(Prefix::Never);
+    let all = ToolMatcher::default();
+    let (old, new) = ([server("a", 0, &["x"])], [server("b", 0, &["x"])]);
+    let before = View::build(&members(&old), &all, &mut names);
+    names.forget(&old[0].name);
+    let after = before.rebuild(&members(&new), &all, &mut names);
+    assert_eq!(after.resolve("x").unwrap().server, new[0].name);
+}
+
+#[test]
+fn the_hash_changes_with_what_is_seen_and_where_it_goes() {
+    let base = build(&[server("a", 0, &["x", "y"])]);
+    assert_eq!(base.hash(), build(&[server("a", 3, &["x", "y"])]).hash());
+    assert_ne!(base.hash(), build(&[server("a", 0, &["y", "x"])]).hash());
+    assert_eq!(View::default().hash(), build(&[]).hash());
+    let never = |name| {
+        let servers = [server(name, 0, &["x"])];
+        View::build(&members(&servers), &ToolMatcher::default(), &mut names(Prefix::Never))
+    };
+    assert_ne!(never("a").hash(), never("b").hash());
+}
+
+#[test]
+fn a_page_after_an_unknown_name_is_none() {
+    let view = build(&[server("a", 0, &["x", "y"])]);
+    assert!(view.page(Some("a_z"), 10).is_none());
+    let last = view.page(Some("a_y"), 10).unwrap();
+    assert!(last.tools.is_empty() && last.next.is_none());
+    let one = view.page(None, 0).unwrap();
+    assert_eq!((one.tools.len(), one.next), (1, Some("a_x")));
+    assert!(View::default().page(None, 10).unwrap().tools.is_empty());
+}
+
+fn servers() -> impl Strategy<Value = Vec<Server>> {
+    let tools = prop::collection::vec("[ab_]{1,3}", 0..6);
+    prop::collection::btree_map("[ab_]{1,3}", (-1_i32..2, tools), 0..6).prop_map(|servers| {
+        let server = |(name, (order, tools)): (String, (i32, Vec<String>))| {
+            let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
+            server(&name, order, &tools)
+        };
+        servers.into_iter().map(server).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_order_of_arrival_changes_nothing(
+        (servers, shuffled) in servers()
+            .prop_flat_map(|servers| (Just(servers.clone()), Just(servers).prop_shuffle())),
+    ) {
+        prop_assert_eq!(build(&servers).hash(), build(&shuffled).hash());
+    }
+
+    #[test]
+    fn servers_that_come_one_by_one_leave_the_others_names_and_order(
+        servers in servers().prop_shuffle(),
+    ) {
+        let mut names = names(Prefix::OnCollision);
+        let all = ToolMatcher::default();
+        let mut before = View::default();
+        for count in 0..=servers.len() {
+            let after = before.rebuild(&members(&servers[..count]), &all, &mut names);
+            let kept: Vec<&str> = exposed(&after)
+                .into_iter()
+                .filter(|name| before.resolve(name).is_some())
+                .collect();
+            prop_assert_eq!(kept, exposed(&before));
+            for tool in before.tools() {
+                let now = after.resolve(&tool.exposed).unwrap();
+                prop_assert_eq!((&now.server, &now.upstream), (&tool.server, &tool.upstream));
+            }
+            before = after;
+        }
+        let offered: usize = servers.iter().map(|server| server.catalog.tools().len()).sum();
+        prop_assert_eq!(before.tools().len(), offered);
+    }
+
+    #[test]
+    fn a_walk_over_the_pages_visits_each_tool_once(servers in servers(), limit in 0_usize..8) {
+        let view = build(&servers);
+        let mut seen = Vec::new();
+        let mut after = None;
+        loop {
+            let page = view.page(after, limit).unwrap();
+            prop_assert!(page.tools.len() <= limit.max(1));
+            seen.extend(page.tools.iter().map(|tool| &*tool.exposed));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        prop_assert_eq!(seen, exposed(&view));
+    }
+}

@@ -1,0 +1,224 @@
+//! The control socket: how the command line reaches a running instance.
+//!
+//! HTTP over `control.sock` in the state directory, which only its owner can open. It serves
+//! the MCP endpoint, so that `switchboard stdio` can relay, and a few questions of an operator.
+//! It holds nothing of its own.
+
+use std::{
+    io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{FromRequest as _, Query, Request, State},
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::{
+    fs,
+    net::{UnixListener, UnixStream},
+};
+
+use super::{
+    http::{HttpFaceConfig, Life, Served, bounded, with_request_id},
+    mcp::endpoint::Endpoint,
+    problem::{Problem, RequestId},
+};
+use crate::{
+    access::{CallRequest, Gate, Principal},
+    error::Kind,
+    id::{AgentId, Owner, ServerName},
+    wire::{Object, RawValue},
+};
+
+/// The socket's name in the state directory.
+pub const SOCKET: &str = "control.sock";
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Another instance answers there.
+    #[error("another instance answers at {0}; stop it or use another state directory")]
+    InUse(PathBuf),
+    /// The socket cannot be made.
+    #[error("cannot listen on {path}")]
+    Bind {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A control socket that serves.
+#[derive(Debug)]
+pub struct ControlSocket {
+    path: PathBuf,
+    served: Served,
+}
+
+impl ControlSocket {
+    /// Listens in the state directory, which must exist. A socket that nobody answers at is
+    /// replaced. `body_bytes` bounds the body of one request.
+    ///
+    /// # Errors
+    /// [`ControlError`] when another instance is there or the socket cannot be made.
+    pub async fn start(
+        state_dir: &Path,
+        config: &HttpFaceConfig,
+        body_bytes: usize,
+        gate: Arc<Gate>,
+    ) -> Result<Self, ControlError> {
+        let path = state_dir.join(SOCKET);
+        if UnixStream::connect(&path).await.is_ok() {
+            return Err(ControlError::InUse(path));
+        }
+        let listener = listen(&path)
+            .await
+            .map_err(|source| ControlError::Bind { path: path.clone(), source })?;
+        let life = Life::default();
+        let endpoint = Endpoint::new(Arc::clone(&gate), config, &life);
+        let app = bounded(endpoint.routes().merge(routes(gate)), body_bytes);
+        let served = Served::start(listener, with_request_id(app), life);
+        Ok(Self { path, served })
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Stops like the HTTP face and removes the socket.
+    pub async fn stop(self, within: Duration) {
+        // First of all, so that nobody finds a socket that no longer answers.
+        fs::remove_file(&self.path).await.ok();
+        self.served.stop(within).await;
+    }
+}
+
+/// Binds beside the place and moves the socket there once it is private, so that there is no
+/// moment in which others could open it.
+async fn listen(path: &Path) -> io::Result<UnixListener> {
+    let beside = path.with_extension("new");
+    match fs::remove_file(&beside).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(&beside)?;
+    fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600)).await?;
+    fs::rename(&beside, path).await?;
+    Ok(listener)
+}
+
+fn routes(gate: Arc<Gate>) -> Router {
+    Router::new()
+        .route("/status", get(status))
+        .route("/tools", get(tools))
+        .route("/call", post(call))
+        .route("/restart", post(restart))
+        .with_state(gate)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scope {
+    agent: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Call {
+    tool: String,
+    arguments: Option<Box<RawValue>>,
+    agent: Option<String>,
+    timeout_ms: Option<u64>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Restart {
+    server: ServerName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<String>,
+}
+
+async fn status(State(gate): State<Arc<Gate>>) -> Response {
+    Json(gate.status(&Principal::local())).into_response()
+}
+
+async fn tools(State(gate): State<Arc<Gate>>, request: Request) -> Response {
+    let id = RequestId::of(&request);
+    let listed = || {
+        let Query(scope) = Query::<Scope>::try_from_uri(request.uri()).map_err(|_| {
+            Problem::new(Kind::Invalid, "the query may have `agent` and nothing else")
+        })?;
+        let view = gate.view(&Principal::local(), &owner(scope.agent.as_deref())?)?;
+        let tools: Vec<_> = view.tools().iter().map(|tool| &*tool.raw).collect();
+        Ok(Json(Listed { tools }).into_response())
+    };
+    listed().unwrap_or_else(|problem: Problem| problem.respond(&id))
+}
+
+#[derive(Debug, Serialize)]
+struct Listed<'a> {
+    tools: Vec<&'a RawValue>,
+}
+
+async fn call(State(gate): State<Arc<Gate>>, request: Request) -> Response {
+    let id = RequestId::of(&request);
+    let called = async {
+        let call: Call = body(request).await?;
+        let owner = owner(call.agent.as_deref())?;
+        let mut params = Object::default();
+        params.put("name", &call.tool);
+        if let Some(arguments) = call.arguments.as_deref() {
+            params.put("arguments", arguments);
+        }
+        let request = CallRequest {
+            params: params.to_raw().into(),
+            timeout: call.timeout_ms.map(Duration::from_millis),
+            progress: None,
+            tool: call.tool,
+        };
+        let answer = gate.call(&Principal::local(), &owner, request).await?;
+        let json = [(CONTENT_TYPE, "application/json")];
+        Ok((json, answer.result.get().to_owned()).into_response())
+    };
+    called.await.unwrap_or_else(|problem: Problem| problem.respond(&id))
+}
+
+async fn restart(State(gate): State<Arc<Gate>>, request: Request) -> Response {
+    let id = RequestId::of(&request);
+    let restarted = async {
+        let restart: Restart = body(request).await?;
+        let owner = owner(restart.agent.as_deref())?;
+        gate.restart(&Principal::local(), &owner, &restart.server).await?;
+        Ok(Json(restart).into_response())
+    };
+    restarted.await.unwrap_or_else(|problem: Problem| problem.respond(&id))
+}
+
+/// Whose view is meant: an agent's, or the store's.
+fn owner(agent: Option<&str>) -> Result<Owner, Problem> {
+    let Some(name) = agent else {
+        return Ok(Owner::Store);
+    };
+    AgentId::new(name)
+        .map(Owner::Agent)
+        .map_err(|error| Problem::new(Kind::NotFound, error.to_string()))
+}
+
+async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+    let invalid = |why: String| Problem::new(Kind::Invalid, why);
+    let bytes = Bytes::from_request(request, &())
+        .await
+        .map_err(|rejection| invalid(rejection.body_text()))?;
+    serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))
+}

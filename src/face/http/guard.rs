@@ -1,0 +1,267 @@
+//! Who may reach the listener: `Host` and `Origin` checks against DNS rebinding, and a request's
+//! id.
+//!
+//! On by default. The checks are decisions over text; they prove no identity.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue, Uri,
+        header::{HOST, ORIGIN},
+        uri::Authority,
+    },
+    middleware::{self, Next},
+    response::Response,
+};
+
+use super::{HttpFaceConfig, HttpFaceError};
+use crate::{
+    error::Kind,
+    face::problem::{Problem, RequestId},
+};
+
+const REQUEST_ID: &str = "x-request-id";
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// Whom the listener admits.
+#[derive(Clone, Debug)]
+pub(super) struct Admission {
+    /// Lower case, IPv6 in brackets.
+    hosts: Vec<String>,
+    origins: Vec<Origin>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Origin {
+    fn parse(text: &str) -> Option<Self> {
+        let uri: Uri = text.parse().ok()?;
+        let scheme = uri.scheme_str()?.to_ascii_lowercase();
+        let authority = uri.authority()?;
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return None;
+        }
+        let default = match &*scheme {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        };
+        Some(Self { host: host(authority), port: authority.port_u16().or(default), scheme })
+    }
+
+    fn is_web(&self) -> bool {
+        matches!(&*self.scheme, "http" | "https")
+    }
+}
+
+fn host(authority: &Authority) -> String {
+    authority.host().to_ascii_lowercase()
+}
+
+fn parse_host(entry: &str) -> Option<String> {
+    // An IPv6 address is written without brackets where it cannot be mistaken.
+    let bare_v6 = entry.parse::<std::net::Ipv6Addr>().is_ok();
+    let text = if bare_v6 { format!("[{entry}]") } else { entry.to_owned() };
+    let authority: Authority = text.parse().ok()?;
+    Some(host(&authority))
+}
+
+impl Admission {
+    /// Reads the settings.
+    pub(super) fn new(config: &HttpFaceConfig) -> Result<Self, HttpFaceError> {
+        let entry =
+            |key, entry: &str, what| HttpFaceError::Entry { key, entry: entry.to_owned(), what };
+        let mut hosts: Vec<String> = LOOPBACK.map(str::to_owned).into();
+        let own = std::iter::once(("host", &config.host));
+        let more = config.allowed_hosts.iter();
+        for (key, name) in own.chain(more.map(|name| ("allowed_hosts", name))) {
+            let host = parse_host(name).ok_or_else(|| entry(key, name, "a host name"))?;
+            hosts.push(host);
+        }
+        let mut origins = Vec::new();
+        for text in &config.allowed_origins {
+            let what = "an origin such as https://app.example.com";
+            origins.push(Origin::parse(text).ok_or_else(|| entry("allowed_origins", text, what))?);
+        }
+        if !config.public_url.is_empty() {
+            let url = config.public_url.parse::<Uri>().ok();
+            let authority = url.as_ref().and_then(Uri::authority);
+            let what = "a URL such as https://mcp.example.com";
+            let authority =
+                authority.ok_or_else(|| entry("public_url", &config.public_url, what))?;
+            hosts.push(host(authority));
+            let scheme = url.as_ref().and_then(Uri::scheme_str).unwrap_or_default();
+            origins.extend(Origin::parse(&format!("{scheme}://{authority}")));
+        }
+        Ok(Self { hosts, origins })
+    }
+
+    /// Whether a request may come in.
+    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+        let authority = match (uri.authority(), headers.get(HOST)) {
+            (Some(authority), _) => Some(authority.clone()),
+            (None, Some(header)) => Authority::try_from(header.as_bytes()).ok(),
+            (None, None) => None,
+        };
+        let authority = authority
+            .filter(|authority| self.hosts.contains(&host(authority)))
+            .ok_or("this host name is not served here; server.allowed_hosts adds names")?;
+        let Some(origin) = headers.get(ORIGIN) else {
+            return Ok(());
+        };
+        let origin = origin.to_str().ok().and_then(Origin::parse);
+        let allowed = origin.is_some_and(|origin| {
+            let loopback = origin.is_web() && LOOPBACK.contains(&&*origin.host);
+            // The host is one of ours already, so a page from it is our own.
+            let default = if origin.scheme == "https" { 443 } else { 80 };
+            let own = origin.is_web()
+                && origin.host == host(&authority)
+                && origin.port == Some(authority.port_u16().unwrap_or(default));
+            loopback || own || self.origins.contains(&origin)
+        });
+        if allowed {
+            Ok(())
+        } else {
+            Err("pages of this origin may not call; server.allowed_origins adds origins")
+        }
+    }
+}
+
+/// Refuses requests whose host or origin is not ours.
+pub(super) fn admit(app: Router, admission: Admission) -> Router {
+    let check = |State(admission): State<Arc<Admission>>, request: Request, next: Next| async move {
+        match admission.check(request.uri(), request.headers()) {
+            Ok(()) => next.run(request).await,
+            Err(why) => Problem::new(Kind::Denied, why).respond(&RequestId::of(&request)),
+        }
+    };
+    app.layer(middleware::from_fn_with_state(Arc::new(admission), check))
+}
+
+/// Gives every request an id: the one that a proxy gave it, or a new one.
+pub(crate) fn with_request_id(app: Router) -> Router {
+    app.layer(middleware::from_fn(identify))
+}
+
+async fn identify(mut request: Request, next: Next) -> Response {
+    let given = request.headers().get(REQUEST_ID).filter(|id| is_plain(id));
+    let id = match given {
+        Some(id) => id.clone(),
+        None => new_id(),
+    };
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn is_plain(id: &HeaderValue) -> bool {
+    let bytes = id.as_bytes();
+    (1..=128).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+}
+
+fn new_id() -> HeaderValue {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admits(config: &HttpFaceConfig, host: &str, origin: Option<&str>) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_str(host).unwrap());
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, HeaderValue::from_str(origin).unwrap());
+        }
+        let admission = Admission::new(config).unwrap();
+        admission.check(&Uri::from_static("/mcp"), &headers).is_ok()
+    }
+
+    #[test]
+    fn only_names_of_ours_are_served() {
+        let config = HttpFaceConfig {
+            host: "192.168.1.5".to_owned(),
+            public_url: "https://mcp.example.com/base".to_owned(),
+            allowed_hosts: vec!["Gateway".to_owned(), "fd00::1".to_owned()],
+            ..HttpFaceConfig::default()
+        };
+        for fine in [
+            "localhost",
+            "LOCALHOST:9",
+            "127.0.0.1:18200",
+            "[::1]:18200",
+            "192.168.1.5:80",
+            "mcp.example.com",
+            "gateway:1",
+            "[fd00::1]",
+        ] {
+            assert!(admits(&config, fine, None), "{fine}");
+        }
+        for foreign in ["evil.example.com", "127.0.0.1.evil.com", "localhost.evil", "a@b@c"] {
+            assert!(!admits(&config, foreign, None), "{foreign}");
+        }
+        let admission = Admission::new(&config).unwrap();
+        assert!(admission.check(&Uri::from_static("/"), &HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn only_pages_of_ours_and_named_ones_may_call() {
+        let config = HttpFaceConfig {
+            public_url: "https://mcp.example.com".to_owned(),
+            allowed_origins: vec!["https://app.example.com".to_owned()],
+            ..HttpFaceConfig::default()
+        };
+        for (host, origin, fine) in [
+            ("localhost", "http://localhost:5173", true),
+            ("localhost", "https://[::1]", true),
+            ("localhost", "https://app.example.com", true),
+            ("localhost", "https://app.example.com:443", true),
+            ("mcp.example.com", "https://mcp.example.com", true),
+            ("localhost", "http://app.example.com", false),
+            ("localhost", "https://app.example.com:8443", false),
+            ("localhost", "https://evil.example.com", false),
+            ("localhost", "ftp://localhost", false),
+            ("localhost", "null", false),
+            ("localhost", "", false),
+        ] {
+            assert_eq!(admits(&config, host, Some(origin)), fine, "{host} {origin}");
+        }
+    }
+
+    #[test]
+    fn entries_that_mean_nothing_are_named() {
+        for (config, key) in [
+            (
+                HttpFaceConfig {
+                    allowed_hosts: vec!["a b".to_owned()],
+                    ..HttpFaceConfig::default()
+                },
+                "server.allowed_hosts",
+            ),
+            (
+                HttpFaceConfig {
+                    allowed_origins: vec!["app.example.com".to_owned()],
+                    ..HttpFaceConfig::default()
+                },
+                "server.allowed_origins",
+            ),
+            (
+                HttpFaceConfig { public_url: "/path".to_owned(), ..HttpFaceConfig::default() },
+                "server.public_url",
+            ),
+        ] {
+            let error = Admission::new(&config).unwrap_err().to_string();
+            assert!(error.starts_with(key), "{error}");
+        }
+    }
+}

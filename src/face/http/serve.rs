@@ -1,0 +1,154 @@
+//! Accepting and serving connections of one listener, and stopping in order.
+//!
+//! Owned by a face. It knows no routes and no protocol above HTTP.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::Request, serve::Listener};
+use hyper::{body::Incoming, rt::Executor, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
+
+/// Connections at a time; more wait in the system's queue.
+const MAX_CONNECTIONS: usize = 8192;
+/// How long a client may take to send a head. It also ends idle connections, so it is longer
+/// than clients keep theirs.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
+/// Requests at a time on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 256;
+
+/// Ends and tasks that everything behind one listener shares.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Life {
+    /// Nothing new, and streams end in order.
+    pub(crate) stopping: CancellationToken,
+    /// The time for ending in order is over.
+    pub(crate) killed: CancellationToken,
+    /// What outlives its connection.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// Whether a peer is on this machine, as a request's extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IsLocal(pub(crate) bool);
+
+/// An address of a peer.
+pub(crate) trait Peer {
+    /// Whether it is on this machine.
+    fn is_local(&self) -> bool;
+}
+
+impl Peer for SocketAddr {
+    fn is_local(&self) -> bool {
+        self.ip().to_canonical().is_loopback()
+    }
+}
+
+impl Peer for tokio::net::unix::SocketAddr {
+    fn is_local(&self) -> bool {
+        true
+    }
+}
+
+/// A listener that is being served.
+#[derive(Debug)]
+pub(crate) struct Served {
+    life: Life,
+    accepting: JoinSet<()>,
+}
+
+impl Served {
+    /// Serves every connection of the listener.
+    pub(crate) fn start<L>(listener: L, app: Router, life: Life) -> Self
+    where
+        L: Listener<Addr: Peer>,
+    {
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, app, life.clone()));
+        Self { life, accepting }
+    }
+
+    /// Stops in order within the time, then at once.
+    pub(crate) async fn stop(mut self, within: Duration) {
+        let Life { stopping, killed, tasks } = &self.life;
+        stopping.cancel();
+        tasks.close();
+        let finished = async {
+            while self.accepting.join_next().await.is_some() {}
+            tasks.wait().await;
+        };
+        if timeout(within, finished).await.is_err() {
+            tracing::warn!("the time to stop is over; unfinished answers are cut");
+        }
+        killed.cancel();
+        while self.accepting.join_next().await.is_some() {}
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.life.stopping.cancel();
+        self.life.killed.cancel();
+    }
+}
+
+async fn accept<L>(mut listener: L, app: Router, life: Life)
+where
+    L: Listener<Addr: Peer>,
+{
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let mut server = auto::Builder::new(Owned(life.tasks.clone()));
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
+    loop {
+        let (place, (stream, address)) = tokio::select! {
+            biased;
+            () = life.stopping.cancelled() => break,
+            accepted = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                (place, listener.accept().await)
+            } => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        let is_local = IsLocal(address.is_local());
+        let app = app.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(is_local);
+            app.clone().oneshot(request)
+        });
+        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = life.killed.cancelled() => connections.shutdown().await,
+    }
+}
+
+/// Runs what HTTP/2 runs beside its connection, counted like everything else.
+#[derive(Clone, Debug)]
+struct Owned(TaskTracker);
+
+impl<F> Executor<F> for Owned
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}

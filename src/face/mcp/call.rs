@@ -1,0 +1,155 @@
+//! `tools/call`: one running call as a sequence of progress notifications and one outcome.
+//!
+//! Whoever holds the exchange drives it, and dropping it cancels the call. It translates the
+//! server's answer for the client's revision and knows no transport.
+
+use std::{fmt, sync::Arc};
+
+use futures::future::{BoxFuture, FutureExt as _};
+use tokio::sync::mpsc;
+
+use super::{Caller, Fault, Outcome, fault, translate};
+use crate::{
+    access::{CallRequest, Gate, Progress},
+    wire::{Object, RawValue, Revision, envelope, meta, method},
+};
+
+/// Progress notifications that wait for a slow client at most; what exceeds them is dropped,
+/// because progress is a hint.
+const PROGRESS_WAITING: usize = 64;
+
+/// What a running call brings next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A notification, as one line.
+    Notification(Vec<u8>),
+    /// The end.
+    Outcome(Outcome),
+}
+
+/// One running call.
+pub(crate) struct Exchange {
+    answer: BoxFuture<'static, Outcome>,
+    progress: Option<(Box<RawValue>, mpsc::Receiver<Progress>)>,
+    /// Set once the answer came: progress that came before it goes first.
+    outcome: Option<Outcome>,
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").finish_non_exhaustive()
+    }
+}
+
+impl Exchange {
+    /// Reads the parameters and starts the call once it is driven.
+    pub(crate) fn start(
+        gate: &Arc<Gate>,
+        caller: &Caller,
+        params: Option<&RawValue>,
+        revision: Revision,
+    ) -> Result<Self, Fault> {
+        let params = params.ok_or_else(|| Fault::invalid("`params` is missing"))?;
+        let object =
+            Object::read(params).ok_or_else(|| Fault::invalid("`params` is not an object"))?;
+        let tool = object
+            .text("name")
+            .ok_or_else(|| Fault::invalid("`params.name` is not a text"))?
+            .into_owned();
+        let token = object
+            .get(meta::META)
+            .and_then(Object::read)
+            .and_then(|meta| meta.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned));
+        let (sink, progress) = match token {
+            Some(token) => {
+                let (sink, receiver) = mpsc::channel(PROGRESS_WAITING);
+                (Some(sink), Some((token, receiver)))
+            }
+            None => (None, None),
+        };
+        let request =
+            CallRequest { tool, params: params.to_owned().into(), timeout: None, progress: sink };
+        let gate = Arc::clone(gate);
+        let Caller { principal, owner } = caller.clone();
+        let answer = async move {
+            let result = match gate.call(&principal, &owner, request).await {
+                Ok(answer) => answer.result,
+                Err(error) => fault::of_call(error, revision.era())?,
+            };
+            translate::tool_result(result, revision)
+        };
+        Ok(Self { answer: answer.boxed(), progress, outcome: None })
+    }
+
+    /// The next step. May be dropped and asked again without losing one; after the outcome there
+    /// is no further step to ask for.
+    pub(crate) async fn next(&mut self) -> Step {
+        if self.outcome.is_none() {
+            let Some((token, progress)) = &mut self.progress else {
+                return Step::Outcome((&mut self.answer).await);
+            };
+            let outcome = tokio::select! {
+                biased;
+                Some(progress) = progress.recv() => return notification(token, &progress),
+                outcome = &mut self.answer => outcome,
+            };
+            self.outcome = Some(outcome);
+        }
+        if let Some((token, progress)) = &mut self.progress
+            && let Ok(progress) = progress.try_recv()
+        {
+            return notification(token, &progress);
+        }
+        match self.outcome.take() {
+            Some(outcome) => Step::Outcome(outcome),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A server's progress under the client's own token.
+fn notification(token: &RawValue, progress: &Progress) -> Step {
+    let mut params = Object::read(&progress.params).unwrap_or_default();
+    params.put(meta::PROGRESS_TOKEN, token);
+    Step::Notification(envelope::notification(method::PROGRESS, Some(&params.to_raw())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &str) -> Box<RawValue> {
+        RawValue::from_string(value.to_owned()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn progress_goes_before_the_outcome_and_carries_the_clients_token() {
+        let (sink, receiver) = mpsc::channel(4);
+        let mut exchange = Exchange {
+            answer: async { Ok(text("{}")) }.boxed(),
+            progress: Some((text("\"mine\""), receiver)),
+            outcome: None,
+        };
+        for progress in [r#"{"progressToken":7,"progress":1.50}"#, r#"{"progress":2}"#] {
+            let params = text(progress);
+            sink.send(Progress { params }).await.unwrap();
+        }
+        let mut lines = Vec::new();
+        loop {
+            match exchange.next().await {
+                Step::Notification(line) => lines.push(String::from_utf8(line).unwrap()),
+                Step::Outcome(outcome) => {
+                    assert_eq!(outcome.unwrap().get(), "{}");
+                    break;
+                }
+            }
+        }
+        assert_eq!(
+            lines,
+            [
+                r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"mine","progress":1.50}}"#,
+                r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":2,"progressToken":"mine"}}"#,
+            ]
+        );
+    }
+}

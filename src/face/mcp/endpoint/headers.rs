@@ -1,0 +1,202 @@
+//! Headers of the MCP endpoint, read and compared with the body.
+//!
+//! Decisions only. Values are never quoted: a mismatch names the header.
+
+use axum::http::{
+    HeaderMap,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+
+use crate::face::mcp::{Fault, modern::Request};
+use crate::wire::{
+    Object, RawValue, Revision,
+    envelope::code,
+    header::{self, Mismatch},
+    method,
+};
+
+/// A JSON body or answer.
+pub(super) const JSON: &str = "application/json";
+/// A stream of events.
+pub(super) const EVENTS: &str = "text/event-stream";
+
+/// The one value of a header.
+pub(super) fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Mismatch> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Mismatch::Repeated(name.to_owned()));
+    }
+    let text = value.to_str();
+    text.map(Some).map_err(|_| Mismatch::Encoding(name.to_owned()))
+}
+
+/// Whether the client takes a media type, by name or by range.
+pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let kind = media_type.split('/').next().unwrap_or_default();
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|range| range.split(';').next())
+        .map(|range| range.trim().to_ascii_lowercase())
+        .any(|range| {
+            range == media_type || range == "*/*" || range.strip_suffix("/*") == Some(kind)
+        })
+}
+
+/// Checks what a client must say about any message that it posts.
+pub(super) fn check_post(headers: &HeaderMap) -> Result<(), Fault> {
+    let refused = |status, text| Err(Fault::with_status(status, code::INVALID_REQUEST, text));
+    if !accepts(headers, JSON) || !accepts(headers, EVENTS) {
+        return refused(406, "`Accept` must list application/json and text/event-stream");
+    }
+    let is_json = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(JSON));
+    if !is_json {
+        return refused(415, "`Content-Type` must be application/json");
+    }
+    Ok(())
+}
+
+/// Checks the revision that a legacy client repeats; absent is fine, because it came with
+/// 2025-06-18.
+pub(super) fn check_legacy_version(headers: &HeaderMap) -> Result<(), Fault> {
+    match single(headers, header::PROTOCOL_VERSION) {
+        Ok(None) => Ok(()),
+        Ok(Some(text)) if Revision::parse(text).is_some() => Ok(()),
+        Ok(Some(_)) | Err(_) => {
+            Err(Fault::with_status(400, code::INVALID_REQUEST, "unsupported MCP-Protocol-Version"))
+        }
+    }
+}
+
+/// Checks that a modern request's headers repeat its body; `schema` finds the input schema of
+/// the tool that is called.
+pub(super) fn check_request<'s>(
+    headers: &HeaderMap,
+    request: &Request<'_>,
+    schema: impl FnOnce(&str) -> Option<&'s RawValue>,
+) -> Result<(), Fault> {
+    let version = single(headers, header::PROTOCOL_VERSION);
+    version
+        .and_then(|found| header::check_text(header::PROTOCOL_VERSION, found, &request.version))
+        .map_err(mismatch)?;
+    // Which headers a revision wants is known of revisions that are known.
+    request.revision()?;
+    check_method(headers, request.method)?;
+    let Some(member) = method::routed_parameter(request.method) else {
+        return Ok(());
+    };
+    let params = Object::read_optional(request.params).unwrap_or_default();
+    let Some(subject) = params.text(member) else {
+        return Ok(());
+    };
+    single(headers, header::NAME)
+        .and_then(|found| header::check_text(header::NAME, found, &subject))
+        .map_err(mismatch)?;
+    if request.method == method::TOOLS_CALL
+        && let Some(schema) = schema(&subject)
+    {
+        let annotated = header::annotated(schema);
+        header::check_params(&annotated, params.get("arguments"), |name| single(headers, name))
+            .map_err(mismatch)?;
+    }
+    Ok(())
+}
+
+/// Checks the header that repeats the method of a modern message.
+pub(super) fn check_method(headers: &HeaderMap, method: &str) -> Result<(), Fault> {
+    single(headers, header::METHOD)
+        .and_then(|found| header::check_text(header::METHOD, found, method))
+        .map_err(mismatch)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err calls")]
+fn mismatch(mismatch: Mismatch) -> Fault {
+    Fault::with_status(400, code::HEADER_MISMATCH, mismatch.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::wire::Id;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        headers
+    }
+
+    #[test]
+    fn a_post_takes_both_answers_and_brings_json() {
+        let both = "application/json, text/event-stream";
+        for (accept, content, status) in [
+            (both, "application/json", None),
+            ("TEXT/*;q=0.5,application/json", "Application/JSON; charset=utf-8", None),
+            ("*/*", "application/json", None),
+            ("application/json", "application/json", Some(406)),
+            ("text/event-stream", "application/json", Some(406)),
+            (both, "text/plain", Some(415)),
+        ] {
+            let headers = headers(&[("accept", accept), ("content-type", content)]);
+            let found = check_post(&headers).err().map(|fault| fault.head.status);
+            assert_eq!(found, status, "{accept} {content}");
+        }
+        assert_eq!(check_post(&HeaderMap::new()).unwrap_err().head.status, 406);
+    }
+
+    #[test]
+    fn a_modern_request_repeats_itself_in_its_headers() {
+        let params = RawValue::from_string(r#"{"name":"größe","arguments":{"r":"eu"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}"#.to_owned()).unwrap();
+        let schema = RawValue::from_string(
+            r#"{"properties":{"r":{"type":"string","x-mcp-header":"R"}}}"#.to_owned(),
+        )
+        .unwrap();
+        let request = Request::read(Id::from(1), method::TOOLS_CALL, Some(&params)).unwrap();
+        let right = [
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", "=?base64?Z3LDtsOfZQ==?="),
+            ("mcp-param-r", "eu"),
+        ];
+        let check = |pairs: &[(&str, &str)]| {
+            check_request(&headers(pairs), &request, |_| Some(&*schema))
+                .map_err(|fault| (fault.head.status, fault.error.code()))
+        };
+        assert_eq!(check(&right), Ok(()));
+        for index in 0..right.len() {
+            let mut missing = right.to_vec();
+            missing.remove(index);
+            assert_eq!(check(&missing), Err((400, code::HEADER_MISMATCH)));
+            let mut wrong = right;
+            wrong[index].1 = "other";
+            assert_eq!(check(&wrong), Err((400, code::HEADER_MISMATCH)));
+            let mut twice = right.to_vec();
+            twice.push(right[index]);
+            assert_eq!(check(&twice), Err((400, code::HEADER_MISMATCH)));
+        }
+    }
+
+    #[test]
+    fn a_legacy_version_may_be_absent_but_not_unknown() {
+        assert!(check_legacy_version(&HeaderMap::new()).is_ok());
+        for (version, fine) in [("2025-06-18", true), ("2024-11-05", true), ("1.0", false)] {
+            let headers = headers(&[("mcp-protocol-version", version)]);
+            assert_eq!(check_legacy_version(&headers).is_ok(), fine, "{version}");
+        }
+    }
+}

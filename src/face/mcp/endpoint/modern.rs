@@ -1,0 +1,126 @@
+//! Modern requests over HTTP: one POST, one answer, as JSON or as a stream.
+//!
+//! Nothing outlives the request: when its connection goes, its call is cancelled.
+
+use axum::{http::HeaderMap, response::Response};
+use bytes::Bytes;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{Caller, Exchange, Fault, Reply, Step, listen::Listen, modern::Request, response},
+    EARLY_HEAD, Endpoint, headers,
+    respond::{self, Refusal, Source},
+};
+use crate::wire::{Id, Message, Object, envelope::code, sse};
+
+impl Endpoint {
+    /// Answers one modern message.
+    pub(super) async fn modern(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        message: Message<'_>,
+    ) -> Result<Response, Refusal> {
+        match message {
+            Message::Request { id, method, params } => {
+                let refused = |fault| Refusal::to(Some(id.clone()), fault);
+                let request = Request::read(id.clone(), &method, params).map_err(refused)?;
+                self.check(caller, headers, &request).map_err(refused)?;
+                Ok(match request.answer(&self.gate, caller) {
+                    Reply::Now(outcome) => respond::answer(&id, &outcome),
+                    Reply::Call(exchange) => self.call(id, exchange).await,
+                    Reply::Listen(listen) => self.listen(listen),
+                })
+            }
+            Message::Notification { method, .. } => {
+                headers::check_method(headers, &method)?;
+                Ok(respond::accepted())
+            }
+            Message::Response { .. } => Err(Fault::with_status(
+                400,
+                code::INVALID_REQUEST,
+                "nothing was asked that could be answered",
+            )
+            .into()),
+        }
+    }
+
+    fn check(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        request: &Request<'_>,
+    ) -> Result<(), Fault> {
+        // A view that cannot be had is the answer's to report.
+        let view = self.gate.view(&caller.principal, &caller.owner).ok();
+        let definition = |name: &str| Some(&*view.as_ref()?.resolve(name)?.raw);
+        let mut schema = None;
+        headers::check_request(headers, request, |name| {
+            schema = Object::read(definition(name)?)?.get("inputSchema").map(ToOwned::to_owned);
+            schema.as_deref()
+        })
+    }
+
+    /// Answers with JSON what ends soon and silently, and with a stream what does not: an idle
+    /// proxy would cut a connection on which nothing happens.
+    async fn call(&self, id: Id, mut exchange: Exchange) -> Response {
+        let first = match timeout(EARLY_HEAD, exchange.next()).await {
+            Ok(Step::Outcome(outcome)) => return respond::answer(&id, &outcome),
+            Ok(Step::Notification(line)) => Some(line),
+            Err(_) => None,
+        };
+        let calling = Calling { id, exchange: Some(exchange), first };
+        respond::event_stream(calling, self.keep_alive)
+    }
+
+    fn listen(&self, listen: Listen) -> Response {
+        let listening = Listening { listen, stopping: self.stopping.clone(), ended: false };
+        respond::event_stream(listening, self.keep_alive)
+    }
+}
+
+/// A call whose answer is streamed.
+struct Calling {
+    id: Id,
+    /// Gone once the answer is out.
+    exchange: Option<Exchange>,
+    first: Option<Vec<u8>>,
+}
+
+impl Source for Calling {
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(line) = self.first.take() {
+            return Some(sse::message(None, &line));
+        }
+        match self.exchange.as_mut()?.next().await {
+            Step::Notification(line) => Some(sse::message(None, &line)),
+            Step::Outcome(outcome) => {
+                self.exchange = None;
+                Some(sse::message(None, &response(&self.id, &outcome)))
+            }
+        }
+    }
+}
+
+/// A subscription.
+struct Listening {
+    listen: Listen,
+    stopping: CancellationToken,
+    ended: bool,
+}
+
+impl Source for Listening {
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        let line = tokio::select! {
+            line = self.listen.next() => line,
+            () = self.stopping.cancelled() => None,
+        };
+        self.ended = line.is_none();
+        let line = line.unwrap_or_else(|| self.listen.end());
+        Some(sse::message(None, &line))
+    }
+}

@@ -1,0 +1,260 @@
+//! What one stream of a legacy session sent, kept so that a client can resume it.
+//!
+//! A log has one writer and any number of readers over time; a live stream and a resumed one
+//! read it alike. It is bounded: progress gives way to what is newer, an answer never does.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+use crate::face::mcp::Head;
+
+/// Notifications of one stream that are kept at most.
+const KEPT_NOTIFICATIONS: usize = 64;
+/// How long a stream without readers is kept.
+pub(crate) const KEPT_FOR: Duration = Duration::from_mins(5);
+
+/// Whether an event may give way to a newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// A notification: may be lost.
+    Notification,
+    /// A response: is kept as long as the log. What its head says, if it is the only one.
+    Response(Head),
+}
+
+/// One event: its number in the stream, and the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// 1 for the first.
+    pub(crate) number: u64,
+    /// The message, one line.
+    pub(crate) line: Bytes,
+    weight: Weight,
+}
+
+#[derive(Debug)]
+struct State {
+    events: VecDeque<Event>,
+    last: u64,
+    notifications: usize,
+    complete: bool,
+    touched: Instant,
+}
+
+/// The log of one stream.
+#[derive(Debug)]
+pub(crate) struct EventLog {
+    state: Mutex<State>,
+    /// Wakes readers; its value means nothing.
+    grown: watch::Sender<()>,
+}
+
+impl EventLog {
+    /// An empty log.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                events: VecDeque::new(),
+                last: 0,
+                notifications: 0,
+                complete: false,
+                touched: Instant::now(),
+            }),
+            grown: watch::Sender::new(()),
+        })
+    }
+
+    /// Appends a message.
+    pub(crate) fn push(&self, line: Bytes, weight: Weight) {
+        let mut state = self.state.lock();
+        state.last += 1;
+        state.touched = Instant::now();
+        let number = state.last;
+        state.events.push_back(Event { number, line, weight });
+        if weight == Weight::Notification {
+            state.notifications += 1;
+            if state.notifications > KEPT_NOTIFICATIONS {
+                let oldest =
+                    state.events.iter().position(|event| event.weight == Weight::Notification);
+                oldest.and_then(|at| state.events.remove(at));
+                state.notifications -= 1;
+            }
+        }
+        drop(state);
+        self.grown.send_replace(());
+    }
+
+    /// Nothing follows.
+    pub(crate) fn complete(&self) {
+        let mut state = self.state.lock();
+        state.complete = true;
+        state.touched = Instant::now();
+        drop(state);
+        self.grown.send_replace(());
+    }
+
+    /// The responses, if the log is complete within the time and holds nothing but `expected`
+    /// responses: what can still be answered without a stream.
+    pub(crate) async fn responses(
+        self: &Arc<Self>,
+        expected: usize,
+        within: Duration,
+    ) -> Option<Vec<(Bytes, Head)>> {
+        let mut grown = self.grown.subscribe();
+        let settled = async {
+            loop {
+                {
+                    let state = self.state.lock();
+                    if state.complete || state.notifications > 0 {
+                        break;
+                    }
+                }
+                if grown.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        timeout(within, settled).await.ok()?;
+        let state = self.state.lock();
+        let answers = state.events.iter().filter_map(|event| match event.weight {
+            Weight::Response(head) => Some((event.line.clone(), head)),
+            Weight::Notification => None,
+        });
+        (state.complete && state.notifications == 0 && state.events.len() == expected)
+            .then(|| answers.collect())
+    }
+
+    /// Reads what came after an event; 0 reads everything.
+    pub(crate) fn read_after(self: &Arc<Self>, number: u64) -> Reader {
+        Reader { log: Arc::clone(self), grown: self.grown.subscribe(), seen: number }
+    }
+
+    /// The size of what is kept, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let state = self.state.lock();
+        state.events.iter().map(|event| event.line.len()).sum()
+    }
+
+    /// Whether the log can be forgotten: nobody holds it but its session, and nobody came back
+    /// for it in time.
+    pub(crate) fn is_forgotten(self: &Arc<Self>, now: Instant) -> bool {
+        !self.is_in_use() && now.duration_since(self.state.lock().touched) >= KEPT_FOR
+    }
+
+    /// Whether a reader or the writer holds it.
+    pub(crate) fn is_in_use(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+}
+
+/// A place in a log.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    log: Arc<EventLog>,
+    grown: watch::Receiver<()>,
+    seen: u64,
+}
+
+impl Reader {
+    /// The log that it reads.
+    pub(crate) fn log(&self) -> &Arc<EventLog> {
+        &self.log
+    }
+
+    /// The next event; `None` once the log is complete and read. May be dropped and asked again
+    /// without losing one.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        loop {
+            {
+                let state = self.log.state.lock();
+                let next = state.events.iter().find(|event| event.number > self.seen);
+                if let Some(event) = next {
+                    self.seen = event.number;
+                    return Some(event.clone());
+                }
+                if state.complete {
+                    return None;
+                }
+            }
+            self.grown.changed().await.ok()?;
+        }
+    }
+}
+
+impl Drop for Reader {
+    /// From here on the client has its time to come back.
+    fn drop(&mut self) {
+        self.log.state.lock().touched = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(event: Option<Event>) -> String {
+        String::from_utf8(event.unwrap().line.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_resumed_stream_reads_on_where_the_lost_one_stopped() {
+        let log = EventLog::new();
+        let mut first = log.read_after(0);
+        log.push("a".into(), Weight::Notification);
+        assert_eq!(first.next().await.unwrap().number, 1);
+        drop(first);
+        log.push("b".into(), Weight::Notification);
+        let mut second = log.read_after(1);
+        assert_eq!(text(second.next().await), "b");
+        log.push("c".into(), Weight::Response(Head::OK));
+        log.complete();
+        assert_eq!(text(second.next().await), "c");
+        assert_eq!(second.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn progress_gives_way_but_an_answer_stays() {
+        let log = EventLog::new();
+        log.push("answer".into(), Weight::Response(Head::OK));
+        for number in 0..KEPT_NOTIFICATIONS + 5 {
+            log.push(number.to_string().into(), Weight::Notification);
+        }
+        log.complete();
+        let mut reader = log.read_after(0);
+        assert_eq!(text(reader.next().await), "answer");
+        assert_eq!(text(reader.next().await), "5");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_prompt_answers_without_notifications_need_no_stream() {
+        let within = Duration::from_secs(2);
+        let log = EventLog::new();
+        assert_eq!(log.responses(1, within).await, None);
+        log.push("r".into(), Weight::Response(Head::OK));
+        log.complete();
+        let answers = log.responses(1, within).await.unwrap();
+        assert_eq!(answers, [(Bytes::from("r"), Head::OK)]);
+        assert_eq!(log.responses(2, within).await, None);
+        let noisy = EventLog::new();
+        noisy.push("n".into(), Weight::Notification);
+        assert_eq!(noisy.responses(1, within).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_forgotten_when_nobody_came_back_in_time() {
+        let log = EventLog::new();
+        let reader = log.read_after(0);
+        tokio::time::advance(KEPT_FOR * 2).await;
+        assert!(!log.is_forgotten(Instant::now()));
+        drop(reader);
+        assert!(!log.is_forgotten(Instant::now()));
+        tokio::time::advance(KEPT_FOR).await;
+        assert!(log.is_forgotten(Instant::now()));
+    }
+}

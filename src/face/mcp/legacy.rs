@@ -1,0 +1,115 @@
+//! The legacy era: a session that `initialize` opens.
+//!
+//! Independent of the transport. The session itself belongs to the transport; here stands what
+//! is agreed when it opens and what its requests are answered with.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Caller, Exchange, Fault, Reply, fault, list, modern::Capabilities, translate};
+use crate::{
+    access::Gate,
+    wire::{Era, Object, RawValue, Revision, envelope::code, method, raw},
+};
+
+/// The revision that a session speaks: the one asked for if it is legacy and known, else our
+/// newest legacy one, which the client may decline.
+fn negotiate(requested: &str) -> Revision {
+    Revision::parse(requested)
+        .filter(|revision| revision.era() == Era::Legacy)
+        .unwrap_or(Revision::LATEST_LEGACY)
+}
+
+/// Answers `initialize`: the agreed revision and the raw result.
+pub(crate) fn initialize(
+    gate: &Gate,
+    caller: &Caller,
+    params: Option<&RawValue>,
+) -> Result<(Revision, Box<RawValue>), Fault> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct InitializeResult {
+        protocol_version: Revision,
+        capabilities: Capabilities,
+        server_info: &'static RawValue,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        instructions: Option<Arc<str>>,
+    }
+    let requested = params
+        .and_then(Object::read)
+        .and_then(|params| params.typed::<String>("protocolVersion"))
+        .ok_or_else(|| Fault::invalid("`params.protocolVersion` is missing"))?;
+    let instructions = gate
+        .instructions(&caller.principal, &caller.owner)
+        .map_err(|error| fault::of_request(error, Era::Legacy))?;
+    let revision = negotiate(&requested);
+    let result = raw(&InitializeResult {
+        protocol_version: revision,
+        capabilities: Capabilities::default(),
+        server_info: &translate::IMPLEMENTATION,
+        instructions,
+    });
+    Ok((revision, result))
+}
+
+/// What a request of an open session is answered with.
+pub(crate) fn answer(
+    gate: &Arc<Gate>,
+    caller: &Caller,
+    revision: Revision,
+    method: &str,
+    params: Option<&RawValue>,
+) -> Reply {
+    match try_answer(gate, caller, revision, method, params) {
+        Ok(reply) => reply,
+        Err(fault) => Reply::Now(Err(fault)),
+    }
+}
+
+fn try_answer(
+    gate: &Arc<Gate>,
+    caller: &Caller,
+    revision: Revision,
+    method: &str,
+    params: Option<&RawValue>,
+) -> Result<Reply, Fault> {
+    Ok(match method {
+        method::PING => Reply::Now(Ok(pong())),
+        method::TOOLS_LIST => {
+            let view = gate
+                .view(&caller.principal, &caller.owner)
+                .map_err(|error| fault::of_request(error, Era::Legacy))?;
+            let size = gate.page_size();
+            Reply::Now(list::page(&view, &caller.owner, size, params, revision))
+        }
+        method::TOOLS_CALL => Reply::Call(Exchange::start(gate, caller, params, revision)?),
+        method::INITIALIZE => {
+            return Err(Fault::new(code::INVALID_REQUEST, "the session is initialised already"));
+        }
+        _ => return Err(Fault::new(code::METHOD_NOT_FOUND, "unknown method")),
+    })
+}
+
+/// The answer to `ping`.
+pub(crate) fn pong() -> Box<RawValue> {
+    Object::default().to_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_revision_asked_for_is_agreed_on_if_it_is_legacy_and_known() {
+        for revision in Revision::ALL {
+            let agreed = negotiate(revision.as_str());
+            if revision.era() == Era::Legacy {
+                assert_eq!(agreed, revision);
+            } else {
+                assert_eq!(agreed, Revision::LATEST_LEGACY);
+            }
+        }
+        assert_eq!(negotiate("1900-01-01"), Revision::LATEST_LEGACY);
+    }
+}

@@ -1,0 +1,191 @@
+//! The modern era: requests that carry their own metadata and need no session.
+//!
+//! Independent of the transport; headers are the endpoint's affair.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{
+    Caller, Exchange, Fault, Outcome, Reply, fault,
+    list::{self, Freshness},
+    listen::Listen,
+};
+use crate::{
+    access::Gate,
+    wire::{
+        Era, ErrorObject, Id, Object, RawValue, Revision,
+        envelope::code,
+        meta::{CLIENT_CAPABILITIES, META, PROTOCOL_VERSION},
+        method, raw,
+    },
+};
+
+/// A modern request whose metadata is complete.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    /// The client's id.
+    pub(crate) id: Id,
+    /// What is asked.
+    pub(crate) method: &'a str,
+    /// Its raw parameters.
+    pub(crate) params: Option<&'a RawValue>,
+    /// The revision that it names.
+    pub(crate) version: String,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a request's metadata.
+    ///
+    /// # Errors
+    /// A fault where a required key is missing.
+    pub(crate) fn read(
+        id: Id,
+        method: &'a str,
+        params: Option<&'a RawValue>,
+    ) -> Result<Self, Fault> {
+        let object = Object::read_optional(params).unwrap_or_default();
+        let meta = object.get(META).and_then(Object::read).unwrap_or_default();
+        let missing = |key: &str| {
+            let text = format!("`params._meta` lacks `{key}`, which every request must carry");
+            Fault::with_status(400, code::INVALID_PARAMS, text)
+        };
+        let version =
+            meta.typed::<String>(PROTOCOL_VERSION).ok_or_else(|| missing(PROTOCOL_VERSION))?;
+        meta.get(CLIENT_CAPABILITIES)
+            .and_then(Object::read)
+            .ok_or_else(|| missing(CLIENT_CAPABILITIES))?;
+        Ok(Self { id, method, params, version })
+    }
+
+    /// The revision, if we speak it in this era.
+    ///
+    /// # Errors
+    /// A fault that names the revisions to choose from.
+    pub(crate) fn revision(&self) -> Result<Revision, Fault> {
+        #[derive(Serialize)]
+        struct Data<'a> {
+            supported: [Revision; 1],
+            requested: &'a str,
+        }
+        let spoken = Revision::parse(&self.version).filter(|known| known.era() == Era::Modern);
+        spoken.ok_or_else(|| {
+            let text = "unsupported protocol version";
+            let data = raw(&Data { supported: Revision::MODERN, requested: &self.version });
+            Fault {
+                error: ErrorObject::with_data(code::UNSUPPORTED_VERSION, text, Some(&data)),
+                ..Fault::with_status(400, code::UNSUPPORTED_VERSION, text)
+            }
+        })
+    }
+
+    /// What the request is answered with.
+    pub(crate) fn answer(self, gate: &Arc<Gate>, caller: &Caller) -> Reply<Listen> {
+        match self.try_answer(gate, caller) {
+            Ok(reply) => reply,
+            Err(fault) => Reply::Now(Err(fault)),
+        }
+    }
+
+    fn try_answer(self, gate: &Arc<Gate>, caller: &Caller) -> Result<Reply<Listen>, Fault> {
+        let revision = self.revision()?;
+        Ok(match self.method {
+            method::DISCOVER => Reply::Now(discover(gate, caller)),
+            method::TOOLS_LIST => {
+                let view = gate
+                    .view(&caller.principal, &caller.owner)
+                    .map_err(|error| fault::of_request(error, Era::Modern))?;
+                let size = gate.page_size();
+                Reply::Now(list::page(&view, &caller.owner, size, self.params, revision))
+            }
+            method::TOOLS_CALL => {
+                Reply::Call(Exchange::start(gate, caller, self.params, revision)?)
+            }
+            method::LISTEN => Reply::Listen(Listen::open(gate, caller, self.id, self.params)?),
+            _ => {
+                return Err(Fault::with_status(404, code::METHOD_NOT_FOUND, "unknown method"));
+            }
+        })
+    }
+}
+
+/// `server/discover`: what we offer, and which modern revisions we speak.
+pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct DiscoverResult {
+        supported_versions: [Revision; 1],
+        capabilities: Capabilities,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        instructions: Option<Arc<str>>,
+        #[serde(flatten)]
+        freshness: Freshness,
+    }
+    let instructions = gate
+        .instructions(&caller.principal, &caller.owner)
+        .map_err(|error| fault::of_request(error, Era::Modern))?;
+    Ok(raw(&DiscoverResult {
+        supported_versions: Revision::MODERN,
+        capabilities: Capabilities::default(),
+        instructions,
+        freshness: Freshness::of_memory(),
+    }))
+}
+
+/// What we serve, in both eras.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Capabilities {
+    tools: Tools,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tools {
+    list_changed: bool,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self { list_changed: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(params: &str) -> Result<String, i64> {
+        let params = RawValue::from_string(params.to_owned()).unwrap();
+        match Request::read(Id::from(1), method::TOOLS_LIST, Some(&params)) {
+            Ok(request) => {
+                request.revision().map(|revision| revision.to_string()).map_err(|fault| {
+                    assert_eq!(fault.head.status, 400);
+                    assert!(fault.error.raw().get().contains(
+                        r#""data":{"supported":["2026-07-28"],"requested":"2099-01-01"}"#
+                    ));
+                    fault.error.code()
+                })
+            }
+            Err(fault) => {
+                assert_eq!(fault.head.status, 400);
+                Err(fault.error.code())
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_states_its_revision_and_its_senders_capabilities() {
+        let full = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"VERSION","io.modelcontextprotocol/clientCapabilities":{}}}"#;
+        assert_eq!(read(&full.replace("VERSION", "2026-07-28")), Ok("2026-07-28".to_owned()));
+        assert_eq!(read(&full.replace("VERSION", "2099-01-01")), Err(code::UNSUPPORTED_VERSION));
+        for incomplete in [
+            "{}",
+            "[]",
+            r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#,
+            r#"{"_meta":{"io.modelcontextprotocol/clientCapabilities":{}}}"#,
+            r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":1,"io.modelcontextprotocol/clientCapabilities":{}}}"#,
+        ] {
+            assert_eq!(read(incomplete), Err(code::INVALID_PARAMS), "{incomplete}");
+        }
+    }
+}

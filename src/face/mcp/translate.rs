@@ -1,0 +1,234 @@
+//! The published table of changes: what a result becomes for the client's revision.
+//!
+//! Everything that no row names leaves as the server sent it.
+//!
+//! | client | change |
+//! |---|---|
+//! | modern | `resultType: "complete"` where the server gave none; `serverInfo` in `_meta` is ours |
+//! | legacy | `resultType` is stripped |
+//! | legacy | `structuredContent` that is no object becomes a text block, unless a block says the same |
+//! | legacy | an `outputSchema` whose root is no object is dropped |
+//! | before 2025-06-18 | `resource_link` blocks become text with their JSON |
+//! | 2024-11-05 | `audio` blocks become text with their JSON, without `data` |
+
+use std::{borrow::Cow, sync::LazyLock};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::fault::Fault;
+use crate::wire::{
+    Era, Object, RawValue, Revision,
+    envelope::code,
+    meta::{META, SERVER_INFO},
+    raw,
+};
+
+const RESULT_TYPE: &str = "resultType";
+const COMPLETE: &str = "complete";
+const CONTENT: &str = "content";
+const STRUCTURED: &str = "structuredContent";
+const OUTPUT_SCHEMA: &str = "outputSchema";
+
+/// Who we are, as an `Implementation`.
+pub(crate) static IMPLEMENTATION: LazyLock<Box<RawValue>> = LazyLock::new(|| {
+    #[derive(Serialize)]
+    struct Implementation {
+        name: &'static str,
+        title: &'static str,
+        version: &'static str,
+    }
+    raw(&Implementation {
+        name: "switchboard",
+        title: "Switchboard",
+        version: env!("CARGO_PKG_VERSION"),
+    })
+});
+
+/// A tool's result for a client of any revision.
+pub(crate) fn tool_result(
+    result: Box<RawValue>,
+    revision: Revision,
+) -> Result<Box<RawValue>, Fault> {
+    match revision.era() {
+        Era::Modern => modern_result(&result),
+        Era::Legacy => Ok(legacy_result(result, revision)),
+    }
+}
+
+/// A result as a modern client wants it; one of a type that we cannot bridge is refused,
+/// because its reader must not take it for complete.
+pub(crate) fn modern_result(result: &RawValue) -> Result<Box<RawValue>, Fault> {
+    let unusable =
+        || Fault::new(code::INTERNAL, "the server's result has a type that cannot be passed on");
+    let mut object = Object::read(result).ok_or_else(unusable)?;
+    if object.get(RESULT_TYPE).is_none() {
+        object.put(RESULT_TYPE, COMPLETE);
+    } else if object.text(RESULT_TYPE).as_deref() != Some(COMPLETE) {
+        return Err(unusable());
+    }
+    let had_meta = object.get(META).map(ToOwned::to_owned);
+    let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
+    meta.set(SERVER_INFO, Cow::Borrowed(&**IMPLEMENTATION));
+    object.set(META, Cow::Owned(meta.to_raw()));
+    Ok(object.to_raw())
+}
+
+fn legacy_result(result: Box<RawValue>, revision: Revision) -> Box<RawValue> {
+    let lacks_blocks = revision < Revision::V2025_06_18;
+    let text = result.get();
+    if !lacks_blocks && !text.contains(RESULT_TYPE) && !text.contains(STRUCTURED) {
+        return result;
+    }
+    let Some(mut object) = Object::read(&result) else {
+        return result;
+    };
+    object.remove(RESULT_TYPE);
+    let mut blocks: Vec<Box<RawValue>> = object.typed(CONTENT).unwrap_or_default();
+    let mut changed = false;
+    if lacks_blocks {
+        for block in &mut blocks {
+            if let Some(readable) = as_known_block(block, revision) {
+                *block = readable;
+                changed = true;
+            }
+        }
+    }
+    let loose =
+        object.get(STRUCTURED).filter(|structured| !is_object(structured)).map(ToOwned::to_owned);
+    if let Some(structured) = loose {
+        object.remove(STRUCTURED);
+        if !blocks.iter().any(|block| says(block, &structured)) {
+            blocks.push(text_block(structured.get()));
+            changed = true;
+        }
+    }
+    if changed {
+        object.put(CONTENT, &blocks);
+    }
+    object.to_raw()
+}
+
+/// The text block that stands for one of a type that the revision lacks; `None` where it has it.
+fn as_known_block(block: &RawValue, revision: Revision) -> Option<Box<RawValue>> {
+    let mut object = Object::read(block)?;
+    let known = match object.text("type").as_deref() {
+        Some("text" | "image" | "resource") => true,
+        Some("audio") => revision >= Revision::V2025_03_26,
+        _ => false,
+    };
+    if known {
+        return None;
+    }
+    object.remove("data");
+    Some(text_block(object.to_raw().get()))
+}
+
+fn text_block(text: &str) -> Box<RawValue> {
+    let mut block = Object::default();
+    block.put("type", "text");
+    block.put("text", text);
+    block.to_raw()
+}
+
+fn says(block: &RawValue, structured: &RawValue) -> bool {
+    let text = Object::read(block).and_then(|block| block.typed::<String>("text"));
+    let (Some(text), Ok(structured)) = (text, serde_json::from_str::<Value>(structured.get()))
+    else {
+        return false;
+    };
+    serde_json::from_str::<Value>(&text).is_ok_and(|value| value == structured)
+}
+
+fn is_object(raw: &RawValue) -> bool {
+    raw.get().starts_with('{')
+}
+
+/// A tool's definition for a client of any revision.
+pub(crate) fn tool(definition: &RawValue, revision: Revision) -> Cow<'_, RawValue> {
+    if revision.era() == Era::Modern || !definition.get().contains(OUTPUT_SCHEMA) {
+        return Cow::Borrowed(definition);
+    }
+    let Some(mut object) = Object::read(definition) else {
+        return Cow::Borrowed(definition);
+    };
+    let is_legacy_schema = object.get(OUTPUT_SCHEMA).is_none_or(|schema| {
+        Object::read(schema).and_then(|schema| schema.typed::<String>("type"))
+            == Some("object".to_owned())
+    });
+    if is_legacy_schema {
+        return Cow::Borrowed(definition);
+    }
+    object.remove(OUTPUT_SCHEMA);
+    Cow::Owned(object.to_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &str) -> Box<RawValue> {
+        RawValue::from_string(value.to_owned()).unwrap()
+    }
+
+    fn legacy(value: &str, revision: Revision) -> String {
+        tool_result(text(value), revision).unwrap().get().to_owned()
+    }
+
+    #[test]
+    fn a_legacy_servers_result_becomes_complete_for_a_modern_client() {
+        let result = tool_result(text(r#"{"content":[],"_meta":{"x":1.0}}"#), Revision::LATEST);
+        let expected = format!(
+            r#"{{"content":[],"_meta":{{"x":1.0,"io.modelcontextprotocol/serverInfo":{}}},"resultType":"complete"}}"#,
+            IMPLEMENTATION.get()
+        );
+        assert_eq!(result.unwrap().get(), expected);
+        for refused in [r#"{"resultType":"odd"}"#, r#"{"resultType":1}"#, "[]"] {
+            assert!(tool_result(text(refused), Revision::LATEST).is_err());
+        }
+    }
+
+    #[test]
+    fn a_legacy_client_gets_what_its_revision_knows() {
+        let newest = Revision::LATEST_LEGACY;
+        for untouched in [
+            r#"{ "content" : [{"type":"novel"}] }"#,
+            r#"{"content":[],"structuredContent":{"n":1.50}}"#,
+        ] {
+            assert_eq!(legacy(untouched, newest), untouched);
+        }
+        assert_eq!(
+            legacy(r#"{"resultType":"complete","content":[]}"#, newest),
+            r#"{"content":[]}"#
+        );
+        assert_eq!(
+            legacy(r#"{"content":[],"structuredContent":[1]}"#, newest),
+            r#"{"content":[{"type":"text","text":"[1]"}]}"#
+        );
+        assert_eq!(
+            legacy(
+                r#"{"content":[{"type":"text","text":"[ 1 ]"}],"structuredContent":[1]}"#,
+                newest
+            ),
+            r#"{"content":[{"type":"text","text":"[ 1 ]"}]}"#
+        );
+        let audio = r#"{"content":[{"type":"audio","mimeType":"a/b","data":"AAAA"}]}"#;
+        assert_eq!(legacy(audio, Revision::V2025_03_26), audio);
+        assert_eq!(
+            legacy(audio, Revision::V2024_11_05),
+            r#"{"content":[{"type":"text","text":"{\"type\":\"audio\",\"mimeType\":\"a/b\"}"}]}"#
+        );
+        let link = r#"{"content":[{"type":"resource_link","uri":"x:y"}]}"#;
+        assert_eq!(legacy(link, Revision::V2025_06_18), link);
+        assert!(legacy(link, Revision::V2025_03_26).contains(r#""type":"text""#));
+    }
+
+    #[test]
+    fn an_output_schema_without_an_object_root_is_for_modern_clients() {
+        let list = text(r#"{"name":"t","outputSchema":{"type":"array"},"x":1}"#);
+        assert_eq!(tool(&list, Revision::LATEST).get(), list.get());
+        assert_eq!(tool(&list, Revision::LATEST_LEGACY).get(), r#"{"name":"t","x":1}"#);
+        let object = text(r#"{"name":"t","outputSchema":{"type":"object"}}"#);
+        assert_eq!(tool(&object, Revision::LATEST_LEGACY).get(), object.get());
+    }
+}

@@ -1,0 +1,107 @@
+//! MCP over our own standard streams: one client, one line for each message, both eras.
+//!
+//! The first `initialize` or the first modern request fixes the era for good; before it,
+//! `server/discover` and `ping` are answered as probes. Calls run at the same time. Nothing but
+//! messages is written.
+
+mod conversation;
+mod lines;
+
+use std::{io, sync::Arc, time::Duration};
+
+use conversation::Conversation;
+use lines::{Line, Lines};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    sync::mpsc,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{access::Gate, id::Owner};
+
+/// Messages that wait for a client that does not read; then its calls wait.
+const WAITING: usize = 64;
+
+/// How the streams are served.
+#[derive(Clone, Debug)]
+pub struct StdioOptions {
+    /// Whose view the client sees.
+    pub owner: Owner,
+    /// The longest line that is read, in bytes; a longer one is refused and skipped.
+    pub line_bytes: usize,
+    /// How long calls in flight may take once the input has ended or we stop.
+    pub grace: Duration,
+}
+
+/// Serves one client until its input ends or `stop` is cancelled, then finishes what is in
+/// flight within the grace.
+///
+/// # Errors
+/// When a stream fails; an end of input is none.
+pub async fn serve<R, W>(
+    reader: R,
+    writer: W,
+    gate: Arc<Gate>,
+    options: StdioOptions,
+    stop: CancellationToken,
+) -> io::Result<()>
+where
+    R: AsyncRead + Send + Unpin,
+    W: AsyncWrite + Send + Unpin,
+{
+    let (out, waiting) = mpsc::channel(WAITING);
+    let converse = converse(reader, out, gate, options, stop);
+    let write = write(writer, waiting);
+    tokio::pin!(converse, write);
+    tokio::select! {
+        // The writer ends first only by failing: then there is nobody to talk to.
+        written = &mut write => written,
+        read = &mut converse => {
+            write.await?;
+            read
+        }
+    }
+}
+
+async fn converse<R: AsyncRead + Unpin>(
+    reader: R,
+    out: mpsc::Sender<Vec<u8>>,
+    gate: Arc<Gate>,
+    options: StdioOptions,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let mut lines = Lines::new(reader, options.line_bytes);
+    let mut conversation = Conversation::new(gate, options.owner, out);
+    let read = loop {
+        tokio::select! {
+            line = lines.next() => match line {
+                Ok(None) => break Ok(()),
+                Ok(Some(Line::Text(line))) => conversation.receive(&line).await,
+                Ok(Some(Line::TooLong)) => conversation.refuse_length().await,
+                Err(error) => break Err(error),
+            },
+            due = conversation.due() => conversation.tend(due).await,
+            () = stop.cancelled() => break Ok(()),
+        }
+    };
+    if timeout(options.grace, conversation.finish()).await.is_err() {
+        tracing::warn!("the client's input ended and its calls did not; they are cancelled");
+    }
+    read
+}
+
+async fn write<W: AsyncWrite + Unpin>(
+    mut writer: W,
+    mut waiting: mpsc::Receiver<Vec<u8>>,
+) -> io::Result<()> {
+    while let Some(mut line) = waiting.recv().await {
+        line.push(b'\n');
+        writer.write_all(&line).await?;
+        // A burst is flushed once.
+        if waiting.is_empty() {
+            writer.flush().await?;
+        }
+    }
+    writer.flush().await
+}

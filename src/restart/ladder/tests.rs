@@ -1,0 +1,352 @@
+//! The ladder's rules, one by one and under random histories.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::restart::backoff::FLOOR;
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn connecting(policy: Policy) -> Ladder {
+    let mut ladder = Ladder::new(policy);
+    ladder.start();
+    ladder
+}
+
+fn ready(policy: Policy, now: Duration) -> Ladder {
+    let mut ladder = connecting(policy);
+    ladder.ready(now);
+    ladder
+}
+
+/// Fails until the circuit opens, without time passing.
+fn open(policy: Policy) -> Ladder {
+    let mut ladder = connecting(policy);
+    for _ in 0..ladder.policy().intensity {
+        ladder.ended(Duration::ZERO, Exit::Lost, 0.5);
+        ladder.start();
+    }
+    ladder.ended(Duration::ZERO, Exit::Lost, 0.5);
+    assert_eq!(ladder.state(), State::Open);
+    ladder
+}
+
+fn open_pause(decision: Decision) -> Duration {
+    if let Decision::Open { after } = decision {
+        return after;
+    }
+    panic!("the circuit should be open: {decision:?}");
+}
+
+fn with_restart(restart: Restart) -> Policy {
+    Policy { restart, ..Policy::default() }
+}
+
+#[test]
+fn losses_back_off_and_the_sixth_in_a_minute_opens_the_circuit() {
+    let mut ladder = ready(Policy::default(), Duration::ZERO);
+    for millis in [250, 500, 1000, 2000, 4000] {
+        let after = Duration::from_millis(millis);
+        let decision = ladder.ended(seconds(1), Exit::Lost, 1.0);
+        assert_eq!(decision, Decision::Retry { after });
+        assert_eq!(ladder.state(), State::Backoff);
+        ladder.start();
+        assert_eq!(ladder.state(), State::Connecting);
+    }
+    let decision = ladder.ended(seconds(2), Exit::Lost, 0.5);
+    assert_eq!(decision, Decision::Open { after: seconds(5) });
+    assert_eq!(ladder.state(), State::Open);
+    assert_eq!((ladder.attempt(), ladder.recent_failures(seconds(2))), (6, 6));
+}
+
+#[test]
+fn failing_probes_double_their_pause_up_to_the_cap() {
+    let mut ladder = open(Policy::default());
+    let mut pauses = Vec::new();
+    for minute in 10..16 {
+        ladder.start();
+        assert_eq!(ladder.state(), State::HalfOpen);
+        // Long after the window: a failing probe opens the circuit again all the same.
+        pauses.push(open_pause(ladder.ended(seconds(60 * minute), Exit::Lost, 0.5)).as_secs());
+    }
+    assert_eq!(pauses, [10, 20, 40, 50, 50, 50]);
+    for (jitter, millis) in [(0.0, 40_000), (1.0, 60_000)] {
+        ladder.start();
+        let after = Duration::from_millis(millis);
+        let decision = ladder.ended(seconds(2000), Exit::Lost, jitter);
+        assert_eq!(decision, Decision::Open { after });
+    }
+}
+
+#[test]
+fn a_probe_that_succeeds_closes_the_circuit_and_stability_forgets_it() {
+    let mut ladder = open(Policy::default());
+    ladder.start();
+    ladder.ready(seconds(100));
+    assert_eq!(ladder.state(), State::Ready);
+    ladder.stable(seconds(129));
+    assert_eq!(ladder.attempt(), 6, "too early");
+    ladder.stable(seconds(130));
+    assert_eq!(ladder.attempt(), 0);
+    let after = Duration::from_millis(250);
+    let decision = ladder.ended(seconds(131), Exit::Lost, 1.0);
+    assert_eq!(decision, Decision::Retry { after });
+}
+
+#[test]
+fn a_stale_stable_timer_does_not_reset_a_younger_connection() {
+    let mut ladder = ready(Policy::default(), Duration::ZERO);
+    ladder.ended(seconds(20), Exit::Lost, 0.5);
+    ladder.stable(seconds(31));
+    assert_eq!(ladder.attempt(), 1, "not ready");
+    ladder.start();
+    ladder.ready(seconds(25));
+    ladder.stable(seconds(31));
+    assert_eq!(ladder.attempt(), 1, "ready for six seconds only");
+}
+
+#[test]
+fn retry_after_wins_within_the_cap_and_never_shortens_an_open_circuit() {
+    let limited = |retry_after| Exit::RateLimited { retry_after };
+    for (wanted, after) in
+        [(seconds(7), seconds(7)), (seconds(3600), seconds(60)), (Duration::ZERO, FLOOR)]
+    {
+        let mut ladder = connecting(Policy::default());
+        let decision = ladder.ended(Duration::ZERO, limited(wanted), 0.0);
+        assert_eq!(decision, Decision::Retry { after });
+    }
+    for (wanted, after) in [(seconds(1), seconds(10)), (seconds(30), seconds(30))] {
+        let mut ladder = open(Policy::default());
+        ladder.start();
+        let decision = ladder.ended(Duration::ZERO, limited(wanted), 0.5);
+        assert_eq!(decision, Decision::Open { after });
+    }
+}
+
+#[test]
+fn what_trying_again_cannot_help_is_failed() {
+    let mut ladder = connecting(Policy::default());
+    let decision = ladder.ended(Duration::ZERO, Exit::Fatal, 0.5);
+    assert_eq!(decision, Decision::Fail { probe: None });
+    assert_eq!(ladder.state(), State::Failed);
+
+    let mut ladder = connecting(Policy::default());
+    let decision = ladder.ended(Duration::ZERO, Exit::Refused, 0.5);
+    let probe = Some(seconds(600));
+    assert_eq!(decision, Decision::Fail { probe });
+    ladder.start();
+    assert_eq!(ladder.state(), State::Connecting, "the slow probe");
+}
+
+#[test]
+fn without_reconnection_a_lost_connection_stays_stopped_until_it_is_started() {
+    let policy = Policy { reconnect: false, ..Policy::default() };
+    let mut ladder = ready(policy.clone(), Duration::ZERO);
+    assert_eq!(ladder.ended(seconds(1), Exit::Lost, 0.5), Decision::Stop);
+    assert_eq!(ladder.state(), State::Stopped);
+    ladder.start();
+    assert_eq!(ladder.state(), State::Connecting);
+    let decision = connecting(policy).ended(seconds(1), Exit::Refused, 0.5);
+    assert_eq!(decision, Decision::Fail { probe: None });
+}
+
+#[test]
+fn the_restart_type_decides_which_ends_are_followed_by_a_start() {
+    let after = Duration::from_millis(250);
+    let retry = Decision::Retry { after };
+    for (restart, idle, lost) in [
+        (Restart::Permanent, Decision::Idle, retry),
+        (Restart::Transient, Decision::Stop, retry),
+        (Restart::Temporary, Decision::Stop, Decision::Stop),
+    ] {
+        let end = |exit| ready(with_restart(restart), Duration::ZERO).ended(seconds(1), exit, 1.0);
+        assert_eq!(end(Exit::Idle), idle, "{restart:?}");
+        assert_eq!(end(Exit::Lost), lost, "{restart:?}");
+        assert_eq!(end(Exit::Bug), lost, "{restart:?}");
+        assert_eq!(end(Exit::Asked), Decision::Stop, "{restart:?}");
+    }
+}
+
+#[test]
+fn draining_ends_without_a_failure() {
+    let mut ladder = ready(Policy::default(), Duration::ZERO);
+    ladder.drain();
+    assert_eq!(ladder.state(), State::Draining);
+    assert_eq!(ladder.ended(seconds(1), Exit::Lost, 0.5), Decision::Stop);
+    assert_eq!(ladder.attempt(), 0);
+
+    let mut ladder = ready(Policy::default(), Duration::ZERO);
+    ladder.drain();
+    assert_eq!(ladder.ended(seconds(1), Exit::Idle, 0.5), Decision::Idle);
+
+    let mut waiting = Ladder::new(Policy::default());
+    waiting.drain();
+    assert_eq!(waiting.state(), State::Idle, "there is nothing to drain");
+}
+
+#[test]
+fn a_reset_is_a_fresh_beginning() {
+    let mut ladder = open(Policy::default());
+    ladder.reset();
+    assert_eq!((ladder.state(), ladder.attempt()), (State::Idle, 0));
+    ladder.start();
+    assert_eq!(ladder.state(), State::Connecting, "no probe");
+
+    let mut ladder = open(Policy::default());
+    ladder.start();
+    ladder.reset();
+    assert_eq!(ladder.state(), State::Connecting, "no longer a probe");
+    ladder.stop();
+    ladder.reset();
+    assert_eq!(ladder.state(), State::Idle);
+}
+
+#[test]
+fn a_new_policy_holds_from_the_next_end_on() {
+    let mut ladder = ready(Policy::default(), Duration::ZERO);
+    ladder.ended(Duration::ZERO, Exit::Lost, 0.5);
+    ladder.start();
+    ladder.set_policy(Policy { base: seconds(10), cap: seconds(15), ..Policy::default() });
+    assert_eq!(ladder.recent_failures(Duration::ZERO), 1);
+    let decision = ladder.ended(Duration::ZERO, Exit::Lost, 1.0);
+    assert_eq!(decision, Decision::Retry { after: seconds(15) });
+}
+
+#[test]
+fn pauses_of_zero_are_never_made() {
+    let policy = Policy { cap: Duration::ZERO, ..Policy::default() };
+    let after = Duration::from_millis(250);
+    let decision = connecting(policy).ended(Duration::ZERO, Exit::Lost, 1.0);
+    assert_eq!(decision, Decision::Retry { after });
+}
+
+/// One thing that may happen to a ladder.
+#[derive(Clone, Debug)]
+enum Step {
+    Wait(u64),
+    Start,
+    Ready,
+    Stable,
+    Drain,
+    Ended(Exit, f64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let failure = prop_oneof![
+        4 => Just(Exit::Lost),
+        1 => Just(Exit::Bug),
+        1 => (0_u64..200).prop_map(|wanted| Exit::RateLimited { retry_after: seconds(wanted) }),
+    ];
+    prop_oneof![
+        6 => (0_u64..20_000).prop_map(Step::Wait),
+        8 => Just(Step::Start),
+        6 => Just(Step::Ready),
+        2 => Just(Step::Stable),
+        1 => Just(Step::Drain),
+        8 => (failure, 0.0..=1.0).prop_map(|(exit, jitter)| Step::Ended(exit, jitter)),
+        1 => (
+            prop_oneof![
+                Just(Exit::Asked), Just(Exit::Idle), Just(Exit::Refused), Just(Exit::Fatal)
+            ],
+            0.0..=1.0,
+        )
+            .prop_map(|(exit, jitter)| Step::Ended(exit, jitter)),
+    ]
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    (0_u32..6, 1_u64..90, 1_u64..90, 1_u64..40, any::<bool>()).prop_map(
+        |(intensity, period, cap, stable, transient)| Policy {
+            restart: if transient { Restart::Transient } else { Restart::Permanent },
+            cap: seconds(cap),
+            stable: seconds(stable),
+            intensity,
+            period: seconds(period),
+            ..Policy::default()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn no_history_breaks_the_ladder(
+        policy in policy(),
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut ladder = Ladder::new(policy.clone());
+        let mut now = Duration::ZERO;
+        let mut ready_at = None;
+        // Times of retries since the past was last forgotten.
+        let mut retries: Vec<Duration> = Vec::new();
+        for step in steps {
+            let (before, attempt) = (ladder.state(), ladder.attempt());
+            match step {
+                Step::Wait(millis) => now += Duration::from_millis(millis),
+                Step::Start => ladder.start(),
+                Step::Ready => ladder.ready(now),
+                Step::Stable => ladder.stable(now),
+                Step::Drain => ladder.drain(),
+                Step::Ended(exit, jitter) => match ladder.ended(now, exit, jitter) {
+                    Decision::Retry { after } => {
+                        prop_assert!(FLOOR <= after && after <= policy.cap);
+                        retries.push(now);
+                        let window = retries.iter().filter(|time| now.saturating_sub(**time) <= policy.period);
+                        prop_assert!(window.count() <= policy.intensity as usize);
+                    }
+                    Decision::Open { after } => {
+                        prop_assert!(FLOOR <= after && after <= policy.cap);
+                        prop_assert_eq!(ladder.state(), State::Open);
+                    }
+                    Decision::Fail { .. } => prop_assert_eq!(ladder.state(), State::Failed),
+                    Decision::Stop => prop_assert_eq!(ladder.state(), State::Stopped),
+                    Decision::Idle => prop_assert_eq!(ladder.state(), State::Idle),
+                },
+            }
+            if matches!(step, Step::Ended(..)) && matches!(before, State::Failed | State::Stopped) {
+                prop_assert_eq!(ladder.state(), before);
+            }
+            if ladder.attempt() < attempt {
+                prop_assert_eq!(ladder.attempt(), 0);
+                let since = ready_at.map(|time| now.saturating_sub(time));
+                prop_assert!(since.is_some_and(|time| time >= policy.stable));
+                retries.clear();
+            }
+            let is_ready = ladder.state() == State::Ready;
+            ready_at = is_ready.then(|| ready_at.unwrap_or(now));
+        }
+    }
+
+    #[test]
+    fn an_open_circuit_waits_within_a_fifth_of_its_nominal_pause(
+        jitter in 0.0..=1.0,
+        failing in 0_u32..4,
+    ) {
+        let mut ladder = open(Policy::default());
+        for _ in 0..failing {
+            ladder.start();
+            ladder.ended(Duration::ZERO, Exit::Lost, 0.5);
+        }
+        ladder.start();
+        let nominal = (5.0 * f64::from(2_u32.pow(failing + 1))).min(50.0);
+        let after = open_pause(ladder.ended(Duration::ZERO, Exit::Lost, jitter));
+        let share = after.as_secs_f64() / nominal;
+        prop_assert!((0.799..=1.201).contains(&share), "{share}");
+    }
+}
+
+#[test]
+fn a_tripped_circuit_is_open_and_probes_like_any_other() {
+    let mut ladder = Ladder::new(Policy::default());
+    ladder.start();
+    ladder.ready(Duration::ZERO);
+    ladder.ended(Duration::ZERO, Exit::Lost, 0.5);
+    let decision = ladder.trip(0.5);
+    assert_eq!(decision, Decision::Open { after: Duration::from_secs(5) });
+    assert_eq!(ladder.state(), State::Open);
+    ladder.start();
+    assert_eq!(ladder.state(), State::HalfOpen);
+}

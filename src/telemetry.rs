@@ -1,0 +1,156 @@
+//! Telemetry: what the binary logs, and where it will export to.
+//!
+//! Owned by `app`, which starts it once. It writes to standard error alone, because standard
+//! output belongs to data; the library beside it never sets a subscriber.
+
+use std::io::{self, IsTerminal as _};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::ParseError,
+    fmt,
+    layer::SubscriberExt as _,
+    util::{SubscriberInitExt as _, TryInitError},
+};
+
+/// What holds below everything that a user says: both libraries tell of each message at `info`,
+/// rmcp with the message's content.
+const QUIET: &str = "ractor=warn,rmcp=warn";
+
+/// What is logged and exported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// The log on standard error.
+    pub log: LogConfig,
+    /// Export by OTLP, the protocol of OpenTelemetry.
+    pub otlp: OtlpConfig,
+}
+
+/// The log on standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`, `off`), or directives
+    /// such as `info,switchboard=debug`. Default: `info`.
+    pub level: String,
+    /// How a line looks. Default: pretty.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::default() }
+    }
+}
+
+impl LogConfig {
+    /// The filter that the level means.
+    ///
+    /// # Errors
+    /// The directive that cannot be understood.
+    pub fn filter(&self) -> Result<EnvFilter, ParseError> {
+        EnvFilter::builder().parse(format!("{QUIET},{}", self.level))
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line for people, in colour on a terminal.
+    #[default]
+    Pretty,
+    /// A JSON object.
+    Json,
+}
+
+/// Export by OTLP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OtlpConfig {
+    /// The collector's URL; empty is off. Default: empty.
+    pub endpoint: String,
+    /// How it is spoken to. Default: `http/protobuf`.
+    pub protocol: OtlpProtocol,
+}
+
+/// How a collector is spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OtlpProtocol {
+    /// Protobuf over HTTP.
+    #[default]
+    #[serde(rename = "http/protobuf")]
+    HttpProtobuf,
+    /// gRPC.
+    #[serde(rename = "grpc")]
+    Grpc,
+}
+
+/// Why telemetry did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The level is neither a level nor directives.
+    #[error("telemetry.log.level is not a log filter")]
+    Filter(#[from] ParseError),
+    /// The process has a subscriber already.
+    #[error("another part of this process logs already")]
+    Taken(#[from] TryInitError),
+}
+
+/// Keeps telemetry going; to be held until the process has nothing more to tell.
+#[derive(Debug)]
+#[must_use = "telemetry ends when the guard is dropped"]
+pub struct Guard(());
+
+/// Starts logging for the whole process.
+///
+/// # Errors
+/// [`TelemetryError`]; nothing was started.
+pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
+    let layer = fmt::layer().with_writer(io::stderr);
+    let layer = match config.log.format {
+        LogFormat::Pretty => layer.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => layer.json().boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(config.log.filter()?)).try_init()?;
+    if !config.otlp.endpoint.is_empty() {
+        tracing::warn!("telemetry.otlp.endpoint is set, but this version exports nothing yet");
+    }
+    Ok(Guard(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directives(level: &str) -> String {
+        let log = LogConfig { level: level.to_owned(), ..LogConfig::default() };
+        log.filter().unwrap().to_string()
+    }
+
+    #[test]
+    fn chatty_libraries_are_quiet_unless_asked_by_name() {
+        let info = directives("debug");
+        assert!(info.contains("rmcp=warn") && info.contains("ractor=warn"));
+        let asked = directives("info,rmcp=trace");
+        assert!(asked.contains("rmcp=trace") && !asked.contains("rmcp=warn"));
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_refused() {
+        let log = LogConfig { level: "info,switchboard=loud".to_owned(), ..LogConfig::default() };
+        assert!(log.filter().is_err());
+    }
+
+    #[test]
+    fn a_configuration_survives_its_own_text() {
+        let text = r#"{"log":{"level":"warn","format":"json"},"otlp":{"endpoint":"http://localhost:4318","protocol":"grpc"}}"#;
+        let config: TelemetryConfig = serde_json::from_str(text).unwrap();
+        assert_eq!(config.otlp.protocol, OtlpProtocol::Grpc);
+        assert_eq!(serde_json::to_string(&config).unwrap(), text);
+        assert!(serde_json::from_str::<TelemetryConfig>(r#"{"logs":{}}"#).is_err());
+    }
+}
