@@ -11,6 +11,9 @@
 
 mod config;
 mod embed;
+mod mcp_host;
+mod mcp_legacy;
+mod mcp_modern;
 mod program;
 mod schema;
 mod servers;

@@ -13,7 +13,11 @@ use switchboard::{
 };
 use tokio::time::timeout;
 
-use crate::support::{http::Client, script::{Script, text}, wait::PATIENCE};
+use crate::support::{
+    http::Client,
+    script::{Script, text},
+    wait::PATIENCE,
+};
 
 /// What the store's one server is called.
 pub const SERVER: &str = "demo";
@@ -68,9 +72,9 @@ impl Host {
 
     /// Adds a tool and has the server listed again; returns once the view has it.
     pub async fn grow(&self, tool: &str) {
-        drop(Script::clone(&self.script).tool(tool, async |_| text("new")));
+        drop(Script::clone(&self.script).tool(tool, async |_| Ok(text("new"))));
         let mut changes = self.runtime.store().changes().unwrap();
-        self.runtime.store().restart(&ServerName::new(SERVER).unwrap()).unwrap();
+        self.runtime.store().restart(&ServerName::new(SERVER).unwrap()).await.unwrap();
         timeout(PATIENCE, changes.changed()).await.unwrap().unwrap();
     }
 }
@@ -98,7 +102,12 @@ pub fn modern(mut params: Value) -> Value {
 }
 
 /// A modern request with its headers, not sent yet.
-pub fn modern_post(client: &Client, id: &Value, method: &str, params: Value) -> reqwest::RequestBuilder {
+pub fn modern_post(
+    client: &Client,
+    id: &Value,
+    method: &str,
+    params: Value,
+) -> reqwest::RequestBuilder {
     let mut post = client
         .post()
         .header("mcp-protocol-version", Revision::LATEST.as_str())
@@ -162,16 +171,18 @@ impl Events {
 }
 
 fn event(block: &str) -> Option<Event> {
-    let field = |name: &str| {
-        block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-    };
+    let field =
+        |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let data = field("data");
     let id = field("id").map(str::to_owned);
     if data.is_none() && id.is_none() {
         return None;
     }
     let data = data.filter(|data| !data.is_empty());
-    Some(Event { id, data: data.map(|data| serde_json::from_str(data).unwrap()).unwrap_or_default() })
+    Some(Event {
+        id,
+        data: data.map(|data| serde_json::from_str(data).unwrap()).unwrap_or_default(),
+    })
 }
 
 /// A listener's settings with short pauses on its streams.

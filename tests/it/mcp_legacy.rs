@@ -20,12 +20,8 @@ use crate::{
     },
 };
 
-const LEGACY: [Revision; 4] = [
-    Revision::V2024_11_05,
-    Revision::V2025_03_26,
-    Revision::V2025_06_18,
-    Revision::V2025_11_25,
-];
+const LEGACY: [Revision; 4] =
+    [Revision::V2024_11_05, Revision::V2025_03_26, Revision::V2025_06_18, Revision::V2025_11_25];
 
 /// A tool that reports progress, waits for a permit, then answers.
 fn gated(gate: &Arc<Semaphore>) -> Script {
@@ -37,7 +33,7 @@ fn gated(gate: &Arc<Semaphore>) -> Script {
             let params = rmcp::model::ProgressNotificationParam::new(token, 1.0);
             call.context.peer.notify_progress(params).await.unwrap();
             gate.acquire().await.unwrap().forget();
-            text("through")
+            Ok(text("through"))
         }
     })
 }
@@ -179,7 +175,10 @@ async fn a_lost_connection_does_not_cancel_and_its_answer_is_resumed() {
         let resume = stream(&session, &host).header("last-event-id", seen.id.unwrap());
         let mut resumed = Events::of(resume.send().await.unwrap());
         let answer = resumed.message().await;
-        assert_eq!((&answer["id"], &answer["result"]["content"][0]["text"]), (&json!(5), &json!("through")));
+        assert_eq!(
+            (&answer["id"], &answer["result"]["content"][0]["text"]),
+            (&json!(5), &json!("through"))
+        );
         assert!(resumed.next().await.is_none());
         session.end().await;
     }
@@ -210,7 +209,7 @@ async fn a_call_is_cancelled_by_notification_and_by_the_sessions_end() {
             started.send(()).await.unwrap();
             call.context.ct.cancelled().await;
             ended.send(()).await.unwrap();
-            text("nobody reads this")
+            Ok(text("nobody reads this"))
         }
     });
     let host = Host::start(script).await;
@@ -300,10 +299,9 @@ async fn a_server_that_is_away_is_told_to_the_model_in_every_era() {
     let connector = switchboard::upstream::memory::InProcess::new(move || factory.server());
     store.add_connector(server.clone(), config, Arc::new(connector)).await.unwrap();
     store.wait_ready(&server, PATIENCE).await.unwrap();
-    for reply in [
-        client.call("demo_hang", json!({})).await,
-        session.call("demo_hang", json!({})).await,
-    ] {
+    for reply in
+        [client.call("demo_hang", json!({})).await, session.call("demo_hang", json!({})).await]
+    {
         let result = reply.result();
         assert_eq!(result["isError"], true);
         assert!(result.get("structuredContent").is_none());
