@@ -9,7 +9,9 @@
     reason = "the switches for tests cover test functions, not the helpers beside them; `pub` marks what they share"
 )]
 
+mod cli;
 mod config;
+mod demo;
 mod embed;
 mod mcp_host;
 mod mcp_legacy;
