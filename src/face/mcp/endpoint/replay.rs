@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::super::Head;
+use crate::face::mcp::fault::Head;
 
 /// Notifications of one stream that are kept at most.
 const KEPT_NOTIFICATIONS: usize = 64;
