@@ -38,7 +38,8 @@ fn gated(gate: &Arc<Semaphore>) -> Script {
     })
 }
 
-fn request(id: u64, method: &str, params: Value) -> Value {
+fn request(id: u64, method: &str, params: impl Into<Value>) -> Value {
+    let params = params.into();
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
@@ -259,10 +260,9 @@ async fn a_change_is_told_on_one_stream_of_a_session_even_if_it_came_before_the_
         message = second.message() => (message, first),
     };
     assert_eq!(told, changed);
-    let runtime = host.stop_face().await;
+    host.stop().await;
     let mut quiet = quiet;
     assert!(quiet.next().await.is_none(), "told twice");
-    runtime.stop().await;
 }
 
 #[tokio::test]

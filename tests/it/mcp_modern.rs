@@ -290,12 +290,11 @@ async fn a_listener_is_acknowledged_told_of_changes_and_ended_with_a_result() {
     let changed = events.message().await;
     assert_valid(Revision::LATEST, "ToolListChangedNotification", &changed);
     assert_eq!(changed["params"]["_meta"][subscription], "l-1");
-    let runtime = host.stop_face().await;
+    host.stop().await;
     let ended = events.message().await;
     assert_valid(Revision::LATEST, "SubscriptionsListenResultResponse", &ended);
     assert_eq!(ended["result"]["_meta"][subscription], "l-1");
     assert!(events.next().await.is_none());
-    runtime.stop().await;
 }
 
 #[tokio::test]
