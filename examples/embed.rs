@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
     let store = runtime.store();
     let server = ServerName::new("mine")?;
     store.add(server.clone(), ServerConfig::new(TransportConfig::Stdio(stdio))).await?;
-    store.wait_ready(&server, Duration::from_secs(60)).await?;
+    store.wait_ready(&server, Duration::from_mins(1)).await?;
 
     for tool in store.tools()?.tools() {
         println!("{}", tool.exposed);

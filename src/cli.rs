@@ -76,7 +76,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Files {
     /// A configuration file (TOML, YAML or JSON); several are laid on top of one another
-    #[arg(long = "config", short, value_name = "FILE")]
+    #[arg(long = "config", short = 'c', value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 

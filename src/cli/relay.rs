@@ -25,6 +25,8 @@ use crate::{
 mod events;
 mod headers;
 mod leg;
+#[cfg(test)]
+mod tests;
 
 use leg::{Leg, Outgoing};
 

@@ -16,7 +16,7 @@ pub(crate) mod modern;
 mod translate;
 
 pub(crate) use call::{Exchange, Step};
-pub(crate) use fault::{Fault, Head};
+pub(crate) use fault::Fault;
 
 use std::convert::Infallible;
 

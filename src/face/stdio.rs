@@ -38,7 +38,7 @@ pub struct StdioOptions {
 /// flight within the grace.
 ///
 /// # Errors
-/// When a stream fails; an end of input is none.
+/// When a stream fails; that the client ended or closed one of them is no failure.
 pub async fn serve<R, W>(
     reader: R,
     writer: W,
@@ -55,7 +55,7 @@ where
     let write = write(writer, waiting);
     tokio::pin!(converse, write);
     tokio::select! {
-        // The writer ends first only by failing: then there is nobody to talk to.
+        // The writer ends first only when nobody reads: then there is nobody to talk to.
         written = &mut write => written,
         read = &mut converse => {
             write.await?;
@@ -95,13 +95,19 @@ async fn write<W: AsyncWrite + Unpin>(
     mut writer: W,
     mut waiting: mpsc::Receiver<Vec<u8>>,
 ) -> io::Result<()> {
-    while let Some(mut line) = waiting.recv().await {
-        line.push(b'\n');
-        writer.write_all(&line).await?;
-        // A burst is flushed once.
-        if waiting.is_empty() {
-            writer.flush().await?;
+    let written = async {
+        while let Some(mut line) = waiting.recv().await {
+            line.push(b'\n');
+            writer.write_all(&line).await?;
+            // A burst is flushed once.
+            if waiting.is_empty() {
+                writer.flush().await?;
+            }
         }
+        writer.flush().await
+    };
+    match written.await {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
-    writer.flush().await
 }

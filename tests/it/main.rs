@@ -9,8 +9,16 @@
     reason = "the switches for tests cover test functions, not the helpers beside them; `pub` marks what they share"
 )]
 
+mod cli;
 mod config;
+mod demo;
 mod embed;
+mod mcp_host;
+mod mcp_legacy;
+mod mcp_modern;
+mod mcp_operator;
+mod mcp_oracle;
+mod mcp_stdio;
 mod program;
 mod schema;
 mod servers;

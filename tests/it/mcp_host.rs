@@ -13,7 +13,11 @@ use switchboard::{
 };
 use tokio::time::timeout;
 
-use crate::support::{http::Client, script::{Script, text}, wait::PATIENCE};
+use crate::support::{
+    http::Client,
+    script::{Script, text},
+    wait::PATIENCE,
+};
 
 /// What the store's one server is called.
 pub const SERVER: &str = "demo";
@@ -24,9 +28,10 @@ pub const BODY_BYTES: usize = 64 * 1024;
 
 /// A runtime behind a listener.
 pub struct Host {
+    /// What runs.
     pub runtime: RuntimeHandle,
-    pub gate: Arc<Gate>,
     face: RunningFace,
+    /// What the server does.
     pub script: Script,
 }
 
@@ -40,8 +45,8 @@ impl Host {
     pub async fn with(script: Script, config: HttpFaceConfig, page_size: u32) -> Self {
         let (runtime, gate) = runtime(&script, page_size).await;
         let config = HttpFaceConfig { port: 0, ..config };
-        let face = HttpFace::start(&config, BODY_BYTES, Arc::clone(&gate)).await.unwrap();
-        Self { runtime, gate, face, script }
+        let face = HttpFace::start(&config, BODY_BYTES, gate).await.unwrap();
+        Self { runtime, face, script }
     }
 
     /// An address of the listener.
@@ -54,25 +59,25 @@ impl Host {
         Client::new(self.url("/mcp"))
     }
 
-    /// Stops the listener, then the runtime.
+    /// Stops the listener in order, which must not take its whole time; the runtime ends with its
+    /// last handle.
     pub async fn stop(self) {
-        self.face.stop(PATIENCE).await;
-        self.runtime.stop().await;
+        let stopped = timeout(PATIENCE, self.face.stop(PATIENCE * 2)).await;
+        stopped.expect("nothing was in flight");
     }
 
-    /// Stops the listener alone.
-    pub async fn stop_face(self) -> RuntimeHandle {
-        self.face.stop(PATIENCE).await;
-        self.runtime
-    }
-
-    /// Adds a tool and has the server listed again; returns once the view has it.
+    /// Adds a tool to the server that runs.
     pub async fn grow(&self, tool: &str) {
-        drop(Script::clone(&self.script).tool(tool, async |_| text("new")));
-        let mut changes = self.runtime.store().changes().unwrap();
-        self.runtime.store().restart(&ServerName::new(SERVER).unwrap()).unwrap();
-        timeout(PATIENCE, changes.changed()).await.unwrap().unwrap();
+        grow(&self.runtime, &self.script, tool).await;
     }
+}
+
+/// Adds a tool and has the server listed again; returns once the view has it.
+pub async fn grow(runtime: &RuntimeHandle, script: &Script, tool: &str) {
+    drop(Script::clone(script).tool(tool, async |_| Ok(text("new"))));
+    let mut changes = runtime.store().changes().unwrap();
+    runtime.store().restart(&ServerName::new(SERVER).unwrap()).await.unwrap();
+    timeout(PATIENCE, changes.changed()).await.unwrap().unwrap();
 }
 
 /// A runtime with one scripted server that is ready.
@@ -98,7 +103,12 @@ pub fn modern(mut params: Value) -> Value {
 }
 
 /// A modern request with its headers, not sent yet.
-pub fn modern_post(client: &Client, id: &Value, method: &str, params: Value) -> reqwest::RequestBuilder {
+pub fn modern_post(
+    client: &Client,
+    id: &Value,
+    method: &str,
+    params: Value,
+) -> reqwest::RequestBuilder {
     let mut post = client
         .post()
         .header("mcp-protocol-version", Revision::LATEST.as_str())
@@ -113,6 +123,7 @@ pub fn modern_post(client: &Client, id: &Value, method: &str, params: Value) -> 
 /// One event of a stream.
 #[derive(Debug)]
 pub struct Event {
+    /// Its id.
     pub id: Option<String>,
     /// The message; null for an event without data.
     pub data: Value,
@@ -137,10 +148,9 @@ impl Events {
     /// The next event; `None` at the stream's end. Comments are skipped.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some((block, rest)) = self.text.split_once("\n\n") {
-                let event = event(block);
-                self.text = rest.to_owned();
-                match event {
+            if let Some(end) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..end + 2).collect();
+                match event(&block) {
                     Some(event) => return Some(event),
                     None => continue,
                 }
@@ -162,16 +172,18 @@ impl Events {
 }
 
 fn event(block: &str) -> Option<Event> {
-    let field = |name: &str| {
-        block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-    };
+    let field =
+        |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let data = field("data");
     let id = field("id").map(str::to_owned);
     if data.is_none() && id.is_none() {
         return None;
     }
     let data = data.filter(|data| !data.is_empty());
-    Some(Event { id, data: data.map(|data| serde_json::from_str(data).unwrap()).unwrap_or_default() })
+    Some(Event {
+        id,
+        data: data.map(|data| serde_json::from_str(data).unwrap()).unwrap_or_default(),
+    })
 }
 
 /// A listener's settings with short pauses on its streams.

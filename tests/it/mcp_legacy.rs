@@ -20,12 +20,8 @@ use crate::{
     },
 };
 
-const LEGACY: [Revision; 4] = [
-    Revision::V2024_11_05,
-    Revision::V2025_03_26,
-    Revision::V2025_06_18,
-    Revision::V2025_11_25,
-];
+const LEGACY: [Revision; 4] =
+    [Revision::V2024_11_05, Revision::V2025_03_26, Revision::V2025_06_18, Revision::V2025_11_25];
 
 /// A tool that reports progress, waits for a permit, then answers.
 fn gated(gate: &Arc<Semaphore>) -> Script {
@@ -37,12 +33,13 @@ fn gated(gate: &Arc<Semaphore>) -> Script {
             let params = rmcp::model::ProgressNotificationParam::new(token, 1.0);
             call.context.peer.notify_progress(params).await.unwrap();
             gate.acquire().await.unwrap().forget();
-            text("through")
+            Ok(text("through"))
         }
     })
 }
 
-fn request(id: u64, method: &str, params: Value) -> Value {
+fn request(id: u64, method: &str, params: impl Into<Value>) -> Value {
+    let params = params.into();
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
@@ -179,7 +176,10 @@ async fn a_lost_connection_does_not_cancel_and_its_answer_is_resumed() {
         let resume = stream(&session, &host).header("last-event-id", seen.id.unwrap());
         let mut resumed = Events::of(resume.send().await.unwrap());
         let answer = resumed.message().await;
-        assert_eq!((&answer["id"], &answer["result"]["content"][0]["text"]), (&json!(5), &json!("through")));
+        assert_eq!(
+            (&answer["id"], &answer["result"]["content"][0]["text"]),
+            (&json!(5), &json!("through"))
+        );
         assert!(resumed.next().await.is_none());
         session.end().await;
     }
@@ -210,7 +210,7 @@ async fn a_call_is_cancelled_by_notification_and_by_the_sessions_end() {
             started.send(()).await.unwrap();
             call.context.ct.cancelled().await;
             ended.send(()).await.unwrap();
-            text("nobody reads this")
+            Ok(text("nobody reads this"))
         }
     });
     let host = Host::start(script).await;
@@ -260,10 +260,9 @@ async fn a_change_is_told_on_one_stream_of_a_session_even_if_it_came_before_the_
         message = second.message() => (message, first),
     };
     assert_eq!(told, changed);
-    let runtime = host.stop_face().await;
+    host.stop().await;
     let mut quiet = quiet;
     assert!(quiet.next().await.is_none(), "told twice");
-    runtime.stop().await;
 }
 
 #[tokio::test]
@@ -300,10 +299,9 @@ async fn a_server_that_is_away_is_told_to_the_model_in_every_era() {
     let connector = switchboard::upstream::memory::InProcess::new(move || factory.server());
     store.add_connector(server.clone(), config, Arc::new(connector)).await.unwrap();
     store.wait_ready(&server, PATIENCE).await.unwrap();
-    for reply in [
-        client.call("demo_hang", json!({})).await,
-        session.call("demo_hang", json!({})).await,
-    ] {
+    for reply in
+        [client.call("demo_hang", json!({})).await, session.call("demo_hang", json!({})).await]
+    {
         let result = reply.result();
         assert_eq!(result["isError"], true);
         assert!(result.get("structuredContent").is_none());

@@ -22,7 +22,7 @@ pub async fn step(call: Call) -> Result<rmcp::model::CallToolResult, rmcp::Error
         let params = ProgressNotificationParam::new(token.clone(), progress);
         call.context.peer.notify_progress(params).await.unwrap();
     }
-    text("stepped")
+    Ok(text("stepped"))
 }
 
 /// Sends a request and gives status, error code and body.
@@ -61,7 +61,7 @@ async fn a_modern_client_discovers_lists_and_calls() {
 async fn a_list_comes_in_pages_that_go_on_by_name() {
     let mut script = Script::new();
     for tool in ["a", "b", "c", "d", "e"] {
-        script = script.tool(tool, async |_| text("x"));
+        script = script.tool(tool, async |_| Ok(text("x")));
     }
     let host = Host::with(script, HttpFaceConfig::default(), 2).await;
     let client = host.client();
@@ -69,10 +69,7 @@ async fn a_list_comes_in_pages_that_go_on_by_name() {
         let names = tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned());
         names.collect::<Vec<_>>()
     };
-    assert_eq!(
-        names(&client.tools().await),
-        ["demo_a", "demo_b", "demo_c", "demo_d", "demo_e"]
-    );
+    assert_eq!(names(&client.tools().await), ["demo_a", "demo_b", "demo_c", "demo_d", "demo_e"]);
     let first = client.modern("tools/list", json!({})).await;
     let cursor = first.result()["nextCursor"].clone();
     host.grow("bb").await;
@@ -95,9 +92,7 @@ async fn what_breaks_a_rule_is_refused_with_the_rules_status_and_code() {
     let client = host.client();
     let call = json!({"name": "demo_echo", "arguments": {}});
     let bare = || client.post();
-    let message = |method: &str, params: Value| {
-        json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-    };
+    let message = |method: &str, params: Value| json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let version = ("mcp-protocol-version", "2026-07-28");
     let method = ("mcp-method", "tools/call");
     let name = ("mcp-name", "demo_echo");
@@ -181,7 +176,8 @@ async fn the_http_around_a_message_is_checked_too() {
     }
     let notification = json!({"jsonrpc": "2.0", "method": "notifications/cancelled"});
     let post = client.post().header("mcp-protocol-version", "2026-07-28");
-    let told = post.header("mcp-method", "notifications/cancelled").json(&notification).send().await;
+    let told =
+        post.header("mcp-method", "notifications/cancelled").json(&notification).send().await;
     assert_eq!(told.unwrap().status().as_u16(), 202);
     let nobody = Client::new(host.url("/mcp/nobody"));
     let (status, code, _) = refused(modern_post(&nobody, &json!(1), "tools/list", json!({}))).await;
@@ -235,7 +231,7 @@ async fn a_slow_answer_gets_its_head_early_and_signs_of_life() {
         let held = std::sync::Arc::clone(&held);
         async move {
             held.lock().await.recv().await;
-            text("at last")
+            Ok(text("at last"))
         }
     });
     let host = Host::with(script, talkative(), 1000).await;
@@ -262,7 +258,7 @@ async fn a_client_that_goes_away_cancels_its_call() {
             started.send(()).await.unwrap();
             call.context.ct.cancelled().await;
             ended.send(()).await.unwrap();
-            text("nobody reads this")
+            Ok(text("nobody reads this"))
         }
     });
     let host = Host::start(script).await;
@@ -294,12 +290,11 @@ async fn a_listener_is_acknowledged_told_of_changes_and_ended_with_a_result() {
     let changed = events.message().await;
     assert_valid(Revision::LATEST, "ToolListChangedNotification", &changed);
     assert_eq!(changed["params"]["_meta"][subscription], "l-1");
-    let runtime = host.stop_face().await;
+    host.stop().await;
     let ended = events.message().await;
     assert_valid(Revision::LATEST, "SubscriptionsListenResultResponse", &ended);
     assert_eq!(ended["result"]["_meta"][subscription], "l-1");
     assert!(events.next().await.is_none());
-    runtime.stop().await;
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ impl Head {
 impl Fault {
     /// An error inside a response that is otherwise fine.
     pub(crate) fn new(code: i64, message: impl AsRef<str>) -> Self {
-        Self::with_status(200, code, message)
+        Self { error: ErrorObject::new(code, message), head: Head::OK }
     }
 
     /// An error that HTTP knows too.

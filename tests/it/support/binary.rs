@@ -87,8 +87,15 @@ impl Switchboard {
 
     /// Runs a command about this instance, such as `status --json`.
     pub async fn command(&self, arguments: &[&str]) -> Output {
-        let running = command(self.directory.path()).args(arguments).output();
+        let running = self.program(arguments).output();
         timeout(PATIENCE, running).await.expect("it ends").unwrap()
+    }
+
+    /// The program with arguments, about this instance, not started yet.
+    pub fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = command(self.directory.path());
+        command.args(arguments).kill_on_drop(true);
+        command
     }
 
     /// What `status --json` says.

@@ -7,12 +7,14 @@ use axum::http::{
     header::{ACCEPT, CONTENT_TYPE},
 };
 
-use crate::face::mcp::{Fault, modern::Request};
-use crate::wire::{
-    Object, RawValue, Revision,
-    envelope::code,
-    header::{self, Mismatch},
-    method,
+use crate::{
+    face::mcp::{Fault, modern::Request},
+    wire::{
+        Object, Revision,
+        envelope::code,
+        header::{self, Annotated, Mismatch},
+        method,
+    },
 };
 
 /// A JSON body or answer.
@@ -77,12 +79,12 @@ pub(super) fn check_legacy_version(headers: &HeaderMap) -> Result<(), Fault> {
     }
 }
 
-/// Checks that a modern request's headers repeat its body; `schema` finds the input schema of
-/// the tool that is called.
-pub(super) fn check_request<'s>(
+/// Checks that a modern request's headers repeat its body; `annotated` finds the
+/// parameters that the tool which is called wants repeated.
+pub(super) fn check_request(
     headers: &HeaderMap,
     request: &Request<'_>,
-    schema: impl FnOnce(&str) -> Option<&'s RawValue>,
+    annotated: impl FnOnce(&str) -> Vec<Annotated>,
 ) -> Result<(), Fault> {
     let version = single(headers, header::PROTOCOL_VERSION);
     version
@@ -101,14 +103,13 @@ pub(super) fn check_request<'s>(
     single(headers, header::NAME)
         .and_then(|found| header::check_text(header::NAME, found, &subject))
         .map_err(mismatch)?;
-    if request.method == method::TOOLS_CALL
-        && let Some(schema) = schema(&subject)
-    {
-        let annotated = header::annotated(schema);
-        header::check_params(&annotated, params.get("arguments"), |name| single(headers, name))
-            .map_err(mismatch)?;
+    if request.method != method::TOOLS_CALL {
+        return Ok(());
     }
-    Ok(())
+    header::check_params(&annotated(&subject), params.get("arguments"), |name| {
+        single(headers, name)
+    })
+    .map_err(mismatch)
 }
 
 /// Checks the header that repeats the method of a modern message.
@@ -128,7 +129,7 @@ mod tests {
     use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
-    use crate::wire::Id;
+    use crate::wire::{Id, RawValue};
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -174,7 +175,7 @@ mod tests {
             ("mcp-param-r", "eu"),
         ];
         let check = |pairs: &[(&str, &str)]| {
-            check_request(&headers(pairs), &request, |_| Some(&*schema))
+            check_request(&headers(pairs), &request, |_| header::annotated(&schema))
                 .map_err(|fault| (fault.head.status, fault.error.code()))
         };
         assert_eq!(check(&right), Ok(()));

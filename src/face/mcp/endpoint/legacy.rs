@@ -14,19 +14,22 @@ use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{
-        Caller, Exchange, Fault, Head, Reply, Step, cancelled_request, fault, legacy, response,
-        unreadable,
-    },
     EARLY_HEAD, Endpoint, headers,
     replay::{EventLog, Reader, Weight},
     respond::{self, Refusal, Source},
     session::{Session, event_id},
 };
-use crate::wire::{
-    Era, Id, Message, ParseError, RawValue, Revision,
-    envelope::{self, code},
-    header, method, sse,
+use crate::{
+    face::mcp::{
+        Caller, Exchange, Fault, Outcome, Reply, Step, cancelled_request,
+        fault::{self, Head},
+        legacy, response, unreadable,
+    },
+    wire::{
+        Era, Id, Message, ParseError, RawValue, Revision,
+        envelope::{self, code},
+        header, method, sse,
+    },
 };
 
 /// How long a client that lost a stream waits before it comes back.
@@ -124,7 +127,7 @@ impl Endpoint {
         id: &Id,
         method: &str,
         params: Option<&RawValue>,
-    ) -> Result<Running, crate::face::mcp::Outcome> {
+    ) -> Result<Running, Outcome> {
         let Session { caller, revision, .. } = &**session;
         match legacy::answer(&self.gate, caller, *revision, method, params) {
             Reply::Now(outcome) => Err(outcome),
@@ -212,7 +215,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn of(id: &Id, outcome: &crate::face::mcp::Outcome) -> Self {
+    fn of(id: &Id, outcome: &Outcome) -> Self {
         Self {
             line: response(id, outcome).into(),
             head: outcome.as_ref().map_or_else(|fault| fault.head, |_| Head::OK),

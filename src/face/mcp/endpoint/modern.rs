@@ -8,11 +8,18 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Caller, Exchange, Fault, Reply, Step, listen::Listen, modern::Request, response},
     EARLY_HEAD, Endpoint, headers,
     respond::{self, Refusal, Source},
 };
-use crate::wire::{Id, Message, Object, envelope::code, sse};
+use crate::{
+    face::mcp::{Caller, Exchange, Fault, Reply, Step, listen::Listen, modern::Request, response},
+    wire::{
+        Id, Message, Object,
+        envelope::code,
+        header::{self, Annotated},
+        sse,
+    },
+};
 
 impl Endpoint {
     /// Answers one modern message.
@@ -26,7 +33,8 @@ impl Endpoint {
             Message::Request { id, method, params } => {
                 let refused = |fault| Refusal::to(Some(id.clone()), fault);
                 let request = Request::read(id.clone(), &method, params).map_err(refused)?;
-                self.check(caller, headers, &request).map_err(refused)?;
+                headers::check_request(headers, &request, |tool| self.annotated(caller, tool))
+                    .map_err(refused)?;
                 Ok(match request.answer(&self.gate, caller) {
                     Reply::Now(outcome) => respond::answer(&id, &outcome),
                     Reply::Call(exchange) => self.call(id, exchange).await,
@@ -46,20 +54,19 @@ impl Endpoint {
         }
     }
 
-    fn check(
-        &self,
-        caller: &Caller,
-        headers: &HeaderMap,
-        request: &Request<'_>,
-    ) -> Result<(), Fault> {
-        // A view that cannot be had is the answer's to report.
-        let view = self.gate.view(&caller.principal, &caller.owner).ok();
-        let definition = |name: &str| Some(&*view.as_ref()?.resolve(name)?.raw);
-        let mut schema = None;
-        headers::check_request(headers, request, |name| {
-            schema = Object::read(definition(name)?)?.get("inputSchema").map(ToOwned::to_owned);
-            schema.as_deref()
-        })
+    /// The parameters that a tool wants repeated as headers; few do.
+    fn annotated(&self, caller: &Caller, tool: &str) -> Vec<Annotated> {
+        let find = || {
+            // A view that cannot be had is the answer's to report.
+            let view = self.gate.view(&caller.principal, &caller.owner).ok()?;
+            let definition = &*view.resolve(tool)?.raw;
+            if !definition.get().contains(header::ANNOTATION) {
+                return None;
+            }
+            let definition = Object::read(definition)?;
+            Some(header::annotated(definition.get("inputSchema")?))
+        };
+        find().unwrap_or_default()
     }
 
     /// Answers with JSON what ends soon and silently, and with a stream what does not: an idle

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::face::mcp::Head;
+use crate::face::mcp::fault::Head;
 
 /// Notifications of one stream that are kept at most.
 const KEPT_NOTIFICATIONS: usize = 64;

@@ -16,9 +16,11 @@ use bytes::Bytes;
 use futures::stream;
 use tokio::time::timeout;
 
-use crate::face::mcp::{Fault, Head, Outcome, response};
 use crate::{
-    face::problem::whole_seconds,
+    face::{
+        mcp::{Fault, Outcome, fault::Head, response},
+        problem::whole_seconds,
+    },
     wire::{Id, envelope, sse},
 };
 

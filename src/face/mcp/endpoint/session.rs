@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    super::Caller,
-    replay::{EventLog, Reader},
+use super::replay::{EventLog, Reader};
+use crate::{
+    face::mcp::Caller,
+    wire::{Id, Revision},
 };
-use crate::wire::{Id, Revision};
 
 /// Bytes of streams that a session keeps for resumption at most; the oldest give way.
 const KEPT_BYTES: usize = 4 << 20;
@@ -276,8 +276,8 @@ mod tests {
     use crate::{
         access::Principal,
         face::mcp::{
-            Head,
             endpoint::replay::{KEPT_FOR, Weight},
+            fault::Head,
         },
         id::{AgentId, Owner},
     };
