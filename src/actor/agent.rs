@@ -282,16 +282,19 @@ impl AgentState {
             return;
         }
         let incarnation = live.incarnation;
-        let instructions = live.link.facts().instructions.clone();
-        let was_lost = child.ready(&self.exchange, live);
         if let Some(catalog) = catalog {
             child.catalog = Some(catalog);
         }
         if let (Some(catalog), false) = (child.catalog.clone(), child.granted) {
-            child.instructions.clone_from(&instructions);
+            child.instructions.clone_from(&live.link.facts().instructions);
+            let instructions = child.instructions.clone();
             let (owner, server) = (self.owner.clone(), server.clone());
             self.route(RouterMsg::Listed { owner, server, catalog, instructions });
         }
+        // After the listing is on its way, so that who sees it ready and asks the router finds
+        // its tools.
+        let Some(child) = self.children.get_mut(server) else { return };
+        let was_lost = child.ready(&self.exchange, live);
         let name = server.clone();
         let stable = self.children.get(server).map_or(Duration::ZERO, Child::stable_after);
         after(myself, stable, move || AgentMsg::StableDue { server: name, incarnation });

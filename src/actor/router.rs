@@ -101,6 +101,8 @@ pub(crate) enum RouterMsg {
     Withdraw { owner: Owner, server: ServerName },
     /// A server's state changed in a way that may end the wait for its first listing.
     Settled,
+    /// Answers when everything that was told before is published.
+    Flush(RpcReplyPort<()>),
     /// Places a name that the snapshot could not place.
     Resolve { owner: Owner, tool: String, reply: RpcReplyPort<Option<Target>> },
 }
@@ -166,6 +168,8 @@ impl Actor for RouterActor {
             }
             RouterMsg::Withdraw { owner, server } => state.listed(owner, server, None, None),
             RouterMsg::Settled => state.answer_waiting(),
+            // The caller may have left.
+            RouterMsg::Flush(reply) => drop(reply.send(())),
             RouterMsg::Resolve { owner, tool, reply } => state.resolve(owner, tool, reply),
         }
         Ok(())

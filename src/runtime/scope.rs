@@ -13,7 +13,7 @@ use super::{
     dispatch::unknown_owner,
 };
 use crate::{
-    actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, status},
+    actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, router::RouterMsg, status},
     catalog::{FilterError, View},
     id::{Owner, ServerName},
     restart::State,
@@ -208,7 +208,7 @@ impl Scope {
         self.runtime.tree.exchange.events.of(&self.owner, server)
     }
 
-    /// Waits until a server is ready.
+    /// Waits until a server is ready and its tools are listed.
     ///
     /// # Errors
     /// [`WaitError`] at once when it will not be tried again by itself, else after the limit.
@@ -229,7 +229,10 @@ impl Scope {
         let now = handle.standing();
         let cause = now.cause.as_deref().unwrap_or_default();
         match settled {
-            Ok(Ok(found)) if found.state == State::Ready => Ok(()),
+            Ok(Ok(found)) if found.state == State::Ready => {
+                self.flush().await;
+                Ok(())
+            }
             Ok(_) => Err(WaitError::GivenUp {
                 server: server.clone(),
                 state: now.state,
@@ -279,6 +282,16 @@ impl Scope {
     /// [`CallError`]; what was provably not sent says so.
     pub async fn call(&self, request: CallRequest) -> Result<Answer, CallError> {
         self.runtime.call(&self.owner, request).await
+    }
+
+    /// Waits until the router has published what it was told.
+    async fn flush(&self) {
+        let (reply, flushed) = concurrency::oneshot();
+        let message = RootMsg::Router(RouterMsg::Flush(reply.into()));
+        // A router that dies meanwhile publishes in its next life.
+        if self.runtime.tree.root.cast(message).is_ok() {
+            flushed.await.ok();
+        }
     }
 
     fn known(&self, server: &ServerName) -> Result<(), AddError> {
