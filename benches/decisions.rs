@@ -70,14 +70,16 @@ fn wire(criterion: &mut Criterion) {
             BenchmarkId::new("next_leg_modern", size),
             &params,
             |bencher, params| {
-                bencher.iter(|| for_next_leg(Some(black_box(params)), Some(&stamp), Some(9)));
+                bencher.iter(|| {
+                    for_next_leg(Some(black_box(params)), Some("echo"), Some(&stamp), Some(9))
+                });
             },
         );
         group.bench_with_input(
             BenchmarkId::new("next_leg_legacy", size),
             &params,
             |bencher, params| {
-                bencher.iter(|| for_next_leg(Some(black_box(params)), None, None));
+                bencher.iter(|| for_next_leg(Some(black_box(params)), Some("echo"), None, None));
             },
         );
         let name = raw("search_issues");

@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use switchboard::cli;
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::run().unwrap_or_else(|error| cli::report(&error))
 }

@@ -200,20 +200,21 @@ impl ConnectionHandle {
         }
     }
 
-    /// Carries out `tools/call`: admission, parking, delivery.
+    /// Carries out `tools/call` of a tool by its server's own name: admission, parking, delivery.
     ///
     /// What was provably not sent goes to the next incarnation, inside the deadline. Dropping the
     /// future ends the call in whatever phase it is.
     pub(crate) async fn call(
         &self,
         caller: &Arc<str>,
+        name: &Arc<str>,
         params: Arc<RawValue>,
         progress: Option<ProgressSink>,
         deadline: &Deadline,
     ) -> Result<Answer, CallError> {
         self.stats.calls.fetch_add(1, Ordering::Relaxed);
         *self.last_call.lock() = Instant::now();
-        let outcome = self.carry_out(caller, params, progress, deadline).await;
+        let outcome = self.carry_out(caller, name, params, progress, deadline).await;
         *self.last_call.lock() = Instant::now();
         if matches!(outcome, Err(CallError::Failed(_))) {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
@@ -224,6 +225,7 @@ impl ConnectionHandle {
     async fn carry_out(
         &self,
         caller: &Arc<str>,
+        name: &Arc<str>,
         params: Arc<RawValue>,
         progress: Option<ProgressSink>,
         deadline: &Deadline,
@@ -247,6 +249,7 @@ impl ConnectionHandle {
             let request = Request {
                 method: method::TOOLS_CALL,
                 params: Some(Arc::clone(&params)),
+                name: Some(Arc::clone(name)),
                 progress: progress.clone(),
                 deadline: deadline.clone(),
             };

@@ -3,7 +3,6 @@
 //! No mailbox is on it, except for a name that the snapshot cannot place.
 
 use std::{
-    borrow::Cow,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -20,7 +19,6 @@ use crate::{
     error::Classify as _,
     id::Owner,
     upstream::Deadline,
-    wire::{Object, RawValue},
 };
 
 impl RuntimeHandle {
@@ -52,19 +50,18 @@ impl RuntimeHandle {
     }
 
     async fn dispatch(&self, owner: &Owner, request: CallRequest) -> Result<Answer, CallError> {
-        let mut params = Object::read(&request.params).ok_or_else(|| {
-            CallError::Invalid("the parameters of a call are an object".to_owned())
-        })?;
+        if !request.params.get().starts_with('{') {
+            return Err(CallError::Invalid("the parameters of a call are an object".to_owned()));
+        }
         let target = match self.placed(owner, &request.tool)? {
             Some(target) => target,
             None => self.resolve(owner, &request).await?,
         };
         let deadline = self.deadline(&target, request.timeout);
-        let name = crate::wire::raw(&*target.upstream);
-        params.set("name", Cow::Owned(name));
-        let params: Arc<RawValue> = params.to_raw().into();
         let caller = Arc::from(owner.as_str());
-        target.route.handle.call(&caller, params, request.progress, &deadline).await
+        let CallRequest { params, progress, .. } = request;
+        let handle = &target.route.handle;
+        handle.call(&caller, &target.upstream, params, progress, &deadline).await
     }
 
     /// Places a name by the snapshot.

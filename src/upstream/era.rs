@@ -158,6 +158,7 @@ impl Talk<'_> {
             .request(Call {
                 method,
                 params,
+                name: None,
                 stamp,
                 progress: None,
                 deadline: Deadline::new(limit, limit),

@@ -33,9 +33,11 @@ pub type ProgressSink = mpsc::Sender<Progress>;
 pub struct Request {
     /// The method, such as `tools/call`.
     pub method: &'static str,
-    /// Parameters with the server's own names. Reserved `_meta` keys of the caller's leg may
-    /// still stand in it; the link states its own.
+    /// Parameters as the caller sent them. Reserved `_meta` keys of the caller's leg may still
+    /// stand in them; the link states its own.
     pub params: Option<Arc<RawValue>>,
+    /// What `params.name` becomes: the server's own name of what is called.
+    pub name: Option<Arc<str>>,
     /// Wanted if the caller asked for progress.
     pub progress: Option<ProgressSink>,
     /// When to give up; progress extends it.
@@ -82,6 +84,7 @@ impl Link {
             .request(Call {
                 method: request.method,
                 params: request.params.as_deref(),
+                name: request.name.as_deref(),
                 stamp: self.stamp.as_ref(),
                 progress: request.progress,
                 deadline: request.deadline,
@@ -116,6 +119,7 @@ impl Link {
                 .request(Request {
                     method: method::TOOLS_LIST,
                     params,
+                    name: None,
                     progress: None,
                     deadline: deadline.clone(),
                 })
@@ -153,6 +157,7 @@ impl Link {
         let request = Request {
             method: method::LISTEN,
             params: Some(filter.into()),
+            name: None,
             progress: None,
             deadline: Deadline::new(Duration::MAX, Duration::MAX),
         };
@@ -179,7 +184,9 @@ impl Link {
             Era::Modern => method::DISCOVER,
             Era::Legacy => method::PING,
         };
-        let answer = self.request(Request { method, params: None, progress: None, deadline }).await;
+        let answer = self
+            .request(Request { method, params: None, name: None, progress: None, deadline })
+            .await;
         match answer {
             Ok(_) | Err(RequestError::Server(_) | RequestError::Malformed(_)) => Ok(()),
             Err(error) => Err(error),

@@ -69,6 +69,8 @@ pub(super) struct Call<'a> {
     pub(super) method: &'a str,
     /// Its parameters.
     pub(super) params: Option<&'a RawValue>,
+    /// What their `name` becomes.
+    pub(super) name: Option<&'a str>,
     /// What a modern leg states about us.
     pub(super) stamp: Option<&'a Stamp>,
     /// Where progress goes, if it is wanted.
@@ -144,7 +146,7 @@ impl Peer {
         let shared = &*self.shared;
         let id = shared.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let token = call.progress.is_some().then_some(id);
-        let params = meta::for_next_leg(call.params, call.stamp, token);
+        let params = meta::for_next_leg(call.params, call.name, call.stamp, token);
         let mut line = envelope::request(&id, call.method, params.as_deref());
         drop(params);
         line.push(b'\n');

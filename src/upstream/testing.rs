@@ -122,7 +122,15 @@ pub(super) fn later() -> Deadline {
 
 /// A call without anything special.
 pub(super) fn call(method: &str) -> Call<'_> {
-    Call { method, params: None, stamp: None, progress: None, deadline: later(), cancellable: true }
+    Call {
+        method,
+        params: None,
+        name: None,
+        stamp: None,
+        progress: None,
+        deadline: later(),
+        cancellable: true,
+    }
 }
 
 /// Raw JSON.

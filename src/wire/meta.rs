@@ -43,18 +43,23 @@ pub struct Stamp {
     pub capabilities: Box<RawValue>,
 }
 
-/// Rewrites a request's parameters for the next leg: keys of the leg before are dropped, the
-/// stamp of a modern leg and the leg's own progress token are set, everything else stays.
+/// Rewrites a request's parameters for the next leg: the name that it calls something by there is
+/// set, keys of the leg before are dropped, the stamp of a modern leg and the leg's own progress
+/// token are set, everything else stays.
 ///
 /// Parameters that are no object are returned as they are: only an object can carry metadata.
 pub fn for_next_leg(
     params: Option<&RawValue>,
+    name: Option<&str>,
     stamp: Option<&Stamp>,
     progress_token: Option<u64>,
 ) -> Option<Box<RawValue>> {
     let Some(mut params_object) = Object::read_optional(params) else {
         return params.map(ToOwned::to_owned);
     };
+    if let Some(name) = name {
+        params_object.put("name", name);
+    }
     let had_meta = params_object.get(META).map(ToOwned::to_owned);
     let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
     meta.retain(|key| !OF_ONE_LEG.contains(&key));
@@ -110,17 +115,17 @@ mod tests {
         let params = text(
             r#"{"name":"x","_meta":{"progressToken":"t","io.modelcontextprotocol/clientInfo":{"name":"c"},"traceparent":"00-a-b-01","n":1.50}}"#,
         );
-        let legacy = for_next_leg(Some(&params), None, Some(9)).unwrap();
+        let legacy = for_next_leg(Some(&params), Some("y"), None, Some(9)).unwrap();
         assert_eq!(
             legacy.get(),
-            r#"{"name":"x","_meta":{"traceparent":"00-a-b-01","n":1.50,"progressToken":9}}"#
+            r#"{"name":"y","_meta":{"traceparent":"00-a-b-01","n":1.50,"progressToken":9}}"#
         );
         let stamp =
             Stamp { revision: Revision::LATEST, client: raw("us"), capabilities: text("{}") };
-        let modern = for_next_leg(None, Some(&stamp), None).unwrap();
+        let modern = for_next_leg(None, None, Some(&stamp), None).unwrap();
         assert!(modern.get().contains(r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#));
-        assert!(for_next_leg(None, None, None).is_none());
-        assert_eq!(for_next_leg(Some(&text("[1]")), None, None).unwrap().get(), "[1]");
+        assert!(for_next_leg(None, None, None, None).is_none());
+        assert_eq!(for_next_leg(Some(&text("[1]")), None, None, None).unwrap().get(), "[1]");
     }
 
     #[test]

@@ -169,7 +169,8 @@ fn is_plain(id: &HeaderValue) -> bool {
 }
 
 fn new_id() -> HeaderValue {
-    let id = uuid::Uuid::new_v4().simple().to_string();
+    // Tells requests apart in a log, nothing more: no secret, and no system call.
+    let id = format!("{:016x}", fastrand::u64(..));
     HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 

@@ -30,6 +30,7 @@ fn tools_call(params: &str) -> Request {
     Request {
         method: method::TOOLS_CALL,
         params: Some(json(params).into()),
+        name: None,
         progress: None,
         deadline: later(),
     }

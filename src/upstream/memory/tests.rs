@@ -128,6 +128,7 @@ async fn call(link: &Link, tool: &str) -> Result<Box<RawValue>, RequestError> {
     link.request(Request {
         method: "tools/call",
         params: Some(params.into()),
+        name: None,
         progress: None,
         deadline: Deadline::new(MINUTE, MINUTE),
     })
@@ -184,6 +185,7 @@ async fn progress_and_changes_come_through() {
     link.request(Request {
         method: "tools/call",
         params: Some(params.into()),
+        name: None,
         progress: Some(sink),
         deadline: Deadline::new(MINUTE, MINUTE),
     })

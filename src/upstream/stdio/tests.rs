@@ -66,6 +66,7 @@ async fn call(link: &Link) -> Result<Box<RawValue>, RequestError> {
     link.request(Request {
         method: "tools/call",
         params: None,
+        name: None,
         progress: None,
         deadline: Deadline::new(MINUTE, MINUTE),
     })
