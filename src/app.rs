@@ -45,8 +45,10 @@ pub async fn serve(
     let mut signals = Signals::install().context("failed to take over signals")?;
     let counts = counts(&config);
     let drain = config.timeouts.drain;
+    // An address that is taken is found out before any server is started.
+    let http = HttpFace::bind(&config.server).await?;
     let runtime = Runtime::spawn(config.clone().into()).await?;
-    let faces = match Faces::start(&config, state, &runtime).await {
+    let faces = match Faces::start(&config, state, http, &runtime).await {
         Ok(faces) => faces,
         Err(error) => {
             runtime.stop().await;
@@ -86,18 +88,17 @@ struct Faces {
 }
 
 impl Faces {
-    async fn start(config: &Config, state: &StateDir, runtime: &RuntimeHandle) -> Result<Self> {
+    async fn start(
+        config: &Config,
+        state: &StateDir,
+        http: HttpFace,
+        runtime: &RuntimeHandle,
+    ) -> Result<Self> {
         let gate = Gate::new(runtime.clone());
         let body = body_bytes(config);
         let control =
             ControlSocket::start(state.path(), &config.server, body, Arc::clone(&gate)).await?;
-        match HttpFace::start(&config.server, body, gate).await {
-            Ok(http) => Ok(Self { http, control }),
-            Err(error) => {
-                control.stop(Duration::ZERO).await;
-                Err(error.into())
-            }
-        }
+        Ok(Self { http: http.serve(body, gate), control })
     }
 }
 

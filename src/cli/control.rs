@@ -40,7 +40,7 @@ pub(super) enum ControlError {
         source: io::Error,
     },
     /// The connection broke.
-    #[error("the instance broke off")]
+    #[error("the instance broke off; what was asked may have been done, check before repeating")]
     Broken(#[from] hyper::Error),
     /// It takes too long.
     #[error("the instance does not answer within {} s", SOON.as_secs())]

@@ -221,10 +221,19 @@ fn face(config: &Config, report: &mut Report) {
 fn telemetry(config: &Config, report: &mut Report) {
     let at = KeyPath::root("telemetry");
     let level = &config.telemetry.log.level;
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(level) {
+    // A bare word that is no level would be taken for a target, and silence everything else.
+    let word = level.split(',').map(str::trim).find(|part| {
+        !part.contains(['=', '[']) && part.parse::<tracing::level_filters::LevelFilter>().is_err()
+    });
+    let problem = match (word, tracing_subscriber::EnvFilter::try_new(level)) {
+        (Some(word), _) => Some(format!("{word:?} is not a log level")),
+        (None, Err(error)) => Some(format!("{level:?} is not a log filter: {error}")),
+        (None, Ok(_)) => None,
+    };
+    if let Some(problem) = problem {
         report.error(
             &at.join("log").join("level"),
-            format!("{level:?} is not a log filter: {error}"),
+            problem,
             "a level such as \"info\", or directives such as \"info,switchboard=debug\"",
         );
     }

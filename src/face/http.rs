@@ -87,20 +87,21 @@ pub enum HttpFaceError {
     },
 }
 
-/// The HTTP face.
-#[derive(Clone, Copy, Debug)]
-pub struct HttpFace;
+/// The HTTP face: an address that is held, and not served yet.
+#[derive(Debug)]
+pub struct HttpFace {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    admission: Admission,
+    config: HttpFaceConfig,
+}
 
 impl HttpFace {
-    /// Listens and serves. `body_bytes` bounds the body of one request.
+    /// Takes the address, before anything is started that would have to be stopped again.
     ///
     /// # Errors
     /// [`HttpFaceError`] when the address cannot be listened on or the settings are unusable.
-    pub async fn start(
-        config: &HttpFaceConfig,
-        body_bytes: usize,
-        gate: Arc<Gate>,
-    ) -> Result<RunningFace, HttpFaceError> {
+    pub async fn bind(config: &HttpFaceConfig) -> Result<Self, HttpFaceError> {
         let admission = Admission::new(config)?;
         let bind = |source: io::Error| HttpFaceError::Bind {
             address: format!("{}:{}", config.host, config.port),
@@ -110,15 +111,21 @@ impl HttpFace {
         let host = config.host.trim_matches(['[', ']']);
         let listener = TcpListener::bind((host, config.port)).await.map_err(bind)?;
         let local_addr = listener.local_addr().map_err(bind)?;
+        Ok(Self { listener, local_addr, admission, config: config.clone() })
+    }
+
+    /// Serves. `body_bytes` bounds the body of one request.
+    pub fn serve(self, body_bytes: usize, gate: Arc<Gate>) -> RunningFace {
         let life = Life::default();
-        let endpoint = Endpoint::new(Arc::clone(&gate), config, &life);
+        let endpoint = Endpoint::new(Arc::clone(&gate), &self.config, &life);
         let routes = endpoint.routes().merge(health::routes(gate));
-        let app = guard::admit(bounded(routes, body_bytes), admission);
-        let listener = listener.tap_io(|stream| {
+        let app = guard::admit(bounded(routes, body_bytes), self.admission);
+        let listener = self.listener.tap_io(|stream| {
             // Only latency is lost without it.
             stream.set_nodelay(true).ok();
         });
-        Ok(RunningFace { local_addr, served: Served::start(listener, with_request_id(app), life) })
+        let served = Served::start(listener, with_request_id(app), life);
+        RunningFace { local_addr: self.local_addr, served }
     }
 }
 

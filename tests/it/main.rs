@@ -19,6 +19,7 @@ mod mcp_modern;
 mod mcp_operator;
 mod mcp_oracle;
 mod mcp_stdio;
+mod processes;
 mod program;
 mod schema;
 mod servers;

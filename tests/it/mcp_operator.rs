@@ -77,8 +77,7 @@ async fn a_port_that_is_taken_is_named_with_a_remedy() {
     let host = Host::start(Script::new()).await;
     let port = host.url("").rsplit(':').next().unwrap().parse().unwrap();
     let config = HttpFaceConfig { port, ..HttpFaceConfig::default() };
-    let gate = Gate::new(host.runtime.clone());
-    let error = HttpFace::start(&config, BODY_BYTES, gate).await.unwrap_err();
+    let error = HttpFace::bind(&config).await.unwrap_err();
     assert!(matches!(error, HttpFaceError::Bind { .. }));
     let text = error.to_string();
     assert!(text.contains(&port.to_string()) && text.contains("--port"), "{text}");

@@ -1,0 +1,111 @@
+//! Real child processes under supervision: stopped, crashing in loops, many at once.
+
+use std::{fs, path::Path, time::Duration};
+
+use rustix::process::Signal;
+use serde_json::{Map, Value, json};
+use switchboard::{
+    id::ServerName,
+    restart::State,
+    runtime::{
+        CallRequest, MonitoringConfig, Runtime, RuntimeConfig, ServerConfig, TimeoutsConfig,
+    },
+    upstream::{TransportConfig, stdio::StdioConfig},
+};
+
+use crate::support::{
+    binary::{PROGRAM, Switchboard},
+    process,
+    wait::{PATIENCE, until},
+};
+
+fn demo() -> ServerConfig {
+    let stdio = StdioConfig { args: vec!["demo-server".to_owned()], ..StdioConfig::new(PROGRAM) };
+    ServerConfig::new(TransportConfig::Stdio(stdio))
+}
+
+/// Children of a process, and how many of them were never waited for.
+fn children(parent: u32) -> (usize, usize) {
+    let mut found = (0, 0);
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
+        let mut fields = rest.split(' ');
+        let (state, of) = (fields.next(), fields.next());
+        if of == Some(&parent.to_string()) {
+            found.0 += 1;
+            found.1 += usize::from(state == Some("Z"));
+        }
+    }
+    found
+}
+
+fn descriptors(pid: u32) -> usize {
+    fs::read_dir(Path::new("/proc").join(pid.to_string()).join("fd")).unwrap().count()
+}
+
+#[tokio::test]
+async fn a_process_that_is_stopped_is_found_out_and_replaced() {
+    let config = RuntimeConfig {
+        monitoring: MonitoringConfig { health_check_seconds: 1, ..MonitoringConfig::default() },
+        timeouts: TimeoutsConfig {
+            health_check: Duration::from_millis(200),
+            ..TimeoutsConfig::default()
+        },
+        ..RuntimeConfig::default()
+    };
+    let runtime = Runtime::spawn(config).await.unwrap();
+    let (store, server) = (runtime.store(), ServerName::new("demo").unwrap());
+    store.add(server.clone(), demo()).await.unwrap();
+    store.wait_ready(&server, PATIENCE).await.unwrap();
+    let first = store.server(&server).unwrap().pid.unwrap();
+    process::signal(first, Signal::STOP);
+    until("the second life", async || {
+        let now = store.server(&server)?;
+        (now.state == State::Ready && now.incarnation.0 == 2).then_some(())
+    })
+    .await;
+    let now = store.server(&server).unwrap();
+    assert!(now.cause.unwrap().contains("no sign of life"), "the cause stays on show");
+    until("the first process is gone", async || (!process::is_alive(first)).then_some(())).await;
+    let hello = json!({ "text": "hello" });
+    store.call(CallRequest::new("demo_echo", &hello)).await.unwrap();
+    runtime.stop().await;
+}
+
+#[tokio::test]
+async fn a_hundred_crash_loops_leave_no_zombie_and_no_descriptor() {
+    let mut servers = Map::new();
+    for at in 0..100 {
+        servers.insert(format!("loop{at}"), json!({ "command": "false" }));
+    }
+    servers.insert("demo".to_owned(), json!({ "command": PROGRAM, "args": ["demo-server"] }));
+    let switchboard = Switchboard::serve(&json!({
+        "mcpServers": servers,
+        "limits": { "connects_per_agent": 16 },
+    }))
+    .await;
+    let pid = switchboard.pid();
+    let standing = async || -> Option<Value> {
+        let status = switchboard.status().await;
+        let all = status["servers"].as_array()?;
+        let open = all.iter().filter(|server| server["state"] == "open").count();
+        (open == 100).then(|| status.clone())
+    };
+    let status = until("every circuit is open", standing).await;
+    for server in status["servers"].as_array().unwrap() {
+        if server["state"] == "open" {
+            let lives = server["incarnation"].as_u64().unwrap();
+            assert!((6..=9).contains(&lives), "{server}");
+            assert!(server["cause"].as_str().unwrap().contains("exited with code 1"), "{server}");
+        }
+    }
+    until("only the good server has a process", async || (children(pid) == (1, 0)).then_some(()))
+        .await;
+    // Its own, the listener's, the control socket's, and three pipes of the one child.
+    let open = descriptors(pid);
+    assert!(open < 40, "{open} descriptors");
+    let echo = switchboard.client().call("demo_echo", json!({ "text": "undisturbed" })).await;
+    assert!(echo.text().contains("undisturbed"));
+    assert!(switchboard.stop().await.success());
+}
