@@ -117,7 +117,10 @@ impl Runtime {
         });
         *exchange.owners.lock() = owners;
         let (root, _) = Actor::spawn(None, RootActor, Arc::clone(&exchange)).await?;
-        Ok(RuntimeHandle { tree: Arc::new(Tree { exchange, root }) })
+        let handle = RuntimeHandle { tree: Arc::new(Tree { exchange, root }) };
+        // Every owner has its view from the start.
+        handle.flush().await;
+        Ok(handle)
     }
 }
 

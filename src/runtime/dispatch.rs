@@ -92,6 +92,16 @@ impl RuntimeHandle {
         }
     }
 
+    /// Waits until the router has published what it was told so far.
+    pub(super) async fn flush(&self) {
+        let (reply, flushed) = concurrency::oneshot();
+        let message = RootMsg::Router(RouterMsg::Flush(reply.into()));
+        // A router that dies meanwhile publishes in its next life.
+        if self.tree.root.cast(message).is_ok() {
+            flushed.await.ok();
+        }
+    }
+
     /// The tool's deadline, or the caller's own if that is shorter.
     fn deadline(&self, target: &Target, of_caller: Option<Duration>) -> Deadline {
         let timeouts = &self.tree.exchange.settings.timeouts;

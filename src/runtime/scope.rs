@@ -230,7 +230,7 @@ impl Scope {
         let cause = now.cause.as_deref().unwrap_or_default();
         match settled {
             Ok(Ok(found)) if found.state == State::Ready => {
-                self.flush().await;
+                self.runtime.flush().await;
                 Ok(())
             }
             Ok(_) => Err(WaitError::GivenUp {
@@ -282,16 +282,6 @@ impl Scope {
     /// [`CallError`]; what was provably not sent says so.
     pub async fn call(&self, request: CallRequest) -> Result<Answer, CallError> {
         self.runtime.call(&self.owner, request).await
-    }
-
-    /// Waits until the router has published what it was told.
-    async fn flush(&self) {
-        let (reply, flushed) = concurrency::oneshot();
-        let message = RootMsg::Router(RouterMsg::Flush(reply.into()));
-        // A router that dies meanwhile publishes in its next life.
-        if self.runtime.tree.root.cast(message).is_ok() {
-            flushed.await.ok();
-        }
     }
 
     fn known(&self, server: &ServerName) -> Result<(), AddError> {
