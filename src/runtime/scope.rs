@@ -13,7 +13,7 @@ use super::{
     dispatch::unknown_owner,
 };
 use crate::{
-    actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, router::RouterMsg, status},
+    actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, status},
     catalog::{FilterError, View},
     id::{Owner, ServerName},
     restart::State,
