@@ -26,6 +26,8 @@ pub mod state;
 use signal::Signals;
 use state::StateDir;
 
+/// How long after the drain the last answers may take: as long as connections take to close.
+const LAST_ANSWERS: Duration = Duration::from_secs(12);
 /// How long questions over the control socket may still be answered when all else has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -106,8 +108,14 @@ impl Faces {
 /// then the connections are closed.
 async fn end(faces: Faces, runtime: &RuntimeHandle, within: Duration) -> Result<()> {
     let started = Instant::now();
-    let ((), abandoned) = tokio::join!(faces.http.stop(within), runtime.drain(within));
-    runtime.stop().await;
+    // Calls that outlive the drain are answered when their connections close, so the ways out
+    // stay open until then.
+    let closing = async {
+        let abandoned = runtime.drain(within).await;
+        runtime.stop().await;
+        abandoned
+    };
+    let ((), abandoned) = tokio::join!(faces.http.stop(within + LAST_ANSWERS), closing);
     faces.control.stop(LAST_WORDS).await;
     if abandoned > 0 {
         let within = humantime::format_duration(within);

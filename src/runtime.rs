@@ -240,12 +240,15 @@ impl RuntimeHandle {
         self.tree.exchange.sweeps.add(name, sweep);
     }
 
-    /// Refuses new calls from now on and waits for those under way, at most so long. Says how
-    /// many were still under way then.
+    /// Refuses new calls and those that wait for a connection from now on, and waits for those
+    /// under way, at most so long. Says how many were still under way then.
     pub async fn drain(&self, deadline: Duration) -> usize {
         let exchange = &self.tree.exchange;
         exchange.sealed.store(true, Ordering::Release);
         exchange.tracker.close();
+        for handle in exchange.handles() {
+            handle.refuse_waiting();
+        }
         match tokio::time::timeout(deadline, exchange.tracker.wait()).await {
             Ok(()) => 0,
             Err(_) => exchange.tracker.len(),

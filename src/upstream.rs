@@ -51,7 +51,7 @@ impl TransportConfig {
     pub fn connector(&self) -> Option<Arc<dyn Connect>> {
         match self {
             Self::Stdio(config) => Some(Arc::new(stdio::Stdio::new(config.clone()))),
-            Self::Http(config) => Some(Arc::new(http::Http::new(config.clone()))),
+            Self::Http(_) => Some(Arc::new(http::Http)),
             Self::InProcess => None,
         }
     }

@@ -192,6 +192,8 @@ impl ConnectionState {
         let timeouts = &self.exchange.settings.timeouts;
         let timeout =
             if self.spec.connector.starts_process() { timeouts.start } else { timeouts.connect };
+        // Beyond any patience, and within what a clock can add.
+        let timeout = timeout.min(Duration::from_hours(24 * 365));
         let limit = self.exchange.settings.limits.message_bytes.as_u64();
         let context = ConnectContext {
             server: self.handle.server.clone(),

@@ -162,6 +162,11 @@ impl ConnectionHandle {
         self.standing.borrow().clone()
     }
 
+    /// Whether it serves now.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.standing.borrow().state == State::Ready
+    }
+
     /// Follows the standing.
     pub(crate) fn watch(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
@@ -171,6 +176,17 @@ impl ConnectionHandle {
     pub(crate) fn publish(&self, standing: Standing) {
         self.standing.send_replace(standing);
         self.woken.store(false, Ordering::Relaxed);
+    }
+
+    /// The runtime is draining: a call that waits for a connection would wait in vain.
+    pub(crate) fn refuse_waiting(&self) {
+        self.standing.send_if_modified(|standing| {
+            let waits = verdict(standing.state) != Verdict::Go;
+            if waits {
+                standing.state = State::Draining;
+            }
+            waits
+        });
     }
 
     /// Supervisor only: how to ask for a start.

@@ -75,6 +75,16 @@ impl OwnerView {
         let route = self.routes.get(&tool.server)?.clone();
         Some(Target { route, upstream: Arc::clone(&tool.upstream) })
     }
+
+    /// The connection that an unplaced name may belong to: its server was never listed.
+    pub(crate) fn unlisted(&self, exposed: &str) -> Option<&Arc<ConnectionHandle>> {
+        let mut routes = self.routes.iter();
+        let found = routes.find(|(server, route)| {
+            self.names.may_be_of(server, exposed)
+                && route.handle.tools.load(std::sync::atomic::Ordering::Relaxed) == 0
+        });
+        found.map(|(_, route)| &route.handle)
+    }
 }
 
 /// The router.

@@ -76,7 +76,14 @@ impl RuntimeHandle {
     /// Asks the router for a name that the snapshot does not have: a server that is being
     /// connected for the first time may bring it.
     async fn resolve(&self, owner: &Owner, request: &CallRequest) -> Result<Target, CallError> {
-        let unknown = || CallError::UnknownTool(request.tool.clone());
+        let unknown = || {
+            let table = self.tree.exchange.table.load();
+            let unlisted = table.owner(owner).and_then(|view| view.unlisted(&request.tool));
+            unlisted.filter(|handle| !handle.is_ready()).map_or_else(
+                || CallError::UnknownTool(request.tool.clone()),
+                |handle| handle.unlisted(),
+            )
+        };
         let (reply, placed) = concurrency::oneshot();
         let message = RouterMsg::Resolve {
             owner: owner.clone(),

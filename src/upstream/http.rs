@@ -25,26 +25,16 @@ pub struct HttpConfig {
 
 /// Says that this version has no such transport.
 #[derive(Debug)]
-pub struct Http {
-    config: HttpConfig,
-}
-
-impl Http {
-    /// A connector for one server.
-    pub const fn new(config: HttpConfig) -> Self {
-        Self { config }
-    }
-}
+pub struct Http;
 
 impl Connect for Http {
     fn connect(&self, _context: ConnectContext) -> BoxFuture<'static, Result<Link, ConnectError>> {
-        // Only the origin: the rest of a URL may hold a key.
-        let origin: String = self.config.url.split_inclusive('/').take(3).collect();
-        std::future::ready(Err(ConnectError::Unsupported(format!(
-            "streamable HTTP upstreams come with the next version; until then, start {} as a \
-             command or behind a stdio bridge",
-            origin.trim_end_matches('/')
-        ))))
+        // The URL is not quoted: any part of it may hold a secret.
+        std::future::ready(Err(ConnectError::Unsupported(
+            "streamable HTTP upstreams come with the next version; until then, start the server \
+             as a command or behind a stdio bridge"
+                .to_owned(),
+        )))
         .boxed()
     }
 

@@ -104,7 +104,9 @@ impl Connect for Stdio {
     fn connect(&self, context: ConnectContext) -> BoxFuture<'static, Result<Link, ConnectError>> {
         let config = Arc::clone(&self.config);
         Box::pin(async move {
-            context.stderr.begin(context.incarnation, config.env.values());
+            let arguments = secret_arguments(&config.args);
+            let secrets = config.env.values().chain(&arguments);
+            context.stderr.begin(context.incarnation, secrets);
             let end = Instant::now() + context.timeout;
             match attempt(&config, &context, context.protocol, context.timeout).await {
                 Err(failure) if failure.died_on_probe => {
@@ -128,6 +130,26 @@ impl Connect for Stdio {
     fn starts_process(&self) -> bool {
         true
     }
+}
+
+/// Values of arguments whose name says that they are secrets: `--token=…`, `--api-key …`.
+fn secret_arguments(args: &[String]) -> Vec<Secret> {
+    const NAMES: [&str; 6] = ["token", "secret", "passw", "key", "auth", "credential"];
+    let is_secret = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        NAMES.iter().any(|known| name.contains(known))
+    };
+    let mut found = Vec::new();
+    let mut follows = false;
+    for argument in args {
+        match argument.split_once('=') {
+            Some((name, value)) if is_secret(name) => found.push(Secret::from(value)),
+            _ if follows => found.push(Secret::from(argument.as_str())),
+            _ => {}
+        }
+        follows = argument.starts_with('-') && !argument.contains('=') && is_secret(argument);
+    }
+    found
 }
 
 /// One process, one handshake. Whatever fails or is dropped here leaves no process behind.

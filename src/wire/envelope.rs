@@ -38,15 +38,16 @@ pub mod code {
 /// A request's id: a string or a number, echoed as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Id {
-    /// A number; JSON-RPC discourages fractions but does not forbid them.
-    Number(serde_json::Number),
+    /// A number as it was written, of any size; JSON-RPC discourages fractions but does not
+    /// forbid them.
+    Number(Arc<str>),
     /// A string.
     String(Arc<str>),
 }
 
 impl From<u64> for Id {
     fn from(number: u64) -> Self {
-        Self::Number(number.into())
+        Self::Number(number.to_string().into())
     }
 }
 
@@ -65,10 +66,27 @@ impl fmt::Display for Id {
     }
 }
 
+impl Id {
+    /// Reads an id; `None` for what is neither a string nor a number.
+    pub fn read(raw: &RawValue) -> Option<Self> {
+        let text = raw.get();
+        match text.as_bytes().first()? {
+            b'"' => {
+                serde_json::from_str::<Cow<'_, str>>(text).ok().map(|id| Self::String(id.into()))
+            }
+            b'-' | b'0'..=b'9' => Some(Self::Number(text.into())),
+            _ => None,
+        }
+    }
+}
+
 impl Serialize for Id {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Number(number) => number.serialize(serializer),
+            Self::Number(number) => {
+                let raw = RawValue::from_string(number.as_ref().to_owned());
+                raw.map_err(serde::ser::Error::custom)?.serialize(serializer)
+            }
             Self::String(text) => serializer.serialize_str(text),
         }
     }
@@ -76,28 +94,8 @@ impl Serialize for Id {
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Id;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a number")
-            }
-            fn visit_u64<E>(self, number: u64) -> Result<Id, E> {
-                Ok(Id::Number(number.into()))
-            }
-            fn visit_i64<E>(self, number: i64) -> Result<Id, E> {
-                Ok(Id::Number(number.into()))
-            }
-            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Id, E> {
-                serde_json::Number::from_f64(number)
-                    .map(Id::Number)
-                    .ok_or_else(|| E::custom("not a finite number"))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Id, E> {
-                Ok(Id::String(text.into()))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::read(&raw).ok_or_else(|| de::Error::custom("neither a string nor a number"))
     }
 }
 
@@ -180,9 +178,10 @@ impl<'a> Message<'a> {
             }
             Err(error) => return Err(ParseError::Json(error)),
         };
-        let id = match frame.id.map(RawValue::get) {
-            None | Some("null") => None,
-            Some(text) => Some(serde_json::from_str::<Id>(text).map_err(|_| ParseError::Rpc {
+        let id = match frame.id {
+            None => None,
+            Some(raw) if raw.get() == "null" => None,
+            Some(raw) => Some(Id::read(raw).ok_or_else(|| ParseError::Rpc {
                 id: None,
                 why: "`id` is neither a string nor a number".to_owned(),
             })?),

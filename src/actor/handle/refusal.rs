@@ -51,6 +51,17 @@ impl ConnectionHandle {
         })
     }
 
+    /// What is told of a name that this server may have, but was never ready to say.
+    pub(crate) fn unlisted(&self) -> CallError {
+        let standing = self.standing();
+        match standing.state {
+            State::Idle | State::Connecting | State::Ready | State::Backoff => self.late_in_queue(),
+            State::Open | State::HalfOpen | State::Draining | State::Stopped | State::Failed => {
+                self.unavailable(&standing)
+            }
+        }
+    }
+
     pub(super) fn overloaded(&self, waiting: usize) -> CallError {
         let text = format!(
             "{} has {waiting} calls waiting, which is its limit; the call was not sent, try again in a moment",

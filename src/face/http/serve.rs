@@ -97,11 +97,19 @@ impl Drop for Served {
     }
 }
 
+/// Connections at a time: at most half of the descriptors that the process may have, because
+/// the servers need theirs to be started.
+fn places() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = limit.and_then(|limit| usize::try_from(limit / 2).ok()).unwrap_or(MAX_CONNECTIONS);
+    half.clamp(1, MAX_CONNECTIONS)
+}
+
 async fn accept<L>(mut listener: L, app: Router, life: Life)
 where
     L: Listener<Addr: Peer>,
 {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(places()));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut server = auto::Builder::new(Owned(life.tasks.clone()));

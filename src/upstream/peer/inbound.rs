@@ -156,8 +156,7 @@ pub(super) fn too_long(shared: &Shared, head: &[u8], tail: &[u8], limit: usize) 
 /// The number that an id is, also where the server made a string of it.
 fn number(id: Option<&Id>) -> Option<u64> {
     match id? {
-        Id::Number(number) => number.as_u64(),
-        Id::String(text) => text.parse().ok(),
+        Id::Number(text) | Id::String(text) => text.parse().ok(),
     }
 }
 
