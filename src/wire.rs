@@ -6,13 +6,15 @@
 
 pub mod envelope;
 pub mod header;
+pub mod id;
 pub mod meta;
 pub mod method;
 pub mod object;
 pub mod revision;
 pub mod sse;
 
-pub use envelope::{ErrorObject, Id, Message, ParseError};
+pub use envelope::{ErrorObject, Message, ParseError};
+pub use id::Id;
 pub use object::Object;
 pub use revision::{Era, Revision};
 /// Raw JSON text, kept as it was sent.

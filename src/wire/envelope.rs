@@ -2,10 +2,12 @@
 //!
 //! Borrowed from the bytes that were received. Nothing here looks into `params` or `result`.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+
+use super::Id;
 
 /// JSON-RPC error codes that this crate sends (specification, "Error object"; MCP 2026-07-28).
 pub mod code {
@@ -33,70 +35,6 @@ pub mod code {
     pub const OVERLOADED: i64 = -31003;
     /// Sent, connection lost, not safe to repeat (ours).
     pub const OUTCOME_UNKNOWN: i64 = -31005;
-}
-
-/// A request's id: a string or a number, echoed as it was sent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Id {
-    /// A number as it was written, of any size; JSON-RPC discourages fractions but does not
-    /// forbid them.
-    Number(Arc<str>),
-    /// A string.
-    String(Arc<str>),
-}
-
-impl From<u64> for Id {
-    fn from(number: u64) -> Self {
-        Self::Number(number.to_string().into())
-    }
-}
-
-impl From<&str> for Id {
-    fn from(text: &str) -> Self {
-        Self::String(text.into())
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::String(text) => text.fmt(f),
-        }
-    }
-}
-
-impl Id {
-    /// Reads an id; `None` for what is neither a string nor a number.
-    pub fn read(raw: &RawValue) -> Option<Self> {
-        let text = raw.get();
-        match text.as_bytes().first()? {
-            b'"' => {
-                serde_json::from_str::<Cow<'_, str>>(text).ok().map(|id| Self::String(id.into()))
-            }
-            b'-' | b'0'..=b'9' => Some(Self::Number(text.into())),
-            _ => None,
-        }
-    }
-}
-
-impl Serialize for Id {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Number(number) => {
-                let raw = RawValue::from_string(number.as_ref().to_owned());
-                raw.map_err(serde::ser::Error::custom)?.serialize(serializer)
-            }
-            Self::String(text) => serializer.serialize_str(text),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Self::read(&raw).ok_or_else(|| de::Error::custom("neither a string nor a number"))
-    }
 }
 
 /// One received message, borrowed from its bytes.
@@ -361,6 +299,18 @@ mod tests {
         };
         assert_eq!((error.code(), error.message().as_str()), (-1, "m"));
         assert!(error.raw().get().contains("1e400"));
+    }
+
+    #[test]
+    fn an_id_is_echoed_as_it_was_written() {
+        for id in ["1", "18446744073709551616", "1e2", "-0", "\"a\\u00e9\""] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+            let Message::Request { id: read, .. } = parse(&text) else { panic!("{text}") };
+            let line = String::from_utf8(error(Some(&read), &ErrorObject::new(1, "x"))).unwrap();
+            let echoed = Message::parse(line.as_bytes()).unwrap();
+            assert!(matches!(echoed, Message::Response { id: Some(same), .. } if same == read));
+            assert!(id.starts_with('"') || line.contains(&format!("\"id\":{id},")), "{line}");
+        }
     }
 
     #[test]

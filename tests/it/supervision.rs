@@ -431,3 +431,34 @@ async fn a_drain_finishes_what_is_under_way_and_refuses_what_is_new() {
     tasks.join_next().await.unwrap().unwrap().unwrap();
     runtime.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_refuses_what_waits_for_a_connection_and_a_stop_answers_what_was_sent() {
+    let (script, runtime) = (Script::new().hang(), runtime().await);
+    let works = Flaky::new(&script, &[Attempt::Works], Attempt::Hangs);
+    let server = works.add(&runtime, "a").await;
+    let store = runtime.store();
+    store.wait_ready(&server, MINUTE).await.unwrap();
+    let mut sent = tokio::task::JoinSet::new();
+    let caller = store.clone();
+    sent.spawn(async move { caller.call(request("a_hang")).await });
+    until("the call is under way", async || (script.calls().len() == 1).then_some(())).await;
+    assert_eq!(runtime.drain(Duration::from_secs(1)).await, 1);
+    runtime.stop().await;
+    let Err(CallError::Failed(failure)) = sent.join_next().await.unwrap().unwrap() else {
+        panic!("answered as if nothing had happened")
+    };
+    assert_eq!(failure.kind, Kind::OutcomeUnknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_of_a_server_that_never_came_up_is_unavailable_not_unknown() {
+    let (script, runtime) = (Script::new().echo(), runtime().await);
+    let server = Flaky::new(&script, &[], Attempt::Fatal).add(&runtime, "a").await;
+    let store = runtime.store();
+    in_state(&store, &server, State::Failed).await;
+    let refused = failure(&store, "a_echo").await;
+    assert_eq!((refused.kind, refused.phase), (Kind::Unavailable, Delivery::Queued));
+    let unknown = store.call(request("b_echo")).await.unwrap_err();
+    assert_eq!(unknown.kind(), Kind::NotFound);
+}
