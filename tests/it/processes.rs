@@ -5,10 +5,12 @@ use std::{fs, path::Path, time::Duration};
 use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 use switchboard::{
-    id::ServerName,
+    catalog::ToolFilter,
+    id::{AgentId, ServerName},
     restart::State,
     runtime::{
-        CallRequest, MonitoringConfig, Runtime, RuntimeConfig, ServerConfig, TimeoutsConfig,
+        AgentConfig, CallRequest, Isolation, MonitoringConfig, Runtime, RuntimeConfig,
+        ServerConfig, TimeoutsConfig,
     },
     upstream::{TransportConfig, stdio::StdioConfig},
 };
@@ -108,4 +110,50 @@ async fn a_hundred_crash_loops_leave_no_zombie_and_no_descriptor() {
     let echo = switchboard.client().call("demo_echo", json!({ "text": "undisturbed" })).await;
     assert!(echo.text().contains("undisturbed"));
     assert!(switchboard.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_granted_server_is_the_agents_own_process_unless_it_is_shared() {
+    let name = |text: &str| ServerName::new(text).unwrap();
+    let mut shared = demo();
+    shared.isolation = Isolation::Shared;
+    let agent = AgentConfig {
+        servers: vec![name("own"), name("shared")],
+        tools: ToolFilter { deny: vec!["*_crash".to_owned()], ..ToolFilter::default() },
+        ..AgentConfig::default()
+    };
+    let runtime = Runtime::spawn(RuntimeConfig {
+        servers: [(name("own"), demo()), (name("shared"), shared)].into(),
+        agents: [(AgentId::new("research").unwrap(), agent)].into(),
+        ..RuntimeConfig::default()
+    })
+    .await
+    .unwrap();
+    let (store, research) = (runtime.store(), runtime.agent("research").unwrap());
+    for server in ["own", "shared"] {
+        store.wait_ready(&name(server), PATIENCE).await.unwrap();
+    }
+    assert_eq!(store.tools().unwrap().tools().len(), 10);
+    assert_eq!(research.tools().unwrap().tools().len(), 8, "without the two that crash");
+    assert_eq!(research.server(&name("own")).unwrap().state, State::Idle, "until its first call");
+
+    let hello = json!({ "text": "hello" });
+    for tool in ["own_echo", "shared_echo"] {
+        research.call(CallRequest::new(tool, &hello)).await.unwrap();
+    }
+    let of_store = store.server(&name("own")).unwrap().pid.unwrap();
+    let of_agent = research.server(&name("own")).unwrap().pid.unwrap();
+    assert_ne!(of_store, of_agent);
+    assert!(research.server(&name("shared")).is_none(), "served by the store's connection");
+    assert_eq!(store.server(&name("shared")).unwrap().calls, 1);
+    let denied = research.call(CallRequest::new("own_crash", &hello)).await.unwrap_err();
+    assert_eq!(denied.to_string(), "unknown tool \"own_crash\"");
+
+    process::kill(of_agent);
+    until("the agent's process is gone", async || process::is_reaped(of_agent).then_some(())).await;
+    research.call(CallRequest::new("own_echo", &hello)).await.unwrap();
+    assert_eq!(research.server(&name("own")).unwrap().incarnation.0, 2);
+    assert_eq!(store.server(&name("own")).unwrap().pid, Some(of_store), "the store's is untouched");
+    runtime.stop().await;
+    assert!(!process::is_alive(of_store));
 }
