@@ -140,7 +140,7 @@ mod tests {
         ]);
         let variables = Variables {
             environment: &environment,
-            folder: Path::new("/work/space"),
+            folder: Path::new("/srv/space"),
             executable: Path::new("/bin/switchboard"),
         };
         expand(text, variables)
@@ -160,7 +160,7 @@ mod tests {
             ("${env:NONE:-x}", "x"),
             ("${TOKEN:-x}${TOKEN}", "abcabc"),
             ("${userHome}/x", "/home/ada/x"),
-            ("${workspaceFolder}", "/work/space"),
+            ("${workspaceFolder}", "/srv/space"),
             ("${workspaceFolderBasename}", "space"),
             ("${switchboard}", "/bin/switchboard"),
             ("a$$b $${TOKEN} $TOKEN $", "a$b ${TOKEN} $TOKEN $"),
