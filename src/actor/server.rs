@@ -115,7 +115,7 @@ pub enum Isolation {
     Agent,
     /// The store's one.
     Shared,
-    /// One for each session.
+    /// One for each session; acts as `agent` until session-scoped connections exist.
     Session,
 }
 
