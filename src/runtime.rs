@@ -232,7 +232,7 @@ impl RuntimeHandle {
 
     /// Entries of one page of a list.
     pub fn page_size(&self) -> usize {
-        usize::try_from(self.tree.exchange.settings.limits.page_size).unwrap_or(usize::MAX)
+        usize::try_from(self.tree.exchange.settings().limits.page_size).unwrap_or(usize::MAX)
     }
 
     /// Has something done at each clean-up interval. It must be quick.

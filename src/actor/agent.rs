@@ -96,7 +96,7 @@ impl Actor for AgentSupervisor {
     ) -> Result<AgentState, ActorProcessingErr> {
         let spec = args.exchange.owners.lock().get(&args.owner).cloned().unwrap_or_default();
         let mut state = AgentState {
-            groups: Groups::new(&args.exchange.settings.groups),
+            groups: Groups::new(&args.exchange.settings().groups),
             exchange: args.exchange,
             owner: args.owner,
             router: args.router,
@@ -205,7 +205,7 @@ impl AgentState {
         server: &ServerName,
         cause: &str,
     ) -> Result<(), ActorProcessingErr> {
-        let update = self.exchange.settings.monitoring.update_tools_on_reconnection;
+        let update = self.exchange.settings().monitoring.update_tools_on_reconnection;
         let Some(child) = self.children.get_mut(server) else {
             return Ok(());
         };

@@ -189,12 +189,13 @@ impl ConnectionState {
     }
 
     fn connect(&mut self, myself: &ActorRef<ConnectionMsg>, protocol: Protocol, list: bool) {
-        let timeouts = &self.exchange.settings.timeouts;
+        let settings = self.exchange.settings();
+        let timeouts = &settings.timeouts;
         let timeout =
             if self.spec.connector.starts_process() { timeouts.start } else { timeouts.connect };
         // Beyond any patience, and within what a clock can add.
         let timeout = timeout.min(Duration::from_hours(24 * 365));
-        let limit = self.exchange.settings.limits.message_bytes.as_u64();
+        let limit = self.exchange.settings().limits.message_bytes.as_u64();
         let context = ConnectContext {
             server: self.handle.server.clone(),
             incarnation: self.incarnation,
@@ -242,7 +243,8 @@ impl ConnectionState {
             live,
             catalog: listing.map(|listing| listing.catalog),
         });
-        let monitoring = &self.exchange.settings.monitoring;
+        let settings = self.exchange.settings();
+        let monitoring = &settings.monitoring;
         let health = Duration::from_secs(u64::from(monitoring.health_check_seconds));
         after(myself, health, || ConnectionMsg::HealthTick);
         self.arm_refresh(myself);

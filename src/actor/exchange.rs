@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -83,7 +83,8 @@ pub(crate) struct OwnerSpec {
 /// What the parts of one tree share.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    pub(crate) settings: Settings,
+    /// Written by root alone.
+    settings: ArcSwap<Settings>,
     /// Read by every call; written by the router alone.
     pub(crate) table: ArcSwap<RoutingTable>,
     /// Every connection's handle; written by supervisors.
@@ -109,7 +110,7 @@ impl Exchange {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
         let connects = Arc::new(Semaphore::new(slots(settings.limits.connects)));
         Arc::new(Self {
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             table: ArcSwap::default(),
             handles: Mutex::default(),
             owners: Mutex::default(),
@@ -123,6 +124,11 @@ impl Exchange {
             connects,
             connects_of: Mutex::default(),
         })
+    }
+
+    /// The settings of this moment; they may be others the next time.
+    pub(crate) fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
     }
 
     /// A connection's handle, if it is known.
@@ -152,7 +158,7 @@ impl Exchange {
     pub(crate) async fn slot(&self, owner: &Owner) -> Slot {
         let own = {
             let mut of = self.connects_of.lock();
-            let count = slots(self.settings.limits.connects_per_agent);
+            let count = slots(self.settings().limits.connects_per_agent);
             Arc::clone(of.entry(owner.clone()).or_insert_with(|| Arc::new(Semaphore::new(count))))
         };
         // Neither semaphore is ever closed.

@@ -167,7 +167,7 @@ async fn start_janitor(
     root: &ActorCell,
     exchange: &Arc<Exchange>,
 ) -> Result<ActorCell, ActorProcessingErr> {
-    let interval = Duration::from_secs_f64(exchange.settings.monitoring.cleanup_hours * 3600.0);
+    let interval = Duration::from_secs_f64(exchange.settings().monitoring.cleanup_hours * 3600.0);
     let args = (interval, Arc::clone(&exchange.sweeps));
     let (janitor, _) = Actor::spawn_linked(None, JanitorActor, args, root.clone()).await?;
     Ok(janitor.get_cell())

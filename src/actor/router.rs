@@ -193,7 +193,7 @@ impl RouterState {
         let (names, version) = match (known, published) {
             (Some(scope), _) => (scope.names, scope.version),
             (None, Some(view)) => (view.names.clone(), view.version.clone()),
-            (None, None) => (Names::new(&self.exchange.settings.catalog), watch::Sender::new(0)),
+            (None, None) => (Names::new(&self.exchange.settings().catalog), watch::Sender::new(0)),
         };
         self.scopes.insert(owner.clone(), Scope { grants, filter, names, version });
         self.publish(&[owner]);
@@ -363,7 +363,7 @@ impl RouterState {
         let Some(scope) = self.scopes.get(owner) else {
             return false;
         };
-        let always = self.exchange.settings.catalog.prefix == Prefix::Always;
+        let always = self.exchange.settings().catalog.prefix == Prefix::Always;
         self.members(owner, &scope.grants).into_iter().any(|(server, definition, _)| {
             let state = definition.handle.standing().state;
             definition.catalog.is_none()

@@ -92,7 +92,7 @@ impl RuntimeHandle {
         };
         self.tree.root.cast(RootMsg::Router(message)).map_err(|_| CallError::Draining)?;
         let limit = request.timeout.unwrap_or(Duration::MAX);
-        let limit = limit.min(self.tree.exchange.settings.timeouts.call);
+        let limit = limit.min(self.tree.exchange.settings().timeouts.call);
         match tokio::time::timeout(limit, placed).await {
             Ok(Ok(Some(target))) => Ok(target),
             _ => Err(unknown()),
@@ -111,7 +111,8 @@ impl RuntimeHandle {
 
     /// The tool's deadline, or the caller's own if that is shorter.
     fn deadline(&self, target: &Target, of_caller: Option<Duration>) -> Deadline {
-        let timeouts = &self.tree.exchange.settings.timeouts;
+        let settings = self.tree.exchange.settings();
+        let timeouts = &settings.timeouts;
         let own = of_caller.unwrap_or(Duration::MAX);
         let idle = target.route.policy.timeout(&target.upstream).unwrap_or(timeouts.call).min(own);
         Deadline::new(idle, timeouts.call_max.max(idle).min(own))

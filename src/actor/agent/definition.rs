@@ -49,7 +49,7 @@ impl AgentState {
             actor.cast(AgentMsg::Start { server: name.clone() }).ok();
         });
         self.exchange.insert(Arc::clone(&handle));
-        let policy = self.groups.policy(&server, &self.exchange.settings, &spec.config);
+        let policy = self.groups.policy(&server, &self.exchange.settings(), &spec.config);
         self.route(RouterMsg::Attach { handle: Arc::clone(&handle), spec: spec.clone() });
         self.children.insert(server, Child::new(handle, spec, policy, granted));
     }

@@ -32,7 +32,7 @@ impl AgentState {
             && !self.groups.record(&server, self.exchange.started.elapsed());
         let pause = child.ended(&self.exchange, &ended, tripped);
         if was_ready {
-            let grace = self.exchange.settings.catalog.tools_grace;
+            let grace = self.exchange.settings().catalog.tools_grace;
             let (server, generation) = (server.clone(), child.generation);
             after(myself, grace, move || AgentMsg::GraceDue { server, generation });
         }

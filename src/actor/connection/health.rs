@@ -19,7 +19,8 @@ impl ConnectionState {
         let Some(live) = self.live.clone() else {
             return Ok(());
         };
-        let monitoring = &self.exchange.settings.monitoring;
+        let settings = self.exchange.settings();
+        let monitoring = &settings.monitoring;
         let interval = Duration::from_secs(u64::from(monitoring.health_check_seconds));
         let silent = live.link.silent_for();
         if silent < interval {
@@ -30,7 +31,7 @@ impl ConnectionState {
         self.hung(silent, self.handle.load().0)?;
         if !self.probing {
             self.probing = true;
-            let limit = self.exchange.settings.timeouts.health_check;
+            let limit = self.exchange.settings().timeouts.health_check;
             let actor = myself.clone();
             self.spawn(myself, async move {
                 let alive = live.link.probe(Deadline::new(limit, limit)).await.is_ok();
@@ -43,7 +44,7 @@ impl ConnectionState {
     /// A server is lost when two probes in a row had no answer; with calls in flight only after
     /// a long silence as well, because a busy single-threaded server is not a dead one.
     fn hung(&self, silent: Duration, in_flight: usize) -> Result<(), ConnectionFailure> {
-        let hang = self.exchange.settings.timeouts.hang;
+        let hang = self.exchange.settings().timeouts.hang;
         if self.unanswered < PROBES || (in_flight > 0 && silent < hang) {
             return Ok(());
         }
@@ -69,13 +70,14 @@ impl ConnectionState {
                 self.hung(live.link.silent_for(), self.handle.load().0)?;
             }
         }
-        let monitoring = &self.exchange.settings.monitoring;
+        let settings = self.exchange.settings();
+        let monitoring = &settings.monitoring;
         let interval = Duration::from_secs(u64::from(monitoring.health_check_seconds));
         // A doubtful server is asked again soon; a healthy one after the whole interval.
         let next = if alive {
             interval
         } else {
-            interval.min(self.exchange.settings.timeouts.health_check)
+            interval.min(self.exchange.settings().timeouts.health_check)
         };
         after(myself, next, || ConnectionMsg::HealthTick);
         Ok(())
@@ -90,7 +92,7 @@ impl ConnectionState {
             reply.send(Err("it is still connecting".to_owned())).ok();
             return;
         };
-        let limit = self.exchange.settings.timeouts.health_check;
+        let limit = self.exchange.settings().timeouts.health_check;
         self.spawn(myself, async move {
             let asked = Instant::now();
             let outcome = live.link.probe(Deadline::new(limit, limit)).await;

@@ -24,7 +24,8 @@ pub(crate) struct Listing {
 
 impl ConnectionState {
     pub(super) fn arm_refresh(&self, myself: &ActorRef<ConnectionMsg>) {
-        let monitoring = &self.exchange.settings.monitoring;
+        let settings = self.exchange.settings();
+        let monitoring = &settings.monitoring;
         if monitoring.enable_tools_update {
             let hours = monitoring.tools_update_hours * 3600.0;
             after(myself, Duration::from_secs_f64(hours), || ConnectionMsg::RefreshTick);
@@ -40,7 +41,7 @@ impl ConnectionState {
             return;
         };
         self.listing = Some(false);
-        let timeout = self.exchange.settings.timeouts.call;
+        let timeout = self.exchange.settings().timeouts.call;
         let actor = myself.clone();
         self.spawn(myself, async move {
             let outcome = listing(&live.link, timeout).await;
