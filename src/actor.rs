@@ -21,6 +21,7 @@
 //! connection's handle.
 
 pub mod call;
+pub mod change;
 pub mod event;
 pub mod server;
 pub mod settings;

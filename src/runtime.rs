@@ -15,6 +15,7 @@ use tokio_stream::{Stream, StreamExt as _, wrappers::BroadcastStream};
 
 pub use crate::actor::{
     call::{Answer, CallError, CallRequest, Delivery, Failure},
+    change::Changes,
     event::Event,
     server::{Isolation, Retry, ServerConfig, Startup, ToolRule},
     settings::{AgentConfig, GroupConfig, LimitsConfig, MonitoringConfig, TimeoutsConfig},
@@ -33,8 +34,10 @@ use crate::{
 };
 
 mod dispatch;
+mod reconfigure;
 mod scope;
 
+pub use reconfigure::Prepared;
 pub use scope::{AddError, Scope, WaitError};
 
 /// How long the tree may take to stop in order before it is ended at once: the close ladder of a
@@ -60,7 +63,19 @@ pub struct RuntimeConfig {
     pub catalog: CatalogConfig,
 }
 
-/// Why no runtime came about.
+impl From<RuntimeConfig> for Settings {
+    fn from(config: RuntimeConfig) -> Self {
+        Self {
+            monitoring: config.monitoring,
+            timeouts: config.timeouts,
+            limits: config.limits,
+            catalog: config.catalog,
+            groups: config.groups,
+        }
+    }
+}
+
+/// Why no runtime came about, or why a running one cannot take another configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
     /// A glob of a definition does not compile.
@@ -91,6 +106,14 @@ pub enum SpawnError {
     /// An in-process server cannot come from a configuration.
     #[error("server {0:?} is in-process: add it to the running runtime with its handler")]
     NoConnector(ServerName),
+    /// The configuration defines a server that was added to the running tree.
+    #[error("server {server:?} of {owner} was added while this runs; remove it first")]
+    Added {
+        /// Whose.
+        owner: Owner,
+        /// The server.
+        server: ServerName,
+    },
     /// The tree itself could not be started.
     #[error("failed to start the supervision tree: {0}")]
     Tree(#[from] ractor::SpawnErr),
@@ -108,13 +131,7 @@ impl Runtime {
     /// [`SpawnError`] names the part of the configuration that cannot work; nothing was started.
     pub async fn spawn(config: RuntimeConfig) -> Result<RuntimeHandle, SpawnError> {
         let owners = owners(&config)?;
-        let exchange = Exchange::new(Settings {
-            monitoring: config.monitoring,
-            timeouts: config.timeouts,
-            limits: config.limits,
-            catalog: config.catalog,
-            groups: config.groups,
-        });
+        let exchange = Exchange::new(config.into());
         *exchange.owners.lock() = owners;
         let (root, _) = Actor::spawn(None, RootActor, Arc::clone(&exchange)).await?;
         let handle = RuntimeHandle { tree: Arc::new(Tree { exchange, root }) };

@@ -69,6 +69,11 @@ impl Admission {
         place.await.map_err(|_| Full { waiting: 0 })
     }
 
+    /// Calls in flight and waiting at most.
+    pub(crate) const fn bounds(&self) -> (usize, usize) {
+        (self.max_in_flight, self.max_queue)
+    }
+
     /// Calls in flight.
     pub(crate) fn in_flight(&self) -> usize {
         self.state.lock().in_flight

@@ -8,6 +8,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::sync::mpsc;
 
 use super::{
     child::{Child, Ended},
@@ -62,6 +63,8 @@ pub(crate) enum AgentMsg {
     StableDue { server: ServerName, incarnation: Incarnation },
     /// It may have been gone for the whole grace of its tools.
     GraceDue { server: ServerName, generation: u64 },
+    /// The configuration changed; `done` is held until that is carried out.
+    Reconfigure { done: mpsc::Sender<()> },
     /// The router has a new life: tell it everything.
     Announce { router: ActorRef<RouterMsg> },
     /// Stop all connections in order, then end.
@@ -94,7 +97,6 @@ impl Actor for AgentSupervisor {
         myself: ActorRef<AgentMsg>,
         args: AgentArgs,
     ) -> Result<AgentState, ActorProcessingErr> {
-        let spec = args.exchange.owners.lock().get(&args.owner).cloned().unwrap_or_default();
         let mut state = AgentState {
             groups: Groups::new(&args.exchange.settings().groups),
             exchange: args.exchange,
@@ -106,14 +108,8 @@ impl Actor for AgentSupervisor {
         };
         state.define();
         // Handles exist from the start, so that nobody finds a configured server unknown.
-        for server in spec.grants {
-            let of_store = state.exchange.of_store(&server);
-            if let Some(spec) = of_store {
-                state.attach(&myself, server, spec, true);
-            }
-        }
-        for (server, spec) in spec.servers {
-            state.attach(&myself, server, spec, false);
+        for (server, (spec, granted)) in state.exchange.wanted(&state.owner) {
+            state.attach(&myself, server, spec, granted);
         }
         Ok(state)
     }
@@ -157,6 +153,10 @@ impl Actor for AgentSupervisor {
             }
             AgentMsg::StableDue { server, incarnation } => state.stable_due(&server, incarnation),
             AgentMsg::GraceDue { server, generation } => state.grace_due(&server, generation),
+            AgentMsg::Reconfigure { done } => {
+                state.reconfigure(&myself).await?;
+                drop(done);
+            }
             AgentMsg::Announce { router } => state.announce(router),
             AgentMsg::Shutdown => state.shutdown(&myself),
         }

@@ -6,10 +6,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::sync::mpsc;
 
 use super::{
     agent::{AgentArgs, AgentMsg, AgentSupervisor},
-    exchange::{Exchange, ServerSpec},
+    exchange::{Exchange, OwnerSpec, ServerSpec},
     handle::Standing,
     router::RouterMsg,
 };
@@ -37,6 +38,8 @@ pub(crate) enum AgentsMsg {
     Restart { owner: Owner, server: ServerName, reply: RpcReplyPort<()> },
     /// Check a server's connection.
     Check { owner: Owner, server: ServerName, reply: RpcReplyPort<Result<Duration, String>> },
+    /// Another configuration; `done` is held until it is carried out.
+    Reconfigure { owners: BTreeMap<Owner, OwnerSpec>, done: mpsc::Sender<()> },
     /// The router has a new life.
     Announce { router: ActorRef<RouterMsg> },
     /// Stop everything, then end.
@@ -58,6 +61,8 @@ struct Supervised {
     /// `None` in quarantine.
     actor: Option<ActorRef<AgentMsg>>,
     deaths: Meter,
+    /// It was asked to end, because its owner left the configuration.
+    leaving: bool,
 }
 
 impl Actor for AgentsSupervisor {
@@ -93,6 +98,9 @@ impl Actor for AgentsSupervisor {
             }
             AgentsMsg::Check { owner, server, reply } => {
                 state.tell(&owner, AgentMsg::Check { server, reply });
+            }
+            AgentsMsg::Reconfigure { owners, done } => {
+                state.reconfigure(&myself, owners, &done).await?;
             }
             AgentsMsg::Announce { router } => state.announce(&router),
             AgentsMsg::Shutdown => state.shutdown(&myself),
@@ -144,7 +152,7 @@ impl AgentsState {
             .owners
             .remove(&owner)
             .map_or_else(|| Meter::new(DEATHS, DEATH_PERIOD), |supervised| supervised.deaths);
-        self.owners.insert(owner, Supervised { actor: Some(actor), deaths });
+        self.owners.insert(owner, Supervised { actor: Some(actor), deaths, leaving: false });
         Ok(())
     }
 
@@ -161,6 +169,59 @@ impl AgentsState {
             self.start(myself, owner.clone()).await?;
         }
         Ok(())
+    }
+
+    async fn reconfigure(
+        &mut self,
+        myself: &ActorRef<AgentsMsg>,
+        owners: BTreeMap<Owner, OwnerSpec>,
+        done: &mpsc::Sender<()>,
+    ) -> Result<(), ActorProcessingErr> {
+        let wanted: Vec<Owner> = owners.keys().cloned().collect();
+        *self.exchange.owners.lock() = owners;
+        for (owner, supervised) in &mut self.owners {
+            supervised.leaving |= !wanted.contains(owner);
+            match &supervised.actor {
+                // One that died this moment starts again from what is configured.
+                Some(actor) if wanted.contains(owner) => {
+                    actor.cast(AgentMsg::Reconfigure { done: done.clone() }).ok();
+                }
+                Some(actor) => drop(actor.cast(AgentMsg::Shutdown)),
+                None => {}
+            }
+        }
+        for owner in wanted {
+            if !self.owners.contains_key(&owner) {
+                self.start(myself, owner).await?;
+            }
+        }
+        let quarantined: Vec<Owner> = self
+            .owners
+            .iter()
+            .filter(|(_, it)| it.actor.is_none())
+            .map(|(it, _)| it.clone())
+            .collect();
+        for owner in quarantined {
+            if self.is_wanted(&owner) {
+                // Another configuration is another chance.
+                self.revive(myself, &owner).await?;
+            } else {
+                self.forget(&owner);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&self, owner: &Owner) -> bool {
+        self.exchange.owners.lock().contains_key(owner)
+    }
+
+    /// An owner that left the configuration has ended.
+    fn forget(&mut self, owner: &Owner) {
+        self.owners.remove(owner);
+        self.exchange.forget(owner);
+        // A router that is gone comes back without it.
+        self.router.cast(RouterMsg::Undefine { owner: owner.clone() }).ok();
     }
 
     fn put(
@@ -235,13 +296,23 @@ impl AgentsState {
         cause: &str,
     ) -> Result<(), ActorProcessingErr> {
         let now = self.exchange.started.elapsed();
+        let wanted = self.is_wanted(&owner);
         let Some(supervised) = self.owners.get_mut(&owner) else {
             return Ok(());
         };
         supervised.actor = None;
+        let leaving = supervised.leaving;
         if self.stopping {
             self.stop_if_done(myself);
             return Ok(());
+        }
+        if !wanted {
+            self.forget(&owner);
+            return Ok(());
+        }
+        // One that was removed and came back before it had ended.
+        if leaving {
+            return self.start(myself, owner).await;
         }
         tracing::error!(%owner, cause, "the supervisor of an owner died");
         if supervised.deaths.record(now) {

@@ -52,8 +52,8 @@ pub(crate) struct Child {
     /// Who waits for it to leave the configuration, which it does when its present life has
     /// ended; empty unless it was removed.
     pub(crate) removed: Vec<Option<RpcReplyPort<()>>>,
-    /// Takes over when its present life has ended.
-    pub(crate) replacement: Option<ServerSpec>,
+    /// Takes over when its present life has ended; whether it is a grant.
+    pub(crate) replacement: Option<(ServerSpec, bool)>,
     /// Why it starts again at once when its present life has ended.
     pub(crate) restart_cause: Option<Arc<str>>,
     /// The generation in which it went down; `None` while it is ready.

@@ -13,7 +13,8 @@ use super::{
     agent::AgentMsg,
     exchange::{Exchange, ServerSpec},
     handle::{ConnectionHandle, Live},
-    task::Tasks,
+    server::ServerConfig,
+    task::{Tasks, Timer},
 };
 use crate::{
     id::Incarnation,
@@ -69,6 +70,8 @@ pub(crate) enum ConnectionMsg {
     Probed { alive: bool },
     /// Nobody may have called for the whole idle time.
     IdleTick,
+    /// Its definition or the settings changed, but not the way to the server.
+    Redefined(Arc<ServerConfig>),
     /// Close the link in order and end.
     Close(Exit),
     /// The link is closed.
@@ -96,6 +99,9 @@ pub(crate) struct ConnectionState {
     /// The link, once it is made.
     live: Option<Arc<Live>>,
     tasks: Tasks,
+    health_timer: Timer,
+    refresh_timer: Timer,
+    idle_timer: Timer,
     /// A listing is under way, and whether another one was asked for meanwhile.
     listing: Option<bool>,
     probing: bool,
@@ -127,6 +133,9 @@ impl Actor for ConnectionActor {
             incarnation: args.incarnation,
             live: None,
             tasks: Tasks::default(),
+            health_timer: Timer::default(),
+            refresh_timer: Timer::default(),
+            idle_timer: Timer::default(),
             listing: None,
             probing: false,
             unanswered: 0,
@@ -155,6 +164,7 @@ impl Actor for ConnectionActor {
             ConnectionMsg::Check(reply) => state.check(&myself, reply),
             ConnectionMsg::Probed { alive } => state.probed(&myself, alive)?,
             ConnectionMsg::IdleTick => state.idle(&myself),
+            ConnectionMsg::Redefined(config) => state.redefined(&myself, config),
             ConnectionMsg::Close(exit) => state.close(&myself, exit),
             ConnectionMsg::Closed(exit) => {
                 return Err(Box::new(ConnectionFailure { exit, cause: "closed".to_owned() }));
@@ -243,16 +253,23 @@ impl ConnectionState {
             live,
             catalog: listing.map(|listing| listing.catalog),
         });
-        let settings = self.exchange.settings();
-        let monitoring = &settings.monitoring;
-        let health = Duration::from_secs(u64::from(monitoring.health_check_seconds));
-        after(myself, health, || ConnectionMsg::HealthTick);
-        self.arm_refresh(myself);
-        let idle = self.spec.config.idle_stop;
-        if !idle.is_zero() {
-            after(myself, idle, || ConnectionMsg::IdleTick);
-        }
+        self.arm(myself);
         Ok(())
+    }
+
+    /// Sets every timer anew by the definition and the settings of this moment.
+    fn arm(&mut self, myself: &ActorRef<ConnectionMsg>) {
+        let interval = self.health_interval();
+        self.arm_health(myself, interval);
+        self.arm_refresh(myself);
+        self.arm_idle(myself, self.spec.config.idle_stop);
+    }
+
+    fn redefined(&mut self, myself: &ActorRef<ConnectionMsg>, config: Arc<ServerConfig>) {
+        self.spec.config = config;
+        if self.live.is_some() {
+            self.arm(myself);
+        }
     }
 
     /// Watches the link for its end and for what the server tells unasked.
@@ -313,15 +330,6 @@ impl ConnectionState {
             actor.cast(ConnectionMsg::Closed(exit)).ok();
         });
     }
-}
-
-fn after(
-    myself: &ActorRef<ConnectionMsg>,
-    delay: Duration,
-    message: impl FnOnce() -> ConnectionMsg + Send + 'static,
-) {
-    // The timer ends with its message; one that outlives the actor finds a closed mailbox.
-    drop(myself.send_after(delay, message));
 }
 
 impl From<ConnectError> for ConnectionFailure {

@@ -109,6 +109,11 @@ impl EventLog {
         self.stream.subscribe()
     }
 
+    /// Drops the timelines of an owner that is no more.
+    pub(crate) fn forget_owner(&self, owner: &Owner) {
+        self.rings.lock().retain(|(of, _), _| of != owner);
+    }
+
     /// Drops the timeline of a connection that left the configuration.
     pub(crate) fn forget(&self, owner: &Owner, server: &ServerName) {
         self.rings.lock().remove(&(owner.clone(), server.clone()));

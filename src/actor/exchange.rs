@@ -27,7 +27,7 @@ use super::{
     janitor::Sweeps,
     policy::ToolPolicy,
     router::RoutingTable,
-    server::ServerConfig,
+    server::{Isolation, ServerConfig},
     settings::{GroupConfig, LimitsConfig, MonitoringConfig, TimeoutsConfig},
 };
 use crate::{
@@ -41,7 +41,7 @@ use crate::{
 const SLOT_HELD: Duration = Duration::from_millis(250);
 
 /// Settings of the whole tree.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) monitoring: MonitoringConfig,
     pub(crate) timeouts: TimeoutsConfig,
@@ -56,6 +56,8 @@ pub(crate) struct ServerSpec {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) policy: Arc<ToolPolicy>,
     pub(crate) connector: Arc<dyn Connect>,
+    /// It was added to the running tree: no configuration changes it.
+    pub(crate) added: bool,
 }
 
 impl ServerSpec {
@@ -65,7 +67,13 @@ impl ServerSpec {
         connector: Arc<dyn Connect>,
     ) -> Result<Self, FilterError> {
         let policy = Arc::new(ToolPolicy::new(&config)?);
-        Ok(Self { config: Arc::new(config), policy, connector })
+        Ok(Self { config: Arc::new(config), policy, connector, added: false })
+    }
+
+    /// Whether an owner that has it, by its own or by a grant, has a connection of its own to it.
+    /// A granted server whose connection is shared is the store's affair.
+    pub(crate) fn is_served_here(&self, granted: bool) -> bool {
+        self.config.enabled && !(granted && self.config.isolation == Isolation::Shared)
     }
 }
 
@@ -78,6 +86,19 @@ pub(crate) struct OwnerSpec {
     pub(crate) grants: Vec<ServerName>,
     /// Which tools it sees.
     pub(crate) filter: ToolMatcher,
+}
+
+impl OwnerSpec {
+    /// The servers that were added to the running tree.
+    pub(crate) fn added(&self) -> impl Iterator<Item = &ServerName> {
+        self.servers.iter().filter(|(_, spec)| spec.added).map(|(server, _)| server)
+    }
+
+    /// Takes over what was added to the running tree.
+    pub(crate) fn keep_added(&mut self, present: &Self) {
+        let added = present.servers.iter().filter(|(_, spec)| spec.added);
+        self.servers.extend(added.map(|(server, spec)| (server.clone(), spec.clone())));
+    }
 }
 
 /// What the parts of one tree share.
@@ -102,13 +123,13 @@ pub(crate) struct Exchange {
     pub(crate) started: Instant,
     /// Why the tree ended; `None` while it runs.
     ended: watch::Sender<Option<Arc<str>>>,
-    connects: Arc<Semaphore>,
+    connects: Mutex<Arc<Semaphore>>,
     connects_of: Mutex<BTreeMap<Owner, Arc<Semaphore>>>,
 }
 
 impl Exchange {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
-        let connects = Arc::new(Semaphore::new(slots(settings.limits.connects)));
+        let connects = Mutex::new(Arc::new(Semaphore::new(slots(settings.limits.connects))));
         Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             table: ArcSwap::default(),
@@ -129,6 +150,16 @@ impl Exchange {
     /// The settings of this moment; they may be others the next time.
     pub(crate) fn settings(&self) -> Guard<Arc<Settings>> {
         self.settings.load()
+    }
+
+    /// Root only: other settings from now on.
+    pub(crate) fn set_settings(&self, settings: Arc<Settings>) {
+        if self.settings().limits != settings.limits {
+            // Attempts under way keep the places that they were given.
+            *self.connects.lock() = Arc::new(Semaphore::new(slots(settings.limits.connects)));
+            self.connects_of.lock().clear();
+        }
+        self.settings.store(settings);
     }
 
     /// A connection's handle, if it is known.
@@ -163,13 +194,29 @@ impl Exchange {
         };
         // Neither semaphore is ever closed.
         let own = own.acquire_owned().await.ok();
-        let all = Arc::clone(&self.connects).acquire_owned().await.ok();
+        let all = Arc::clone(&self.connects.lock());
+        let all = all.acquire_owned().await.ok();
         Slot { _permits: (own, all) }
     }
 
-    /// The store's definition of a server.
-    pub(crate) fn of_store(&self, server: &ServerName) -> Option<ServerSpec> {
-        self.owners.lock().get(&Owner::Store)?.servers.get(server).cloned()
+    /// Everything that one owner is to have, by name, and whether it was granted.
+    pub(crate) fn wanted(&self, owner: &Owner) -> BTreeMap<ServerName, (ServerSpec, bool)> {
+        let owners = self.owners.lock();
+        let Some(spec) = owners.get(owner) else { return BTreeMap::new() };
+        let store = owners.get(&Owner::Store);
+        let granted = spec.grants.iter().filter_map(|server| {
+            let spec = store?.servers.get(server)?;
+            Some((server.clone(), (spec.clone(), true)))
+        });
+        let own = spec.servers.iter().map(|(name, spec)| (name.clone(), (spec.clone(), false)));
+        granted.chain(own).filter(|(_, (spec, granted))| spec.is_served_here(*granted)).collect()
+    }
+
+    /// Forgets everything of an owner that is no more.
+    pub(crate) fn forget(&self, owner: &Owner) {
+        self.handles.lock().retain(|(of, _), _| of != owner);
+        self.connects_of.lock().remove(owner);
+        self.events.forget_owner(owner);
     }
 
     /// Root only: says why the tree ended.

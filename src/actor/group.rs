@@ -18,6 +18,15 @@ struct Group {
     losses: Meter,
 }
 
+impl Group {
+    fn is_like(&self, other: &Self) -> bool {
+        self.servers == other.servers
+            && self.strategy == other.strategy
+            && self.losses.intensity() == other.losses.intensity()
+            && self.losses.period() == other.losses.period()
+    }
+}
+
 /// The groups that a supervisor knows; members that it does not supervise do not matter.
 #[derive(Debug)]
 pub(crate) struct Groups(Vec<Group>);
@@ -30,6 +39,18 @@ impl Groups {
             losses: Meter::new(config.intensity, config.period),
         };
         Self(configs.values().map(group).collect())
+    }
+
+    /// Takes other definitions; a group that stays the same keeps its losses.
+    pub(crate) fn configure(&mut self, configs: &BTreeMap<String, GroupConfig>) {
+        let mut wanted = Self::new(configs);
+        for group in &mut wanted.0 {
+            let known = self.0.iter_mut().find(|known| known.is_like(group));
+            if let Some(known) = known {
+                std::mem::swap(known, group);
+            }
+        }
+        *self = wanted;
     }
 
     fn of(&self, server: &ServerName) -> Option<&Group> {

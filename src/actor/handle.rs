@@ -89,7 +89,8 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    fn new(spec: &ServerSpec) -> Self {
+    /// `present` are the terms until now, whose calls count on where the bounds stay the same.
+    fn new(spec: &ServerSpec, present: Option<&Self>) -> Self {
         let (config, transport) = (Arc::clone(&spec.config), spec.connector.transport());
         let max_in_flight = match config.max_in_flight {
             Some(max) => usize::try_from(max.get()).unwrap_or(usize::MAX),
@@ -97,7 +98,13 @@ impl Terms {
             None => 16,
         };
         let max_queue = usize::try_from(config.max_queue).unwrap_or(usize::MAX);
-        Self { config, transport, admission: Admission::new(max_in_flight, max_queue) }
+        let admission = present
+            .filter(|present| present.admission.bounds() == (max_in_flight, max_queue))
+            .map_or_else(
+                || Admission::new(max_in_flight, max_queue),
+                |present| Arc::clone(&present.admission),
+            );
+        Self { config, transport, admission }
     }
 }
 
@@ -138,7 +145,7 @@ impl ConnectionHandle {
             stats: Stats::default(),
             tools: AtomicU64::new(0),
             standing: watch::Sender::new(Standing::default()),
-            terms: ArcSwap::from_pointee(Terms::new(spec)),
+            terms: ArcSwap::from_pointee(Terms::new(spec, None)),
             starter: Mutex::new(None),
             woken: AtomicBool::new(false),
             last_call: Mutex::new(Instant::now()),
@@ -148,7 +155,8 @@ impl ConnectionHandle {
     /// Supervisor only: serves under another definition from now on.
     pub(crate) fn redefine(&self, spec: &ServerSpec) {
         if *self.terms.load().config != *spec.config {
-            self.terms.store(Arc::new(Terms::new(spec)));
+            let present = self.terms();
+            self.terms.store(Arc::new(Terms::new(spec, Some(&present))));
         }
     }
 

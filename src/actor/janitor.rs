@@ -7,6 +7,8 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::task::Timer;
+
 /// Something to clean, with a name for the log.
 type Sweep = (&'static str, Box<dyn Fn() + Send + Sync>);
 
@@ -42,12 +44,15 @@ pub(crate) struct JanitorActor;
 pub(crate) enum JanitorMsg {
     /// The interval has passed.
     Tick,
+    /// Another interval from now on.
+    Interval(Duration),
 }
 
 /// What the janitor holds.
 #[derive(Debug)]
 pub(crate) struct JanitorState {
     interval: Duration,
+    timer: Timer,
     sweeps: Arc<Sweeps>,
 }
 
@@ -61,8 +66,9 @@ impl Actor for JanitorActor {
         myself: ActorRef<JanitorMsg>,
         (interval, sweeps): (Duration, Arc<Sweeps>),
     ) -> Result<JanitorState, ActorProcessingErr> {
-        drop(myself.send_after(interval, || JanitorMsg::Tick));
-        Ok(JanitorState { interval, sweeps })
+        let mut timer = Timer::default();
+        timer.set(&myself, interval, || JanitorMsg::Tick);
+        Ok(JanitorState { interval, timer, sweeps })
     }
 
     async fn handle(
@@ -74,8 +80,13 @@ impl Actor for JanitorActor {
         match message {
             JanitorMsg::Tick => {
                 state.sweeps.run();
-                drop(myself.send_after(state.interval, || JanitorMsg::Tick));
+                state.timer.set(&myself, state.interval, || JanitorMsg::Tick);
             }
+            JanitorMsg::Interval(interval) if interval != state.interval => {
+                state.interval = interval;
+                state.timer.set(&myself, interval, || JanitorMsg::Tick);
+            }
+            JanitorMsg::Interval(_) => {}
         }
         Ok(())
     }

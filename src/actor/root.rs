@@ -4,17 +4,18 @@
 //! One for one: a child that dies is started again and the others stay, because what they share
 //! lives in the exchange. A root whose children keep dying ends, and says why.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::mpsc;
 
 use super::{
     agents::{AgentsMsg, AgentsSupervisor},
-    exchange::Exchange,
-    janitor::JanitorActor,
+    exchange::{Exchange, OwnerSpec, Settings},
+    janitor::{JanitorActor, JanitorMsg},
     router::{RouterActor, RouterMsg},
 };
-use crate::restart::Meter;
+use crate::{id::Owner, restart::Meter};
 
 /// Deaths of children in a period that the root survives (OTP's intensity).
 const INTENSITY: u32 = 3;
@@ -31,6 +32,12 @@ pub(crate) enum RootMsg {
     Agents(AgentsMsg),
     /// Pass on to the router.
     Router(RouterMsg),
+    /// Another configuration; whoever takes part holds `done` until it is carried out.
+    Reconfigure {
+        settings: Arc<Settings>,
+        owners: BTreeMap<Owner, OwnerSpec>,
+        done: mpsc::Sender<()>,
+    },
     /// Stop everything from the leaves up, then end.
     Shutdown,
 }
@@ -41,7 +48,7 @@ pub(crate) struct RootState {
     exchange: Arc<Exchange>,
     router: ActorRef<RouterMsg>,
     agents: ActorRef<AgentsMsg>,
-    janitor: ActorCell,
+    janitor: ActorRef<JanitorMsg>,
     deaths: Meter,
     stopping: bool,
 }
@@ -75,6 +82,9 @@ impl Actor for RootActor {
             // its caller sees the reply port close.
             RootMsg::Agents(message) => drop(state.agents.cast(message)),
             RootMsg::Router(message) => drop(state.router.cast(message)),
+            RootMsg::Reconfigure { settings, owners, done } => {
+                state.reconfigure(settings, owners, done);
+            }
             RootMsg::Shutdown => {
                 state.stopping = true;
                 state.janitor.stop(Some("shutdown".to_owned()));
@@ -107,6 +117,22 @@ impl Actor for RootActor {
 }
 
 impl RootState {
+    fn reconfigure(
+        &self,
+        settings: Arc<Settings>,
+        owners: BTreeMap<Owner, OwnerSpec>,
+        done: mpsc::Sender<()>,
+    ) {
+        let renamed = self.exchange.settings().catalog != settings.catalog;
+        self.exchange.set_settings(settings);
+        // A child that died this moment starts again from what the exchange has.
+        drop(self.janitor.cast(JanitorMsg::Interval(cleanup(&self.exchange))));
+        if renamed {
+            drop(self.router.cast(RouterMsg::Rename));
+        }
+        drop(self.agents.cast(AgentsMsg::Reconfigure { owners, done }));
+    }
+
     async fn died(
         &mut self,
         myself: &ActorRef<RootMsg>,
@@ -166,9 +192,12 @@ async fn start_agents(
 async fn start_janitor(
     root: &ActorCell,
     exchange: &Arc<Exchange>,
-) -> Result<ActorCell, ActorProcessingErr> {
-    let interval = Duration::from_secs_f64(exchange.settings().monitoring.cleanup_hours * 3600.0);
-    let args = (interval, Arc::clone(&exchange.sweeps));
+) -> Result<ActorRef<JanitorMsg>, ActorProcessingErr> {
+    let args = (cleanup(exchange), Arc::clone(&exchange.sweeps));
     let (janitor, _) = Actor::spawn_linked(None, JanitorActor, args, root.clone()).await?;
-    Ok(janitor.get_cell())
+    Ok(janitor)
+}
+
+fn cleanup(exchange: &Exchange) -> Duration {
+    Duration::from_secs_f64(exchange.settings().monitoring.cleanup_hours * 3600.0)
 }

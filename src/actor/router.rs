@@ -96,6 +96,10 @@ pub(crate) struct RouterActor;
 pub(crate) enum RouterMsg {
     /// An owner exists: what it was granted and which tools it sees.
     Define { owner: Owner, grants: Vec<ServerName>, filter: ToolMatcher },
+    /// An owner is no more.
+    Undefine { owner: Owner },
+    /// Tools are named by other rules from now on.
+    Rename,
     /// A connection exists.
     Attach { handle: Arc<ConnectionHandle>, spec: ServerSpec },
     /// A connection left the configuration.
@@ -171,6 +175,8 @@ impl Actor for RouterActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RouterMsg::Define { owner, grants, filter } => state.define(owner, grants, filter),
+            RouterMsg::Undefine { owner } => state.undefine(&owner),
+            RouterMsg::Rename => state.rename(),
             RouterMsg::Attach { handle, spec } => state.attach(handle, spec),
             RouterMsg::Detach { owner, server } => state.detach(&owner, &server),
             RouterMsg::Listed { owner, server, catalog, instructions } => {
@@ -191,12 +197,35 @@ impl RouterState {
         let published = self.exchange.table.load().owner(&owner).cloned();
         let known = self.scopes.remove(&owner);
         let (names, version) = match (known, published) {
-            (Some(scope), _) => (scope.names, scope.version),
+            (Some(mut scope), _) => {
+                // A grant that was taken back leaves no names behind.
+                let revoked = scope.grants.iter().filter(|server| !grants.contains(server));
+                revoked.for_each(|server| scope.names.forget(server));
+                (scope.names, scope.version)
+            }
             (None, Some(view)) => (view.names.clone(), view.version.clone()),
             (None, None) => (Names::new(&self.exchange.settings().catalog), watch::Sender::new(0)),
         };
         self.scopes.insert(owner.clone(), Scope { grants, filter, names, version });
         self.publish(&[owner]);
+    }
+
+    fn undefine(&mut self, owner: &Owner) {
+        self.scopes.remove(owner);
+        self.entries.retain(|(of, _), _| of != owner);
+        let mut table = RoutingTable { views: self.exchange.table.load().views.clone() };
+        table.views.remove(owner);
+        self.exchange.table.store(Arc::new(table));
+        self.answer_waiting();
+    }
+
+    fn rename(&mut self) {
+        let settings = self.exchange.settings();
+        for scope in self.scopes.values_mut() {
+            scope.names = Names::new(&settings.catalog);
+        }
+        let owners: Vec<Owner> = self.scopes.keys().cloned().collect();
+        self.publish(&owners);
     }
 
     fn attach(&mut self, handle: Arc<ConnectionHandle>, spec: ServerSpec) {

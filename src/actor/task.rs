@@ -1,12 +1,13 @@
-//! Tasks that an actor owns: they report back by message, end with their owner, and a panic in
+//! Tasks and timers that an actor owns: they report back by message, end with their owner, and a panic in
 //! one of them becomes a message too.
 //!
 //! The only way in which an actor waits for anything; a handler never does.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt as _;
-use tokio::task::JoinSet;
+use ractor::{ActorRef, Message};
+use tokio::task::{AbortHandle, JoinSet};
 
 /// The tasks of one actor; dropped with its state, they are aborted.
 #[derive(Debug, Default)]
@@ -26,6 +27,36 @@ impl Tasks {
                 panicked(words(payload.as_ref()));
             }
         });
+    }
+}
+
+/// One timer of an actor: setting it again replaces it, and it ends with its owner.
+#[derive(Debug, Default)]
+pub(crate) struct Timer(Option<AbortHandle>);
+
+impl Timer {
+    /// Sends a message after a delay, instead of what was set before.
+    pub(crate) fn set<M: Message>(
+        &mut self,
+        actor: &ActorRef<M>,
+        delay: Duration,
+        message: impl FnOnce() -> M + Send + 'static,
+    ) {
+        self.clear();
+        self.0 = Some(actor.send_after(delay, message).abort_handle());
+    }
+
+    /// Sends nothing.
+    pub(crate) fn clear(&mut self) {
+        if let Some(timer) = self.0.take() {
+            timer.abort();
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -87,6 +87,15 @@ pub struct ToolMatcher {
     deny: Vec<GlobMatcher>,
 }
 
+impl PartialEq for ToolMatcher {
+    fn eq(&self, other: &Self) -> bool {
+        fn same(these: &[GlobMatcher], those: &[GlobMatcher]) -> bool {
+            these.iter().map(GlobMatcher::glob).eq(those.iter().map(GlobMatcher::glob))
+        }
+        same(&self.allow, &other.allow) && same(&self.deny, &other.deny)
+    }
+}
+
 impl Default for ToolMatcher {
     /// Passes everything.
     fn default() -> Self {

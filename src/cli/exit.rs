@@ -76,7 +76,8 @@ fn is_of_configuration(error: Option<&SpawnError>) -> bool {
         SpawnError::Filter { .. }
         | SpawnError::UnknownServer { .. }
         | SpawnError::Ambiguous { .. }
-        | SpawnError::NoConnector(_) => true,
+        | SpawnError::NoConnector(_)
+        | SpawnError::Added { .. } => true,
         SpawnError::Tree(_) => false,
     })
 }

@@ -297,8 +297,9 @@ impl Scope {
         config: ServerConfig,
         connector: Arc<dyn Connect>,
     ) -> Result<(), AddError> {
-        let spec = ServerSpec::new(config, connector)
+        let mut spec = ServerSpec::new(config, connector)
             .map_err(|source| AddError::Filter { server: server.clone(), source })?;
+        spec.added = true;
         let owner = self.owner.clone();
         self.ask(|reply| AgentsMsg::Put { owner, server, spec, reply }).await
     }

@@ -10,8 +10,8 @@ use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 use super::{AgentMsg, AgentState, answer};
 use crate::{
     actor::{
-        child::Child, exchange::ServerSpec, handle::ConnectionHandle, router::RouterMsg,
-        server::Isolation,
+        change::Change, child::Child, connection::ConnectionMsg, exchange::ServerSpec,
+        handle::ConnectionHandle, router::RouterMsg,
     },
     id::ServerName,
 };
@@ -35,10 +35,6 @@ impl AgentState {
         spec: ServerSpec,
         granted: bool,
     ) {
-        // A granted server whose connection is shared is the store's affair.
-        if !spec.config.enabled || (granted && spec.config.isolation == Isolation::Shared) {
-            return;
-        }
         let handle = self
             .exchange
             .handle(&self.owner, &server)
@@ -88,12 +84,69 @@ impl AgentState {
         let Some(child) = self.children.get_mut(&server) else {
             return self.add(myself, server, spec, granted).await;
         };
+        if let Some(replacement) = &mut child.replacement {
+            *replacement = (spec, granted);
+            return Ok(());
+        }
+        let change = Change::between(&child.spec.config, &spec.config);
+        if change != Change::Restart && child.granted == granted && child.removed.is_empty() {
+            if change == Change::InPlace {
+                self.redefine(&server, spec);
+            }
+            return Ok(());
+        }
         if child.cycle(&self.exchange, "its definition changed").is_some() {
             // The old life ends first; its end brings the new definition up.
-            child.replacement = Some(spec);
+            child.replacement = Some((spec, granted));
             return Ok(());
         }
         self.replace(myself, server, spec, granted).await
+    }
+
+    /// Serves on under another definition, over the connection that there is.
+    fn redefine(&mut self, server: &ServerName, spec: ServerSpec) {
+        let Some(child) = self.children.get_mut(server) else { return };
+        // The connection knows its own way to the server, and has its state in it.
+        let spec = ServerSpec { connector: Arc::clone(&child.spec.connector), ..spec };
+        child.handle.redefine(&spec);
+        let policy = self.groups.policy(server, &self.exchange.settings(), &spec.config);
+        child.ladder.set_policy(policy);
+        if let Some(actor) = &child.actor {
+            // One that ended this moment is started again with the new definition.
+            actor.cast(ConnectionMsg::Redefined(Arc::clone(&spec.config))).ok();
+        }
+        child.spec = spec.clone();
+        let handle = Arc::clone(&child.handle);
+        self.route(RouterMsg::Attach { handle, spec });
+    }
+
+    /// Makes what is supervised equal to what is configured.
+    pub(super) async fn reconfigure(
+        &mut self,
+        myself: &ActorRef<AgentMsg>,
+    ) -> Result<(), ActorProcessingErr> {
+        if self.stopping.is_some() {
+            return Ok(());
+        }
+        let settings = self.exchange.settings();
+        self.groups.configure(&settings.groups);
+        for (server, child) in &mut self.children {
+            child.ladder.set_policy(self.groups.policy(server, &settings, &child.spec.config));
+            if let Some(actor) = &child.actor {
+                actor.cast(ConnectionMsg::Redefined(Arc::clone(&child.spec.config))).ok();
+            }
+        }
+        let wanted = self.exchange.wanted(&self.owner);
+        let gone: Vec<ServerName> =
+            self.children.keys().filter(|it| !wanted.contains_key(*it)).cloned().collect();
+        for server in gone {
+            self.remove(&server, None);
+        }
+        self.define();
+        for (server, (spec, granted)) in wanted {
+            self.put(myself, server, spec, granted).await?;
+        }
+        Ok(())
     }
 
     /// Puts a new definition in the place of one whose last life has ended. The catalog known so
@@ -105,7 +158,7 @@ impl AgentState {
         spec: ServerSpec,
         granted: bool,
     ) -> Result<(), ActorProcessingErr> {
-        if spec.config.enabled {
+        if spec.is_served_here(granted) {
             self.children.remove(&server);
             return self.add(myself, server, spec, granted).await;
         }
@@ -118,6 +171,7 @@ impl AgentState {
             return answer(reply);
         };
         child.removed.push(reply);
+        child.replacement = None;
         let ending = child.drain(&self.exchange, "removed from the configuration");
         self.route(RouterMsg::Detach { owner: self.owner.clone(), server: server.clone() });
         if !ending {

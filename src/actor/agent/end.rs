@@ -36,15 +36,20 @@ impl AgentState {
             let (server, generation) = (server.clone(), child.generation);
             after(myself, grace, move || AgentMsg::GraceDue { server, generation });
         }
-        let (removed, granted) = (!child.removed.is_empty(), child.granted);
+        let removed = !child.removed.is_empty();
         let replacement = child.replacement.take();
         let (restart, generation) = (child.restart_cause.take(), child.generation);
         if self.stopping.is_some() {
             self.stop_next(myself);
+        } else if let Some((spec, granted)) = replacement {
+            if removed {
+                self.forget(&server);
+                self.put(myself, server, spec, granted).await?;
+            } else {
+                self.replace(myself, server, spec, granted).await?;
+            }
         } else if removed {
             self.forget(&server);
-        } else if let Some(spec) = replacement {
-            self.replace(myself, server, spec, granted).await?;
         } else if let Some(cause) = restart {
             self.start(myself, &server, &cause).await?;
         } else if let Some(pause) = pause {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ractor::{ActorRef, RpcReplyPort};
 use tokio::time::Instant;
 
-use super::{ConnectionFailure, ConnectionMsg, ConnectionState, PROBES, after};
+use super::{ConnectionFailure, ConnectionMsg, ConnectionState, PROBES};
 use crate::{restart::Exit, upstream::Deadline};
 
 impl ConnectionState {
@@ -19,13 +19,11 @@ impl ConnectionState {
         let Some(live) = self.live.clone() else {
             return Ok(());
         };
-        let settings = self.exchange.settings();
-        let monitoring = &settings.monitoring;
-        let interval = Duration::from_secs(u64::from(monitoring.health_check_seconds));
+        let interval = self.health_interval();
         let silent = live.link.silent_for();
         if silent < interval {
             self.unanswered = 0;
-            after(myself, interval.saturating_sub(silent), || ConnectionMsg::HealthTick);
+            self.arm_health(myself, interval.saturating_sub(silent));
             return Ok(());
         }
         self.hung(silent, self.handle.load().0)?;
@@ -70,17 +68,33 @@ impl ConnectionState {
                 self.hung(live.link.silent_for(), self.handle.load().0)?;
             }
         }
-        let settings = self.exchange.settings();
-        let monitoring = &settings.monitoring;
-        let interval = Duration::from_secs(u64::from(monitoring.health_check_seconds));
+        let interval = self.health_interval();
         // A doubtful server is asked again soon; a healthy one after the whole interval.
         let next = if alive {
             interval
         } else {
             interval.min(self.exchange.settings().timeouts.health_check)
         };
-        after(myself, next, || ConnectionMsg::HealthTick);
+        self.arm_health(myself, next);
         Ok(())
+    }
+
+    pub(super) fn health_interval(&self) -> Duration {
+        let settings = self.exchange.settings();
+        Duration::from_secs(u64::from(settings.monitoring.health_check_seconds))
+    }
+
+    pub(super) fn arm_health(&mut self, myself: &ActorRef<ConnectionMsg>, delay: Duration) {
+        self.health_timer.set(myself, delay, || ConnectionMsg::HealthTick);
+    }
+
+    /// A limit of zero is never.
+    pub(super) fn arm_idle(&mut self, myself: &ActorRef<ConnectionMsg>, delay: Duration) {
+        if self.spec.config.idle_stop.is_zero() {
+            self.idle_timer.clear();
+        } else {
+            self.idle_timer.set(myself, delay, || ConnectionMsg::IdleTick);
+        }
     }
 
     pub(super) fn check(
@@ -107,7 +121,7 @@ impl ConnectionState {
             self.close(myself, Exit::Idle);
         } else {
             let rest = limit.saturating_sub(unused).max(Duration::from_secs(1));
-            after(myself, rest, || ConnectionMsg::IdleTick);
+            self.arm_idle(myself, rest);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use ractor::ActorRef;
 
-use super::{ConnectionMsg, ConnectionState, after};
+use super::{ConnectionMsg, ConnectionState};
 use crate::{
     actor::agent::AgentMsg,
     catalog::{Catalog, Tool},
@@ -23,12 +23,15 @@ pub(crate) struct Listing {
 }
 
 impl ConnectionState {
-    pub(super) fn arm_refresh(&self, myself: &ActorRef<ConnectionMsg>) {
+    pub(super) fn arm_refresh(&mut self, myself: &ActorRef<ConnectionMsg>) {
         let settings = self.exchange.settings();
         let monitoring = &settings.monitoring;
         if monitoring.enable_tools_update {
             let hours = monitoring.tools_update_hours * 3600.0;
-            after(myself, Duration::from_secs_f64(hours), || ConnectionMsg::RefreshTick);
+            let interval = Duration::from_secs_f64(hours);
+            self.refresh_timer.set(myself, interval, || ConnectionMsg::RefreshTick);
+        } else {
+            self.refresh_timer.clear();
         }
     }
 
