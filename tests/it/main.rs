@@ -21,6 +21,7 @@ mod mcp_oracle;
 mod mcp_stdio;
 mod processes;
 mod program;
+mod reconfigure;
 mod schema;
 mod servers;
 mod supervision;

@@ -42,6 +42,7 @@ struct Shared {
     calls: Mutex<Vec<String>>,
     clients: Mutex<Vec<Peer<RoleServer>>>,
     lives: AtomicUsize,
+    listings: AtomicUsize,
     legacy: AtomicBool,
 }
 
@@ -109,6 +110,11 @@ impl Script {
         self.0.lives.load(Ordering::Relaxed)
     }
 
+    /// How often its tools were listed.
+    pub fn listings(&self) -> usize {
+        self.0.listings.load(Ordering::Relaxed)
+    }
+
     /// A server that follows the script: one life.
     pub fn server(&self) -> Server {
         self.0.lives.fetch_add(1, Ordering::Relaxed);
@@ -149,6 +155,7 @@ impl ServerHandler for Server {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        self.0.0.listings.fetch_add(1, Ordering::Relaxed);
         let tools = self.0.0.tools.lock().unwrap();
         let tools = tools.keys().map(|name| tool(name)).collect();
         Ok(ListToolsResult::with_all_items(tools))
