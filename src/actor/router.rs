@@ -6,10 +6,7 @@
 //! time. A handler never awaits. When the router dies the snapshot stays valid; its next life
 //! takes the names from it, so that no tool is renamed, and has the supervisors announce the rest.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::watch;
@@ -17,7 +14,6 @@ use tokio::sync::watch;
 use super::{
     exchange::{Exchange, ServerSpec},
     handle::ConnectionHandle,
-    policy::ToolPolicy,
     server::Isolation,
 };
 use crate::{
@@ -26,66 +22,12 @@ use crate::{
     restart::State,
 };
 
+mod table;
+
+pub(crate) use table::{OwnerView, Route, RoutingTable, Target};
+
 /// Calls that may wait for a name at a time; beyond, an unknown name is unknown at once.
 const MAX_WAITING: usize = 1024;
-
-/// The published state: what every owner sees, and where each tool's calls go.
-#[derive(Debug, Default)]
-pub(crate) struct RoutingTable {
-    views: HashMap<Owner, Arc<OwnerView>>,
-}
-
-/// One owner's part of the table.
-#[derive(Clone, Debug)]
-pub(crate) struct OwnerView {
-    pub(crate) view: Arc<View>,
-    pub(crate) instructions: Option<Arc<str>>,
-    /// Grows when the view really differs.
-    pub(crate) version: watch::Sender<u64>,
-    routes: HashMap<ServerName, Route>,
-    names: Names,
-}
-
-/// Where the calls of one server's tools go.
-#[derive(Clone, Debug)]
-pub(crate) struct Route {
-    pub(crate) handle: Arc<ConnectionHandle>,
-    pub(crate) policy: Arc<ToolPolicy>,
-}
-
-/// A name that was placed.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    pub(crate) route: Route,
-    /// The tool's name at its server.
-    pub(crate) upstream: Arc<str>,
-}
-
-impl RoutingTable {
-    /// What an owner sees; `None` for an owner that does not exist.
-    pub(crate) fn owner(&self, owner: &Owner) -> Option<&Arc<OwnerView>> {
-        self.views.get(owner)
-    }
-}
-
-impl OwnerView {
-    /// Places an exposed name.
-    pub(crate) fn target(&self, exposed: &str) -> Option<Target> {
-        let tool = self.view.resolve(exposed)?;
-        let route = self.routes.get(&tool.server)?.clone();
-        Some(Target { route, upstream: Arc::clone(&tool.upstream) })
-    }
-
-    /// The connection that an unplaced name may belong to: its server was never listed.
-    pub(crate) fn unlisted(&self, exposed: &str) -> Option<&Arc<ConnectionHandle>> {
-        let mut routes = self.routes.iter();
-        let found = routes.find(|(server, route)| {
-            self.names.may_be_of(server, exposed)
-                && route.handle.tools.load(std::sync::atomic::Ordering::Relaxed) == 0
-        });
-        found.map(|(_, route)| &route.handle)
-    }
-}
 
 /// The router.
 #[derive(Debug)]

@@ -1,0 +1,73 @@
+//! The published routing table: what every owner sees, and where each tool's calls go.
+//!
+//! Immutable; read by every call, built by the router alone.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    actor::{handle::ConnectionHandle, policy::ToolPolicy},
+    catalog::{Names, View},
+    id::{Owner, ServerName},
+};
+
+/// The published state: what every owner sees, and where each tool's calls go.
+#[derive(Debug, Default)]
+pub(crate) struct RoutingTable {
+    pub(super) views: HashMap<Owner, Arc<OwnerView>>,
+}
+
+/// One owner's part of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnerView {
+    pub(crate) view: Arc<View>,
+    pub(crate) instructions: Option<Arc<str>>,
+    /// Grows when the view really differs.
+    pub(crate) version: watch::Sender<u64>,
+    pub(super) routes: HashMap<ServerName, Route>,
+    pub(super) names: Names,
+}
+
+/// Where the calls of one server's tools go.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) handle: Arc<ConnectionHandle>,
+    pub(crate) policy: Arc<ToolPolicy>,
+}
+
+/// A name that was placed.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) route: Route,
+    /// The tool's name at its server.
+    pub(crate) upstream: Arc<str>,
+}
+
+impl RoutingTable {
+    /// What an owner sees; `None` for an owner that does not exist.
+    pub(crate) fn owner(&self, owner: &Owner) -> Option<&Arc<OwnerView>> {
+        self.views.get(owner)
+    }
+}
+
+impl OwnerView {
+    /// Places an exposed name.
+    pub(crate) fn target(&self, exposed: &str) -> Option<Target> {
+        let tool = self.view.resolve(exposed)?;
+        let route = self.routes.get(&tool.server)?.clone();
+        Some(Target { route, upstream: Arc::clone(&tool.upstream) })
+    }
+
+    /// The connection that an unplaced name may belong to: its server was never listed.
+    pub(crate) fn unlisted(&self, exposed: &str) -> Option<&Arc<ConnectionHandle>> {
+        let mut routes = self.routes.iter();
+        let found = routes.find(|(server, route)| {
+            self.names.may_be_of(server, exposed) && route.handle.tools.load(Ordering::Relaxed) == 0
+        });
+        found.map(|(_, route)| &route.handle)
+    }
+}
