@@ -13,7 +13,7 @@ pub use crate::runtime::{
     ProgressSink, RuntimeStatus, ServerStatus, View, ViewTool,
 };
 use crate::{
-    id::{Owner, ServerName},
+    id::{Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
 };
 
@@ -30,6 +30,32 @@ impl Principal {
     /// Its name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What stands for its session where it opens none.
+    fn session(&self) -> SessionKey {
+        SessionKey::of(&self.0)
+    }
+}
+
+/// A session that has connections of its own as long as this lives.
+#[derive(Debug)]
+pub struct SessionLease {
+    runtime: RuntimeHandle,
+    owner: Owner,
+    key: SessionKey,
+}
+
+impl SessionLease {
+    /// What its calls name.
+    pub const fn key(&self) -> &SessionKey {
+        &self.key
+    }
+}
+
+impl Drop for SessionLease {
+    fn drop(&mut self) {
+        self.runtime.release(&self.owner, &self.key);
     }
 }
 
@@ -53,7 +79,15 @@ impl Gate {
             .ok_or_else(|| CallError::Unknown { what: "agent", name: owner.as_str().to_owned() })
     }
 
-    /// Calls a tool of the owner's view. Dropping the future cancels the call.
+    /// Registers a session of an owner's, so that servers with `isolation = "session"` serve it by
+    /// connections of its own. They are closed when the lease is dropped.
+    pub fn lease(&self, owner: &Owner) -> SessionLease {
+        let key = SessionKey::of(&uuid::Uuid::new_v4().simple().to_string());
+        SessionLease { runtime: self.runtime.clone(), owner: owner.clone(), key }
+    }
+
+    /// Calls a tool of the owner's view. Dropping the future cancels the call. A call without a
+    /// session is the principal's: it stands for one where a server is isolated by session.
     ///
     /// # Errors
     /// [`CallError`]; what was provably not sent says so.
@@ -61,8 +95,9 @@ impl Gate {
         &self,
         principal: &Principal,
         owner: &Owner,
-        request: CallRequest,
+        mut request: CallRequest,
     ) -> Result<Answer, CallError> {
+        request.session.get_or_insert_with(|| principal.session());
         self.scope(principal, owner)?.call(request).await
     }
 

@@ -33,7 +33,7 @@ pub(crate) mod root;
 pub(crate) mod router;
 
 mod admission;
-mod agent;
+pub(crate) mod agent;
 pub(crate) mod agents;
 mod child;
 mod connection;

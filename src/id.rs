@@ -4,7 +4,9 @@
 
 use std::{fmt, sync::Arc};
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sha2::{Digest as _, Sha256};
 
 /// A name that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -161,6 +163,63 @@ impl fmt::Display for Owner {
 impl Serialize for Owner {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A session that has connections of its own to servers with `isolation = "session"`.
+///
+/// Derived from what identifies the session, which it does not give away: it may be shown.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct SessionKey(Arc<str>);
+
+impl SessionKey {
+    /// The key of a session, or of whatever stands for one, by its identity.
+    pub fn of(identity: &str) -> Self {
+        let digest = Sha256::digest(identity.as_bytes());
+        let (short, _) = digest.split_at(6);
+        Self(HEXLOWER.encode(short).into())
+    }
+
+    /// Twelve hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One connection among those that an owner has to a server: the common one, or a session's own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seat {
+    /// The server.
+    pub server: ServerName,
+    /// Whose it is; `None` for the common one, which sorts first.
+    pub session: Option<SessionKey>,
+}
+
+impl Seat {
+    /// The common connection.
+    pub const fn common(server: ServerName) -> Self {
+        Self { server, session: None }
+    }
+
+    /// A session's own connection.
+    pub const fn of_session(server: ServerName, session: SessionKey) -> Self {
+        Self { server, session: Some(session) }
+    }
+}
+
+impl fmt::Display for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.session {
+            Some(session) => write!(f, "{} (session {session})", self.server),
+            None => fmt::Display::fmt(&self.server, f),
+        }
     }
 }
 

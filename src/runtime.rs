@@ -25,12 +25,13 @@ pub use crate::catalog::{Page, View, ViewTool};
 pub use crate::upstream::{Progress, ProgressSink};
 use crate::{
     actor::{
+        agents::AgentsMsg,
         exchange::{Exchange, OwnerSpec, ServerSpec, Settings},
         root::{RootActor, RootMsg},
         status,
     },
     catalog::{CatalogConfig, FilterError},
-    id::{AgentId, Owner, ServerName},
+    id::{AgentId, Owner, ServerName, SessionKey},
 };
 
 mod dispatch;
@@ -250,6 +251,13 @@ impl RuntimeHandle {
     /// Entries of one page of a list.
     pub fn page_size(&self) -> usize {
         usize::try_from(self.tree.exchange.settings().limits.page_size).unwrap_or(usize::MAX)
+    }
+
+    /// A session of an owner's is over: the connections that it had for itself are closed.
+    pub fn release(&self, owner: &Owner, session: &SessionKey) {
+        let (owner, session) = (owner.clone(), session.clone());
+        // A tree that has ended has closed them.
+        self.tree.root.cast(RootMsg::Agents(AgentsMsg::Release { owner, session })).ok();
     }
 
     /// Has something done at each clean-up interval. It must be quick.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Diff},
-    id::{Incarnation, Owner, ServerName},
+    id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     restart::{Exit, Meter, State},
 };
 
@@ -48,21 +48,25 @@ pub(crate) enum AgentMsg {
     /// Stop it and forget it; answered when nothing of it is left.
     Remove { server: ServerName, reply: Option<RpcReplyPort<()>> },
     /// A call waits for it.
-    Start { server: ServerName },
+    Start { seat: Seat },
     /// Restart it now, whatever state it is in; answered when that is under way.
     Restart { server: ServerName, reply: RpcReplyPort<()> },
     /// Ask it for a sign of life now.
     Check { server: ServerName, reply: RpcReplyPort<Result<Duration, String>> },
+    /// A session's own connection to a server, made known where there is none yet.
+    Open { server: ServerName, session: SessionKey, reply: RpcReplyPort<Opened> },
+    /// A session is over, and its own connections with it.
+    Release { session: SessionKey },
     /// Its link is made.
-    Up { server: ServerName, live: Arc<Live>, catalog: Option<Arc<Catalog>> },
+    Up { seat: Seat, live: Arc<Live>, catalog: Option<Arc<Catalog>> },
     /// Its tools were listed again.
-    Refreshed { server: ServerName, incarnation: Incarnation, catalog: Arc<Catalog> },
+    Refreshed { seat: Seat, incarnation: Incarnation, catalog: Arc<Catalog> },
     /// The pause before its next try is over.
-    RetryDue { server: ServerName, generation: u64 },
+    RetryDue { seat: Seat, generation: u64 },
     /// It may have been ready for the stable period.
-    StableDue { server: ServerName, incarnation: Incarnation },
+    StableDue { seat: Seat, incarnation: Incarnation },
     /// It may have been gone for the whole grace of its tools.
-    GraceDue { server: ServerName, generation: u64 },
+    GraceDue { seat: Seat, generation: u64 },
     /// The configuration changed; `done` is held until that is carried out.
     Reconfigure { done: mpsc::Sender<()> },
     /// The router has a new life: tell it everything.
@@ -77,7 +81,7 @@ pub(crate) struct AgentState {
     exchange: Arc<Exchange>,
     owner: Owner,
     router: ActorRef<RouterMsg>,
-    children: BTreeMap<ServerName, Child>,
+    children: BTreeMap<Seat, Child>,
     groups: Groups,
     bugs: Meter,
     /// What is still to be stopped, last first; `None` unless shutting down.
@@ -86,6 +90,9 @@ pub(crate) struct AgentState {
 
 mod definition;
 mod end;
+mod session;
+
+pub(crate) use session::{NotOpened, Opened};
 
 impl Actor for AgentSupervisor {
     type Msg = AgentMsg;
@@ -109,7 +116,7 @@ impl Actor for AgentSupervisor {
         state.define();
         // Handles exist from the start, so that nobody finds a configured server unknown.
         for (server, (spec, granted)) in state.exchange.wanted(&state.owner) {
-            state.attach(&myself, server, spec, granted);
+            state.attach(&myself, Seat::common(server), spec, granted);
         }
         Ok(state)
     }
@@ -119,9 +126,9 @@ impl Actor for AgentSupervisor {
         myself: ActorRef<AgentMsg>,
         state: &mut AgentState,
     ) -> Result<(), ActorProcessingErr> {
-        let servers: Vec<ServerName> = state.children.keys().cloned().collect();
-        for server in servers {
-            state.start_configured(&myself, &server).await?;
+        let seats: Vec<Seat> = state.children.keys().cloned().collect();
+        for seat in seats {
+            state.start_configured(&myself, &seat).await?;
         }
         Ok(())
     }
@@ -138,21 +145,26 @@ impl Actor for AgentSupervisor {
                 answer(reply);
             }
             AgentMsg::Remove { server, reply } => state.remove(&server, reply),
-            AgentMsg::Start { server } => state.start_idle(&myself, &server).await?,
+            AgentMsg::Open { server, session, reply } => {
+                // The caller may have left.
+                reply.send(state.open(&myself, server, session)).ok();
+            }
+            AgentMsg::Release { session } => state.release(&session),
+            AgentMsg::Start { seat } => state.start_idle(&myself, &seat).await?,
             AgentMsg::Restart { server, reply } => {
                 state.restart(&myself, &server).await?;
                 answer(Some(reply));
             }
             AgentMsg::Check { server, reply } => state.check(&server, reply),
-            AgentMsg::Up { server, live, catalog } => state.up(&myself, &server, live, catalog),
-            AgentMsg::Refreshed { server, incarnation, catalog } => {
-                state.refreshed(&server, incarnation, catalog);
+            AgentMsg::Up { seat, live, catalog } => state.up(&myself, &seat, live, catalog),
+            AgentMsg::Refreshed { seat, incarnation, catalog } => {
+                state.refreshed(&seat, incarnation, catalog);
             }
-            AgentMsg::RetryDue { server, generation } => {
-                state.retry_due(&myself, &server, generation).await?;
+            AgentMsg::RetryDue { seat, generation } => {
+                state.retry_due(&myself, &seat, generation).await?;
             }
-            AgentMsg::StableDue { server, incarnation } => state.stable_due(&server, incarnation),
-            AgentMsg::GraceDue { server, generation } => state.grace_due(&server, generation),
+            AgentMsg::StableDue { seat, incarnation } => state.stable_due(&seat, incarnation),
+            AgentMsg::GraceDue { seat, generation } => state.grace_due(&seat, generation),
             AgentMsg::Reconfigure { done } => {
                 state.reconfigure(&myself).await?;
                 drop(done);
@@ -202,11 +214,11 @@ impl AgentState {
     async fn start(
         &mut self,
         myself: &ActorRef<AgentMsg>,
-        server: &ServerName,
+        seat: &Seat,
         cause: &str,
     ) -> Result<(), ActorProcessingErr> {
         let update = self.exchange.settings().monitoring.update_tools_on_reconnection;
-        let Some(child) = self.children.get_mut(server) else {
+        let Some(child) = self.children.get_mut(seat) else {
             return Ok(());
         };
         if child.actor.is_some() || self.stopping.is_some() {
@@ -220,7 +232,7 @@ impl AgentState {
             supervisor: myself.clone(),
             incarnation: child.incarnation,
             protocol: child.protocol(),
-            list: !child.granted && (update || child.catalog.is_none()),
+            list: child.lists() && (update || child.catalog.is_none()),
         };
         // Its start does no I/O, so waiting for it costs microseconds.
         let (actor, _) =
@@ -232,35 +244,43 @@ impl AgentState {
     async fn start_idle(
         &mut self,
         myself: &ActorRef<AgentMsg>,
-        server: &ServerName,
+        seat: &Seat,
     ) -> Result<(), ActorProcessingErr> {
-        match self.children.get(server) {
+        match self.children.get(seat) {
             Some(child) if child.ladder.state() == State::Idle => {
-                self.start(myself, server, "a call waits for it").await
+                self.start(myself, seat, "a call waits for it").await
             }
             _ => Ok(()),
         }
     }
 
+    /// Restarts every connection to a server; a session's own only if it has one at the moment.
     async fn restart(
         &mut self,
         myself: &ActorRef<AgentMsg>,
         server: &ServerName,
     ) -> Result<(), ActorProcessingErr> {
-        let Some(child) = self.children.get_mut(server) else {
-            return Ok(());
-        };
-        child.ladder.reset();
-        child.generation += 1;
-        if child.cycle(&self.exchange, "restart was asked for").is_some() {
-            return Ok(());
+        let cause = "restart was asked for";
+        for seat in self.seats(server) {
+            let Some(child) = self.children.get_mut(&seat) else { continue };
+            if child.actor.is_none()
+                && child.ladder.state() == State::Idle
+                && seat.session.is_some()
+            {
+                continue;
+            }
+            child.ladder.reset();
+            child.generation += 1;
+            if child.cycle(&self.exchange, cause).is_none() {
+                self.start(myself, &seat, cause).await?;
+            }
         }
-        self.start(myself, server, "restart was asked for").await
+        Ok(())
     }
 
     fn check(&self, server: &ServerName, reply: RpcReplyPort<Result<Duration, String>>) {
-        let actor = self.children.get(server).and_then(|child| child.actor.as_ref());
-        if let Some(actor) = actor {
+        let common = self.children.get(&Seat::common(server.clone()));
+        if let Some(actor) = common.and_then(|child| child.actor.as_ref()) {
             // A connection that ended this moment drops the reply port, which its caller sees.
             actor.cast(ConnectionMsg::Check(reply)).ok();
         } else {
@@ -271,11 +291,11 @@ impl AgentState {
     fn up(
         &mut self,
         myself: &ActorRef<AgentMsg>,
-        server: &ServerName,
+        seat: &Seat,
         live: Arc<Live>,
         catalog: Option<Arc<Catalog>>,
     ) {
-        let Some(child) = self.children.get_mut(server) else {
+        let Some(child) = self.children.get_mut(seat) else {
             return;
         };
         if live.incarnation != child.incarnation || child.actor.is_none() {
@@ -285,29 +305,29 @@ impl AgentState {
         if let Some(catalog) = catalog {
             child.catalog = Some(catalog);
         }
-        if let (Some(catalog), false) = (child.catalog.clone(), child.granted) {
+        if let (Some(catalog), true) = (child.catalog.clone(), child.lists()) {
             child.instructions.clone_from(&live.link.facts().instructions);
             let instructions = child.instructions.clone();
-            let (owner, server) = (self.owner.clone(), server.clone());
+            let (owner, server) = (self.owner.clone(), seat.server.clone());
             self.route(RouterMsg::Listed { owner, server, catalog, instructions });
         }
         // After the listing is on its way, so that who sees it ready and asks the router finds
         // its tools.
-        let Some(child) = self.children.get_mut(server) else { return };
+        let Some(child) = self.children.get_mut(seat) else { return };
         let was_lost = child.ready(&self.exchange, live);
-        let name = server.clone();
-        let stable = self.children.get(server).map_or(Duration::ZERO, Child::stable_after);
-        after(myself, stable, move || AgentMsg::StableDue { server: name, incarnation });
-        if was_lost {
-            self.restart_siblings(server);
+        let place = seat.clone();
+        let stable = self.children.get(seat).map_or(Duration::ZERO, Child::stable_after);
+        after(myself, stable, move || AgentMsg::StableDue { seat: place, incarnation });
+        if was_lost && seat.session.is_none() {
+            self.restart_siblings(&seat.server);
         }
     }
 
-    fn refreshed(&mut self, server: &ServerName, incarnation: Incarnation, catalog: Arc<Catalog>) {
-        let Some(child) = self.children.get_mut(server) else {
+    fn refreshed(&mut self, seat: &Seat, incarnation: Incarnation, catalog: Arc<Catalog>) {
+        let Some(child) = self.children.get_mut(seat) else {
             return;
         };
-        if incarnation != child.incarnation || child.granted {
+        if incarnation != child.incarnation || !child.lists() {
             return;
         }
         let known = child.catalog.clone().unwrap_or_default();
@@ -315,29 +335,29 @@ impl AgentState {
             return;
         }
         let diff = Diff::between(&known, &catalog);
-        tracing::info!(owner = %self.owner, %server, %diff, "tools changed");
+        tracing::info!(owner = %self.owner, server = %seat.server, %diff, "tools changed");
         child.catalog = Some(Arc::clone(&catalog));
         let instructions = child.instructions.clone();
-        let (owner, server) = (self.owner.clone(), server.clone());
+        let (owner, server) = (self.owner.clone(), seat.server.clone());
         self.route(RouterMsg::Listed { owner, server, catalog, instructions });
     }
 
     async fn retry_due(
         &mut self,
         myself: &ActorRef<AgentMsg>,
-        server: &ServerName,
+        seat: &Seat,
         generation: u64,
     ) -> Result<(), ActorProcessingErr> {
-        match self.children.get(server) {
+        match self.children.get(seat) {
             Some(child) if child.generation == generation && child.actor.is_none() => {
-                self.start(myself, server, "the pause is over").await
+                self.start(myself, seat, "the pause is over").await
             }
             _ => Ok(()),
         }
     }
 
-    fn stable_due(&mut self, server: &ServerName, incarnation: Incarnation) {
-        if let Some(child) = self.children.get_mut(server)
+    fn stable_due(&mut self, seat: &Seat, incarnation: Incarnation) {
+        if let Some(child) = self.children.get_mut(seat)
             && child.incarnation == incarnation
         {
             child.stable(&self.exchange);
@@ -345,13 +365,14 @@ impl AgentState {
     }
 
     /// Withdraws the tools of a server that did not come back within the grace.
-    fn grace_due(&mut self, server: &ServerName, generation: u64) {
-        if let Some(child) = self.children.get_mut(server)
+    fn grace_due(&mut self, seat: &Seat, generation: u64) {
+        if let Some(child) = self.children.get_mut(seat)
             && child.down_since == Some(generation)
             && child.catalog.is_some()
         {
             child.catalog = None;
-            self.route(RouterMsg::Withdraw { owner: self.owner.clone(), server: server.clone() });
+            let (owner, server) = (self.owner.clone(), seat.server.clone());
+            self.route(RouterMsg::Withdraw { owner, server });
         }
     }
 }

@@ -9,13 +9,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use tokio::sync::mpsc;
 
 use super::{
-    agent::{AgentArgs, AgentMsg, AgentSupervisor},
+    agent::{AgentArgs, AgentMsg, AgentSupervisor, Opened},
     exchange::{Exchange, OwnerSpec, ServerSpec},
     handle::Standing,
     router::RouterMsg,
 };
 use crate::{
-    id::{Owner, ServerName},
+    id::{Owner, ServerName, SessionKey},
     restart::{Meter, State},
 };
 
@@ -38,6 +38,10 @@ pub(crate) enum AgentsMsg {
     Restart { owner: Owner, server: ServerName, reply: RpcReplyPort<()> },
     /// Check a server's connection.
     Check { owner: Owner, server: ServerName, reply: RpcReplyPort<Result<Duration, String>> },
+    /// A session's own connection to a server.
+    Open { owner: Owner, server: ServerName, session: SessionKey, reply: RpcReplyPort<Opened> },
+    /// A session of an owner's is over.
+    Release { owner: Owner, session: SessionKey },
     /// Another configuration; `done` is held until it is carried out.
     Reconfigure { owners: BTreeMap<Owner, OwnerSpec>, done: mpsc::Sender<()> },
     /// The router has a new life.
@@ -98,6 +102,12 @@ impl Actor for AgentsSupervisor {
             }
             AgentsMsg::Check { owner, server, reply } => {
                 state.tell(&owner, AgentMsg::Check { server, reply });
+            }
+            AgentsMsg::Open { owner, server, session, reply } => {
+                state.tell(&owner, AgentMsg::Open { server, session, reply });
+            }
+            AgentsMsg::Release { owner, session } => {
+                state.tell(&owner, AgentMsg::Release { session });
             }
             AgentsMsg::Reconfigure { owners, done } => {
                 state.reconfigure(&myself, owners, &done).await?;

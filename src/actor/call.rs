@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use crate::{
     error::{Classify, Kind},
-    id::{Incarnation, ServerName},
+    id::{Incarnation, ServerName, SessionKey},
     upstream::ProgressSink,
     wire::{ErrorObject, RawValue},
 };
@@ -26,6 +26,9 @@ pub struct CallRequest {
     pub timeout: Option<Duration>,
     /// Where progress goes, if the caller asked for it.
     pub progress: Option<ProgressSink>,
+    /// Whose connection serves it where the server has `isolation = "session"`; `None` for the
+    /// owner's common one.
+    pub session: Option<SessionKey>,
 }
 
 impl CallRequest {
@@ -44,7 +47,7 @@ impl CallRequest {
         }
         let tool = tool.into();
         let params = crate::wire::raw(&Params { name: &tool, arguments }).into();
-        Self { tool, params, timeout: None, progress: None }
+        Self { tool, params, timeout: None, progress: None, session: None }
     }
 }
 

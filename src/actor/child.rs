@@ -17,6 +17,7 @@ use super::{
     event::Event,
     exchange::{Exchange, ServerSpec},
     handle::{ConnectionHandle, Live, Standing},
+    server::ServerConfig,
 };
 use crate::{
     catalog::Catalog,
@@ -96,6 +97,12 @@ impl Child {
     /// Whether this actor is its present life.
     pub(crate) fn is(&self, cell: &ActorCell) -> bool {
         self.actor.as_ref().is_some_and(|actor| actor.get_id() == cell.get_id())
+    }
+
+    /// Whether what it lists is what its owner sees. A granted server's catalog is the store's, a
+    /// session's connection serves the catalog of the common one.
+    pub(crate) fn lists(&self) -> bool {
+        !self.granted && self.handle.seat.session.is_none()
     }
 
     pub(crate) const fn is_closing(&self) -> bool {
@@ -200,6 +207,14 @@ impl Child {
         Some(())
     }
 
+    /// Tells the present life of its definition, which needs no new one.
+    pub(crate) fn redefined(&self, config: &Arc<ServerConfig>) {
+        if let Some(actor) = &self.actor {
+            // One that ended this moment is started again with the new definition.
+            actor.cast(ConnectionMsg::Redefined(Arc::clone(config))).ok();
+        }
+    }
+
     /// Asks the present life to end; `None` if there is none.
     fn close(&mut self, exit: Exit) -> Option<()> {
         let actor = self.actor.as_ref()?;
@@ -282,7 +297,8 @@ impl Child {
         exchange.events.record(Event {
             time: SystemTime::now(),
             owner: self.handle.owner.clone(),
-            server: self.handle.server.clone(),
+            server: self.handle.seat.server.clone(),
+            session: self.handle.seat.session.clone(),
             incarnation: self.incarnation,
             from,
             to,

@@ -207,7 +207,7 @@ impl ConnectionState {
         let timeout = timeout.min(Duration::from_hours(24 * 365));
         let limit = self.exchange.settings().limits.message_bytes.as_u64();
         let context = ConnectContext {
-            server: self.handle.server.clone(),
+            server: self.handle.seat.server.clone(),
             incarnation: self.incarnation,
             protocol,
             timeout,
@@ -249,7 +249,7 @@ impl ConnectionState {
             self.warn_of_dropped(listing);
         }
         self.tell(AgentMsg::Up {
-            server: self.handle.server.clone(),
+            seat: self.handle.seat.clone(),
             live,
             catalog: listing.map(|listing| listing.catalog),
         });
@@ -262,7 +262,7 @@ impl ConnectionState {
         let interval = self.health_interval();
         self.arm_health(myself, interval);
         self.arm_refresh(myself);
-        self.arm_idle(myself, self.spec.config.idle_stop);
+        self.arm_idle(myself, self.idle_limit());
     }
 
     fn redefined(&mut self, myself: &ActorRef<ConnectionMsg>, config: Arc<ServerConfig>) {

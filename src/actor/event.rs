@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::broadcast;
 
 use crate::{
-    id::{Incarnation, Owner, ServerName},
+    id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     restart::State,
 };
 
@@ -34,6 +34,9 @@ pub struct Event {
     pub owner: Owner,
     /// Which server.
     pub server: ServerName,
+    /// Which session's own connection; `None` for the common one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionKey>,
     /// Which life.
     pub incarnation: Incarnation,
     /// The state before.
@@ -65,7 +68,7 @@ type Ring = VecDeque<Arc<Event>>;
 /// The timelines of all connections of one runtime.
 #[derive(Debug)]
 pub(crate) struct EventLog {
-    rings: Mutex<HashMap<(Owner, ServerName), Ring>>,
+    rings: Mutex<HashMap<(Owner, Seat), Ring>>,
     stream: broadcast::Sender<Arc<Event>>,
 }
 
@@ -79,6 +82,7 @@ impl EventLog {
         tracing::info!(
             owner = %event.owner,
             server = %event.server,
+            session = event.session.as_ref().map(SessionKey::as_str),
             incarnation = event.incarnation.0,
             from = %event.from,
             to = %event.to,
@@ -88,7 +92,8 @@ impl EventLog {
         );
         let event = Arc::new(event);
         let mut rings = self.rings.lock();
-        let ring = rings.entry((event.owner.clone(), event.server.clone())).or_default();
+        let seat = Seat { server: event.server.clone(), session: event.session.clone() };
+        let ring = rings.entry((event.owner.clone(), seat)).or_default();
         if ring.len() == KEPT {
             ring.pop_front();
         }
@@ -99,8 +104,8 @@ impl EventLog {
     }
 
     /// The kept events of one connection, oldest first.
-    pub(crate) fn of(&self, owner: &Owner, server: &ServerName) -> Vec<Arc<Event>> {
-        let key = (owner.clone(), server.clone());
+    pub(crate) fn of(&self, owner: &Owner, seat: &Seat) -> Vec<Arc<Event>> {
+        let key = (owner.clone(), seat.clone());
         self.rings.lock().get(&key).map(|ring| ring.iter().cloned().collect()).unwrap_or_default()
     }
 
@@ -115,8 +120,8 @@ impl EventLog {
     }
 
     /// Drops the timeline of a connection that left the configuration.
-    pub(crate) fn forget(&self, owner: &Owner, server: &ServerName) {
-        self.rings.lock().remove(&(owner.clone(), server.clone()));
+    pub(crate) fn forget(&self, owner: &Owner, seat: &Seat) {
+        self.rings.lock().remove(&(owner.clone(), seat.clone()));
     }
 }
 
@@ -128,12 +133,13 @@ mod tests {
     async fn a_timeline_is_bounded_and_in_order() {
         let log = EventLog::new();
         let mut stream = log.subscribe();
-        let server = ServerName::new("a").unwrap();
+        let seat = Seat::common(ServerName::new("a").unwrap());
         for incarnation in 0..100 {
             log.record(Event {
                 time: SystemTime::now(),
                 owner: Owner::Store,
-                server: server.clone(),
+                server: seat.server.clone(),
+                session: None,
                 incarnation: Incarnation(incarnation),
                 from: State::Ready,
                 to: State::Backoff,
@@ -142,11 +148,11 @@ mod tests {
                 next: None,
             });
         }
-        let kept = log.of(&Owner::Store, &server);
+        let kept = log.of(&Owner::Store, &seat);
         assert_eq!(kept.len(), KEPT);
         assert_eq!(kept.first().unwrap().incarnation, Incarnation(36));
         assert_eq!(stream.recv().await.unwrap().incarnation, Incarnation(0));
-        log.forget(&Owner::Store, &server);
-        assert!(log.of(&Owner::Store, &server).is_empty());
+        log.forget(&Owner::Store, &seat);
+        assert!(log.of(&Owner::Store, &seat).is_empty());
     }
 }

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     catalog::{CatalogConfig, FilterError, ToolMatcher},
-    id::{AgentId, Owner, ServerName},
+    id::{AgentId, Owner, Seat, ServerName},
     upstream::Connect,
 };
 
@@ -109,7 +109,7 @@ pub(crate) struct Exchange {
     /// Read by every call; written by the router alone.
     pub(crate) table: ArcSwap<RoutingTable>,
     /// Every connection's handle; written by supervisors.
-    handles: Mutex<BTreeMap<(Owner, ServerName), Arc<ConnectionHandle>>>,
+    handles: Mutex<BTreeMap<(Owner, Seat), Arc<ConnectionHandle>>>,
     /// What is configured, so that a supervisor's next life knows it; written by `Agents` alone.
     pub(crate) owners: Mutex<BTreeMap<Owner, OwnerSpec>>,
     pub(crate) events: EventLog,
@@ -163,12 +163,8 @@ impl Exchange {
     }
 
     /// A connection's handle, if it is known.
-    pub(crate) fn handle(
-        &self,
-        owner: &Owner,
-        server: &ServerName,
-    ) -> Option<Arc<ConnectionHandle>> {
-        self.handles.lock().get(&(owner.clone(), server.clone())).cloned()
+    pub(crate) fn handle(&self, owner: &Owner, seat: &Seat) -> Option<Arc<ConnectionHandle>> {
+        self.handles.lock().get(&(owner.clone(), seat.clone())).cloned()
     }
 
     /// Every handle, the store's first.
@@ -177,12 +173,12 @@ impl Exchange {
     }
 
     pub(crate) fn insert(&self, handle: Arc<ConnectionHandle>) {
-        self.handles.lock().insert((handle.owner.clone(), handle.server.clone()), handle);
+        self.handles.lock().insert((handle.owner.clone(), handle.seat.clone()), handle);
     }
 
-    pub(crate) fn remove(&self, owner: &Owner, server: &ServerName) {
-        self.handles.lock().remove(&(owner.clone(), server.clone()));
-        self.events.forget(owner, server);
+    pub(crate) fn remove(&self, owner: &Owner, seat: &Seat) {
+        self.handles.lock().remove(&(owner.clone(), seat.clone()));
+        self.events.forget(owner, seat);
     }
 
     /// Waits for a place to connect: the owner's first, then one of all.

@@ -23,7 +23,7 @@ use super::{
     server::ServerConfig,
 };
 use crate::{
-    id::{Incarnation, Owner, ServerName},
+    id::{Incarnation, Owner, Seat},
     restart::State,
     upstream::{Deadline, Link, ProgressSink, Request, RequestError, StderrRing},
     wire::{RawValue, method},
@@ -113,7 +113,7 @@ type Starter = Box<dyn Fn() + Send + Sync>;
 /// What outlives a connection's incarnations.
 pub(crate) struct ConnectionHandle {
     pub(crate) owner: Owner,
-    pub(crate) server: ServerName,
+    pub(crate) seat: Seat,
     pub(crate) stderr: Arc<StderrRing>,
     pub(crate) stats: Stats,
     pub(crate) tools: AtomicU64,
@@ -131,16 +131,16 @@ impl std::fmt::Debug for ConnectionHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ConnectionHandle")
             .field("owner", &self.owner)
-            .field("server", &self.server)
+            .field("seat", &self.seat)
             .finish_non_exhaustive()
     }
 }
 
 impl ConnectionHandle {
-    pub(crate) fn new(owner: Owner, server: ServerName, spec: &ServerSpec) -> Arc<Self> {
+    pub(crate) fn new(owner: Owner, seat: Seat, spec: &ServerSpec) -> Arc<Self> {
         Arc::new(Self {
             owner,
-            server,
+            seat,
             stderr: Arc::default(),
             stats: Stats::default(),
             tools: AtomicU64::new(0),
@@ -280,7 +280,7 @@ impl ConnectionHandle {
             match live.link.request(request).await {
                 Ok(result) => {
                     drop(permit);
-                    let server = self.server.clone();
+                    let server = self.seat.server.clone();
                     return Ok(Answer { result, server, incarnation: live.incarnation });
                 }
                 // Not executed, so it goes to the next life of the connection.

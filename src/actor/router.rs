@@ -171,7 +171,7 @@ impl RouterState {
     }
 
     fn attach(&mut self, handle: Arc<ConnectionHandle>, spec: ServerSpec) {
-        let key = (handle.owner.clone(), handle.server.clone());
+        let key = (handle.owner.clone(), handle.seat.server.clone());
         let owners = self.seeing(&key.0, &key.1);
         let (catalog, instructions) = match self.entries.remove(&key) {
             Some(entry) => (entry.catalog, entry.instructions),
@@ -292,7 +292,9 @@ impl RouterState {
             .iter()
             .map(|(server, definition, serving)| {
                 let policy = Arc::clone(&definition.spec.policy);
-                ((*server).clone(), Route { handle: Arc::clone(&serving.handle), policy })
+                let by_session = definition.spec.config.isolation == Isolation::Session;
+                let handle = Arc::clone(&serving.handle);
+                ((*server).clone(), Route { handle, policy, by_session })
             })
             .collect();
         OwnerView {

@@ -115,7 +115,8 @@ pub enum Isolation {
     Agent,
     /// The store's one.
     Shared,
-    /// One for each session; acts as `agent` until session-scoped connections exist.
+    /// One for each legacy session, or for each principal where there is none; started by its
+    /// first call, closed with the session.
     Session,
 }
 

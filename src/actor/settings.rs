@@ -77,6 +77,10 @@ pub struct TimeoutsConfig {
     #[serde(with = "unit::duration")]
     #[schemars(with = "String")]
     pub hang: Duration,
+    /// A session's own connection without a call; closed, the server forgets what it held for it.
+    #[serde(with = "unit::duration")]
+    #[schemars(with = "String")]
+    pub session: Duration,
 }
 
 impl Default for TimeoutsConfig {
@@ -89,6 +93,7 @@ impl Default for TimeoutsConfig {
             health_check: Duration::from_secs(5),
             drain: Duration::from_secs(25),
             hang: Duration::from_mins(2),
+            session: Duration::from_mins(30),
         }
     }
 }
@@ -101,6 +106,9 @@ pub struct LimitsConfig {
     pub connects_per_agent: u32,
     /// Connections being made at a time in all.
     pub connects: u32,
+    /// Sessions that may have a connection of their own to one server; beyond, the one that was
+    /// unused for longest is closed.
+    pub session_connections: u32,
     /// The longest request to us.
     #[schemars(with = "String")]
     pub body_bytes: ByteSize,
@@ -116,6 +124,7 @@ impl Default for LimitsConfig {
         Self {
             connects_per_agent: 3,
             connects: 16,
+            session_connections: 64,
             body_bytes: ByteSize::mib(4),
             message_bytes: ByteSize::mib(64),
             page_size: 1000,

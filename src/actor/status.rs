@@ -13,7 +13,7 @@ use super::{
     handle::{ConnectionHandle, Standing},
 };
 use crate::{
-    id::{Incarnation, Owner, ServerName},
+    id::{Incarnation, Owner, ServerName, SessionKey},
     restart::State,
     wire::{Era, Revision},
 };
@@ -25,6 +25,9 @@ pub struct ServerStatus {
     pub owner: Owner,
     /// The server.
     pub server: ServerName,
+    /// Which session's own connection it is; `None` for the common one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionKey>,
     /// Where it stands.
     pub state: State,
     /// The same in the seven words that users of MCPStore know.
@@ -147,7 +150,8 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
     let terms = handle.terms();
     ServerStatus {
         owner: handle.owner.clone(),
-        server: handle.server.clone(),
+        server: handle.seat.server.clone(),
+        session: handle.seat.session.clone(),
         state: standing.state,
         health: Health::of(&standing),
         incarnation: standing.incarnation,
@@ -162,7 +166,8 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         waiting,
         calls: handle.stats.calls.load(Ordering::Relaxed),
         failures: handle.stats.failures.load(Ordering::Relaxed),
-        required: terms.config.required,
+        // Nobody waits for a session's own connection but that session.
+        required: terms.config.required && handle.seat.session.is_none(),
         description: terms.config.description.clone(),
     }
 }

@@ -47,6 +47,7 @@ struct Status {
 struct Connection {
     owner: String,
     server: String,
+    session: Option<String>,
     state: String,
     incarnation: u64,
     cause: Option<String>,
@@ -94,7 +95,10 @@ impl Connection {
             format!("in {}", humantime::format_duration(tenths))
         });
         [
-            self.server.clone(),
+            match &self.session {
+                Some(session) => format!("{} (session {session})", self.server),
+                None => self.server.clone(),
+            },
             self.owner.clone(),
             self.state.clone(),
             self.incarnation.to_string(),

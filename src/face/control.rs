@@ -186,6 +186,7 @@ async fn call(State(gate): State<Arc<Gate>>, request: Request) -> Response {
             timeout: call.timeout_ms.map(Duration::from_millis),
             progress: None,
             tool: call.tool,
+            session: None,
         };
         let answer = gate.call(&Principal::local(), &owner, request).await?;
         let json = [(CONTENT_TYPE, "application/json")];

@@ -46,7 +46,7 @@ fn report(status: &RuntimeStatus, now: SystemTime) -> Report {
         status: verdict(status),
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: status.uptime.as_secs(),
-        services_count: status.servers.len(),
+        services_count: status.servers.iter().filter(|server| server.session.is_none()).count(),
         tools_count: status.tools,
         active_connections: status.servers.iter().filter(|server| serves(server)).count(),
         total_requests: status.calls,

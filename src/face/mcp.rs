@@ -18,10 +18,10 @@ mod translate;
 pub(crate) use call::{Exchange, Step};
 pub(crate) use fault::Fault;
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use crate::{
-    access::Principal,
+    access::{Principal, SessionLease},
     id::Owner,
     wire::{
         Era, Id, Object, ParseError, RawValue, Revision,
@@ -40,6 +40,8 @@ pub(crate) struct Caller {
     pub(crate) principal: Principal,
     /// Whose tools.
     pub(crate) owner: Owner,
+    /// The legacy session, where there is one; it ends with the last that holds it.
+    pub(crate) session: Option<Arc<SessionLease>>,
 }
 
 /// A result, or why there is none.

@@ -13,13 +13,20 @@ use tokio::time::Instant;
 use super::{Answer, CallError, CallRequest, RuntimeHandle};
 use crate::{
     actor::{
+        agent::NotOpened,
+        agents::AgentsMsg,
+        call::{Delivery, Failure},
+        handle::ConnectionHandle,
         root::RootMsg,
         router::{RouterMsg, Target},
     },
-    error::Classify as _,
-    id::Owner,
+    error::{Classify as _, Kind},
+    id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     upstream::Deadline,
 };
+
+/// When a session may find a place for a connection of its own, where all are in use.
+const SESSION_RETRY: Duration = Duration::from_secs(5);
 
 impl RuntimeHandle {
     /// Carries out one call for an owner.
@@ -59,8 +66,13 @@ impl RuntimeHandle {
         };
         let deadline = self.deadline(&target, request.timeout);
         let caller = Arc::from(owner.as_str());
-        let CallRequest { params, progress, .. } = request;
-        let handle = &target.route.handle;
+        let CallRequest { params, progress, session, .. } = request;
+        let handle = match session {
+            Some(session) if target.route.by_session => {
+                &self.session_handle(owner, &target.route.handle.seat.server, session).await?
+            }
+            _ => &target.route.handle,
+        };
         handle.call(&caller, &target.upstream, params, progress, &deadline).await
     }
 
@@ -99,6 +111,30 @@ impl RuntimeHandle {
         }
     }
 
+    /// The session's own connection to a server; only its first call asks the supervisor.
+    async fn session_handle(
+        &self,
+        owner: &Owner,
+        server: &ServerName,
+        session: SessionKey,
+    ) -> Result<Arc<ConnectionHandle>, CallError> {
+        let seat = Seat::of_session(server.clone(), session.clone());
+        if let Some(handle) = self.tree.exchange.handle(owner, &seat) {
+            return Ok(handle);
+        }
+        let (reply, opened) = concurrency::oneshot();
+        let (owner, server, reply) = (owner.clone(), seat.server.clone(), reply.into());
+        let message = RootMsg::Agents(AgentsMsg::Open { owner, server, session, reply });
+        self.tree.root.cast(message).map_err(|_| CallError::Draining)?;
+        match opened.await {
+            Ok(Ok(handle)) => Ok(handle),
+            Ok(Err(NotOpened::Full(limit))) => Err(sessions_full(&seat.server, limit)),
+            Ok(Err(NotOpened::Unknown)) | Err(_) => {
+                Err(CallError::Unknown { what: "server", name: seat.server.as_str().to_owned() })
+            }
+        }
+    }
+
     /// Waits until the router has published what it was told so far.
     pub(super) async fn flush(&self) {
         let (reply, flushed) = concurrency::oneshot();
@@ -117,6 +153,20 @@ impl RuntimeHandle {
         let idle = target.route.policy.timeout(&target.upstream).unwrap_or(timeouts.call).min(own);
         Deadline::new(idle, timeouts.call_max.max(idle).min(own))
     }
+}
+
+fn sessions_full(server: &ServerName, limit: u32) -> CallError {
+    CallError::Failed(Failure {
+        kind: Kind::Overloaded,
+        server: server.clone(),
+        incarnation: Incarnation::default(),
+        phase: Delivery::Queued,
+        retry_after: Some(SESSION_RETRY),
+        text: format!(
+            "{server} serves as many sessions as it may ({limit}, limits.session_connections); \
+             the call was not sent, try again later"
+        ),
+    })
 }
 
 pub(super) fn unknown_owner(owner: &Owner) -> CallError {

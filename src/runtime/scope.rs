@@ -15,7 +15,7 @@ use super::{
 use crate::{
     actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, status},
     catalog::{FilterError, View},
-    id::{Owner, ServerName},
+    id::{Owner, Seat, ServerName},
     restart::State,
     upstream::{Connect, TransportConfig, memory::InProcess},
 };
@@ -127,7 +127,7 @@ impl Scope {
         config: ServerConfig,
         connector: Arc<dyn Connect>,
     ) -> Result<(), AddError> {
-        if self.runtime.tree.exchange.handle(&self.owner, &server).is_some() {
+        if self.runtime.tree.exchange.handle(&self.owner, &Seat::common(server.clone())).is_some() {
             return Err(AddError::Exists(server));
         }
         self.put(server, config, connector).await
@@ -200,12 +200,16 @@ impl Scope {
 
     /// One of this scope's connections.
     pub fn server(&self, server: &ServerName) -> Option<ServerStatus> {
-        self.runtime.tree.exchange.handle(&self.owner, server).map(|handle| status::server(&handle))
+        self.runtime
+            .tree
+            .exchange
+            .handle(&self.owner, &Seat::common(server.clone()))
+            .map(|handle| status::server(&handle))
     }
 
     /// The last changes of one connection, oldest first, at most 64.
     pub fn history(&self, server: &ServerName) -> Vec<Arc<Event>> {
-        self.runtime.tree.exchange.events.of(&self.owner, server)
+        self.runtime.tree.exchange.events.of(&self.owner, &Seat::common(server.clone()))
     }
 
     /// Waits until a server is ready and its tools are listed.
@@ -217,7 +221,7 @@ impl Scope {
             .runtime
             .tree
             .exchange
-            .handle(&self.owner, server)
+            .handle(&self.owner, &Seat::common(server.clone()))
             .ok_or_else(|| WaitError::Unknown(server.clone()))?;
         handle.wake();
         let mut standing = handle.watch();
@@ -285,7 +289,7 @@ impl Scope {
     }
 
     fn known(&self, server: &ServerName) -> Result<(), AddError> {
-        match self.runtime.tree.exchange.handle(&self.owner, server) {
+        match self.runtime.tree.exchange.handle(&self.owner, &Seat::common(server.clone())) {
             Some(_) => Ok(()),
             None => Err(AddError::Unknown(server.clone())),
         }

@@ -1,13 +1,13 @@
 //! The runtime inside a program, with scripted servers in the same process.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{
     error::Kind,
     id::ServerName,
     runtime::{Answer, CallError, CallRequest, Runtime, RuntimeConfig, RuntimeHandle},
-    wire::{Revision, raw},
+    wire::Revision,
 };
 
 use crate::support::{
@@ -31,12 +31,7 @@ async fn with(script: &Script) -> RuntimeHandle {
 }
 
 async fn call(runtime: &RuntimeHandle, tool: &str, arguments: Value) -> Result<Answer, CallError> {
-    let request = CallRequest {
-        tool: tool.to_owned(),
-        params: Arc::from(raw(&json!({"name": tool, "arguments": arguments}))),
-        timeout: Some(PATIENCE),
-        progress: None,
-    };
+    let request = CallRequest { timeout: Some(PATIENCE), ..CallRequest::new(tool, &arguments) };
     runtime.store().call(request).await
 }
 

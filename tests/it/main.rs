@@ -24,6 +24,7 @@ mod program;
 mod reconfigure;
 mod schema;
 mod servers;
+mod sessions;
 mod supervision;
 mod support;
 mod tidy;

@@ -10,10 +10,10 @@ use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 use super::{AgentMsg, AgentState, answer};
 use crate::{
     actor::{
-        change::Change, child::Child, connection::ConnectionMsg, exchange::ServerSpec,
-        handle::ConnectionHandle, router::RouterMsg,
+        change::Change, child::Child, exchange::ServerSpec, handle::ConnectionHandle,
+        router::RouterMsg, server::Isolation,
     },
-    id::ServerName,
+    id::{Seat, ServerName},
 };
 
 impl AgentState {
@@ -27,53 +27,76 @@ impl AgentState {
         });
     }
 
-    /// Supervises a server from now on, without starting it.
+    /// Every connection to a server, the common one first.
+    pub(super) fn seats(&self, server: &ServerName) -> Vec<Seat> {
+        let from = Seat::common(server.clone());
+        let of_server = self.children.range(from..).take_while(|(seat, _)| seat.server == *server);
+        of_server.map(|(seat, _)| seat.clone()).collect()
+    }
+
+    /// Supervises a connection from now on, without starting it.
     pub(super) fn attach(
         &mut self,
         myself: &ActorRef<AgentMsg>,
-        server: ServerName,
+        seat: Seat,
         spec: ServerSpec,
         granted: bool,
-    ) {
+    ) -> Arc<ConnectionHandle> {
         let handle = self
             .exchange
-            .handle(&self.owner, &server)
-            .unwrap_or_else(|| ConnectionHandle::new(self.owner.clone(), server.clone(), &spec));
+            .handle(&self.owner, &seat)
+            .unwrap_or_else(|| ConnectionHandle::new(self.owner.clone(), seat.clone(), &spec));
         handle.redefine(&spec);
-        let (actor, name) = (myself.clone(), server.clone());
+        let (actor, place) = (myself.clone(), seat.clone());
         handle.set_starter(move || {
-            actor.cast(AgentMsg::Start { server: name.clone() }).ok();
+            actor.cast(AgentMsg::Start { seat: place.clone() }).ok();
         });
         self.exchange.insert(Arc::clone(&handle));
-        let policy = self.groups.policy(&server, &self.exchange.settings(), &spec.config);
-        self.route(RouterMsg::Attach { handle: Arc::clone(&handle), spec: spec.clone() });
-        self.children.insert(server, Child::new(handle, spec, policy, granted));
+        let policy = self.groups.policy(&seat.server, &self.exchange.settings(), &spec.config);
+        self.route_attach(&handle, &spec);
+        self.children.insert(seat, Child::new(Arc::clone(&handle), spec, policy, granted));
+        handle
+    }
+
+    /// The router places calls by the common connection alone.
+    fn route_attach(&self, handle: &Arc<ConnectionHandle>, spec: &ServerSpec) {
+        if handle.seat.session.is_none() {
+            self.route(RouterMsg::Attach { handle: Arc::clone(handle), spec: spec.clone() });
+        }
+    }
+
+    fn route_detach(&self, seat: &Seat) {
+        if seat.session.is_none() {
+            let (owner, server) = (self.owner.clone(), seat.server.clone());
+            self.route(RouterMsg::Detach { owner, server });
+        }
     }
 
     async fn add(
         &mut self,
         myself: &ActorRef<AgentMsg>,
-        server: ServerName,
+        seat: Seat,
         spec: ServerSpec,
         granted: bool,
     ) -> Result<(), ActorProcessingErr> {
-        self.attach(myself, server.clone(), spec, granted);
-        self.start_configured(myself, &server).await
+        self.attach(myself, seat.clone(), spec, granted);
+        self.start_configured(myself, &seat).await
     }
 
-    /// Starts a server unless it was granted and waits for its first call. A lazy one is started
-    /// once all the same, so that its tools are known.
+    /// Starts a connection unless it waits for its first call: a granted server's, a session's.
+    /// A lazy one is started once all the same, so that its tools are known.
     pub(super) async fn start_configured(
         &mut self,
         myself: &ActorRef<AgentMsg>,
-        server: &ServerName,
+        seat: &Seat,
     ) -> Result<(), ActorProcessingErr> {
-        match self.children.get(server) {
-            Some(child) if !child.granted => self.start(myself, server, "configured").await,
+        match self.children.get(seat) {
+            Some(child) if child.lists() => self.start(myself, seat, "configured").await,
             _ => Ok(()),
         }
     }
 
+    /// Supervises a server by this definition, over all its connections.
     pub(super) async fn put(
         &mut self,
         myself: &ActorRef<AgentMsg>,
@@ -81,8 +104,25 @@ impl AgentState {
         spec: ServerSpec,
         granted: bool,
     ) -> Result<(), ActorProcessingErr> {
-        let Some(child) = self.children.get_mut(&server) else {
-            return self.add(myself, server, spec, granted).await;
+        for seat in self.seats(&server) {
+            if seat.session.is_some() && spec.config.isolation != Isolation::Session {
+                self.leave(&seat, None);
+            } else if seat.session.is_some() {
+                self.put_seat(myself, seat, spec.clone(), granted).await?;
+            }
+        }
+        self.put_seat(myself, Seat::common(server), spec, granted).await
+    }
+
+    pub(super) async fn put_seat(
+        &mut self,
+        myself: &ActorRef<AgentMsg>,
+        seat: Seat,
+        spec: ServerSpec,
+        granted: bool,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(child) = self.children.get_mut(&seat) else {
+            return self.add(myself, seat, spec, granted).await;
         };
         if let Some(replacement) = &mut child.replacement {
             *replacement = (spec, granted);
@@ -91,7 +131,7 @@ impl AgentState {
         let change = Change::between(&child.spec.config, &spec.config);
         if change != Change::Restart && child.granted == granted && child.removed.is_empty() {
             if change == Change::InPlace {
-                self.redefine(&server, spec);
+                self.redefine(&seat, spec);
             }
             return Ok(());
         }
@@ -100,24 +140,21 @@ impl AgentState {
             child.replacement = Some((spec, granted));
             return Ok(());
         }
-        self.replace(myself, server, spec, granted).await
+        self.replace(myself, seat, spec, granted).await
     }
 
     /// Serves on under another definition, over the connection that there is.
-    fn redefine(&mut self, server: &ServerName, spec: ServerSpec) {
-        let Some(child) = self.children.get_mut(server) else { return };
+    fn redefine(&mut self, seat: &Seat, spec: ServerSpec) {
+        let Some(child) = self.children.get_mut(seat) else { return };
         // The connection knows its own way to the server, and has its state in it.
         let spec = ServerSpec { connector: Arc::clone(&child.spec.connector), ..spec };
         child.handle.redefine(&spec);
-        let policy = self.groups.policy(server, &self.exchange.settings(), &spec.config);
+        let policy = self.groups.policy(&seat.server, &self.exchange.settings(), &spec.config);
         child.ladder.set_policy(policy);
-        if let Some(actor) = &child.actor {
-            // One that ended this moment is started again with the new definition.
-            actor.cast(ConnectionMsg::Redefined(Arc::clone(&spec.config))).ok();
-        }
+        child.redefined(&spec.config);
         child.spec = spec.clone();
         let handle = Arc::clone(&child.handle);
-        self.route(RouterMsg::Attach { handle, spec });
+        self.route_attach(&handle, &spec);
     }
 
     /// Makes what is supervised equal to what is configured.
@@ -130,15 +167,18 @@ impl AgentState {
         }
         let settings = self.exchange.settings();
         self.groups.configure(&settings.groups);
-        for (server, child) in &mut self.children {
-            child.ladder.set_policy(self.groups.policy(server, &settings, &child.spec.config));
-            if let Some(actor) = &child.actor {
-                actor.cast(ConnectionMsg::Redefined(Arc::clone(&child.spec.config))).ok();
-            }
+        for (seat, child) in &mut self.children {
+            let config = Arc::clone(&child.spec.config);
+            child.ladder.set_policy(self.groups.policy(&seat.server, &settings, &config));
+            child.redefined(&config);
         }
         let wanted = self.exchange.wanted(&self.owner);
-        let gone: Vec<ServerName> =
-            self.children.keys().filter(|it| !wanted.contains_key(*it)).cloned().collect();
+        let gone: Vec<ServerName> = self
+            .children
+            .keys()
+            .filter(|seat| seat.session.is_none() && !wanted.contains_key(&seat.server))
+            .map(|seat| seat.server.clone())
+            .collect();
         for server in gone {
             self.remove(&server, None);
         }
@@ -154,51 +194,61 @@ impl AgentState {
     pub(super) async fn replace(
         &mut self,
         myself: &ActorRef<AgentMsg>,
-        server: ServerName,
+        seat: Seat,
         spec: ServerSpec,
         granted: bool,
     ) -> Result<(), ActorProcessingErr> {
         if spec.is_served_here(granted) {
-            self.children.remove(&server);
-            return self.add(myself, server, spec, granted).await;
+            self.children.remove(&seat);
+            return self.add(myself, seat, spec, granted).await;
         }
-        self.forget(&server);
+        self.forget(&seat);
         Ok(())
     }
 
+    /// Stops a server and forgets it, with all its connections.
     pub(super) fn remove(&mut self, server: &ServerName, reply: Option<RpcReplyPort<()>>) {
-        let Some(child) = self.children.get_mut(server) else {
+        for seat in self.seats(server).into_iter().filter(|seat| seat.session.is_some()) {
+            self.leave(&seat, None);
+        }
+        self.leave(&Seat::common(server.clone()), reply);
+    }
+
+    /// Stops one connection and forgets it.
+    pub(super) fn leave(&mut self, seat: &Seat, reply: Option<RpcReplyPort<()>>) {
+        let Some(child) = self.children.get_mut(seat) else {
             return answer(reply);
         };
         child.removed.push(reply);
         child.replacement = None;
-        let ending = child.drain(&self.exchange, "removed from the configuration");
-        self.route(RouterMsg::Detach { owner: self.owner.clone(), server: server.clone() });
+        let cause = match &seat.session {
+            Some(_) => "its session is over",
+            None => "removed from the configuration",
+        };
+        let ending = child.drain(&self.exchange, cause);
+        self.route_detach(seat);
         if !ending {
-            self.forget(server);
+            self.forget(seat);
         }
     }
 
-    pub(super) fn forget(&mut self, server: &ServerName) {
-        if let Some(child) = self.children.remove(server) {
+    pub(super) fn forget(&mut self, seat: &Seat) {
+        if let Some(child) = self.children.remove(seat) {
             child.removed.into_iter().for_each(answer);
         }
-        self.exchange.remove(&self.owner, server);
-        self.route(RouterMsg::Detach { owner: self.owner.clone(), server: server.clone() });
+        self.exchange.remove(&self.owner, seat);
+        self.route_detach(seat);
     }
 
     pub(super) fn announce(&mut self, router: ActorRef<RouterMsg>) {
         self.router = router;
         self.define();
         for child in self.children.values() {
-            self.route(RouterMsg::Attach {
-                handle: Arc::clone(&child.handle),
-                spec: child.spec.clone(),
-            });
-            if let Some(catalog) = &child.catalog {
+            self.route_attach(&child.handle, &child.spec);
+            if let (Some(catalog), true) = (&child.catalog, child.lists()) {
                 self.route(RouterMsg::Listed {
                     owner: self.owner.clone(),
-                    server: child.handle.server.clone(),
+                    server: child.handle.seat.server.clone(),
                     catalog: Arc::clone(catalog),
                     instructions: child.instructions.clone(),
                 });

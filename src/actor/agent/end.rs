@@ -21,20 +21,21 @@ impl AgentState {
         ended: Ended,
     ) -> Result<(), ActorProcessingErr> {
         let found = self.children.iter_mut().find(|(_, child)| child.is(cell));
-        let Some((server, child)) = found else {
+        let Some((seat, child)) = found else {
             return Ok(());
         };
-        let server = server.clone();
+        let seat = seat.clone();
         let bug = matches!(ended.exit, Exit::Bug).then(|| ended.cause.clone());
         let was_ready = child.ladder.state() == State::Ready;
         let tripped = was_ready
             && !matches!(ended.exit, Exit::Asked | Exit::Idle)
-            && !self.groups.record(&server, self.exchange.started.elapsed());
+            && seat.session.is_none()
+            && !self.groups.record(&seat.server, self.exchange.started.elapsed());
         let pause = child.ended(&self.exchange, &ended, tripped);
         if was_ready {
             let grace = self.exchange.settings().catalog.tools_grace;
-            let (server, generation) = (server.clone(), child.generation);
-            after(myself, grace, move || AgentMsg::GraceDue { server, generation });
+            let (seat, generation) = (seat.clone(), child.generation);
+            after(myself, grace, move || AgentMsg::GraceDue { seat, generation });
         }
         let removed = !child.removed.is_empty();
         let replacement = child.replacement.take();
@@ -43,17 +44,17 @@ impl AgentState {
             self.stop_next(myself);
         } else if let Some((spec, granted)) = replacement {
             if removed {
-                self.forget(&server);
-                self.put(myself, server, spec, granted).await?;
+                self.forget(&seat);
+                self.put_seat(myself, seat, spec, granted).await?;
             } else {
-                self.replace(myself, server, spec, granted).await?;
+                self.replace(myself, seat, spec, granted).await?;
             }
         } else if removed {
-            self.forget(&server);
+            self.forget(&seat);
         } else if let Some(cause) = restart {
-            self.start(myself, &server, &cause).await?;
+            self.start(myself, &seat, &cause).await?;
         } else if let Some(pause) = pause {
-            after(myself, pause, move || AgentMsg::RetryDue { server, generation });
+            after(myself, pause, move || AgentMsg::RetryDue { seat, generation });
         }
         self.route(RouterMsg::Settled);
         match bug {
@@ -68,7 +69,8 @@ impl AgentState {
 
     pub(super) fn shutdown(&mut self, myself: &ActorRef<AgentMsg>) {
         if self.stopping.is_none() {
-            let servers: Vec<ServerName> = self.children.keys().cloned().collect();
+            let common = self.children.keys().filter(|seat| seat.session.is_none());
+            let servers: Vec<ServerName> = common.map(|seat| seat.server.clone()).collect();
             self.stopping = Some(self.groups.stop_order(&servers));
             self.stop_next(myself);
         }
@@ -81,8 +83,8 @@ impl AgentState {
         }
         while let Some(phase) = self.stopping.as_mut().and_then(Vec::pop) {
             let mut waiting = false;
-            for server in phase {
-                if let Some(child) = self.children.get_mut(&server) {
+            for seat in phase.iter().flat_map(|server| self.seats(server)).collect::<Vec<_>>() {
+                if let Some(child) = self.children.get_mut(&seat) {
                     waiting |= child.drain(&self.exchange, "shutdown");
                 }
             }
@@ -92,10 +94,12 @@ impl AgentState {
         }
         myself.stop(Some("shutdown".to_owned()));
     }
+
     /// Restarts a group's other members, once for each loss, now that the lost one is ready.
     pub(super) fn restart_siblings(&mut self, lost: &ServerName) {
-        for server in self.groups.affected(lost) {
-            let Some(child) = self.children.get_mut(&server) else {
+        let affected = self.groups.affected(lost);
+        for seat in affected.iter().flat_map(|server| self.seats(server)).collect::<Vec<_>>() {
+            let Some(child) = self.children.get_mut(&seat) else {
                 continue;
             };
             if child.ladder.state() == State::Ready {

@@ -88,9 +88,18 @@ impl ConnectionState {
         self.health_timer.set(myself, delay, || ConnectionMsg::HealthTick);
     }
 
-    /// A limit of zero is never.
+    /// How long nobody need call before it is stopped; zero is for ever.
+    pub(super) fn idle_limit(&self) -> Duration {
+        let of_server = self.spec.config.idle_stop;
+        if self.handle.seat.session.is_none() {
+            return of_server;
+        }
+        let of_session = self.exchange.settings().timeouts.session;
+        if of_server.is_zero() { of_session } else { of_server.min(of_session) }
+    }
+
     pub(super) fn arm_idle(&mut self, myself: &ActorRef<ConnectionMsg>, delay: Duration) {
-        if self.spec.config.idle_stop.is_zero() {
+        if delay.is_zero() {
             self.idle_timer.clear();
         } else {
             self.idle_timer.set(myself, delay, || ConnectionMsg::IdleTick);
@@ -115,7 +124,7 @@ impl ConnectionState {
     }
 
     pub(super) fn idle(&mut self, myself: &ActorRef<ConnectionMsg>) {
-        let limit = self.spec.config.idle_stop;
+        let limit = self.idle_limit();
         let unused = self.handle.unused_for();
         if self.handle.load() == (0, 0) && unused >= limit {
             self.close(myself, Exit::Idle);

@@ -62,13 +62,13 @@ impl ConnectionState {
             Ok(listing) => {
                 self.warn_of_dropped(&listing);
                 self.tell(AgentMsg::Refreshed {
-                    server: self.handle.server.clone(),
+                    seat: self.handle.seat.clone(),
                     incarnation: self.incarnation,
                     catalog: listing.catalog,
                 });
             }
             // The catalog known before stays; the health checks decide about the connection.
-            Err(why) => tracing::warn!(server = %self.handle.server, why, "tools not listed"),
+            Err(why) => tracing::warn!(server = %self.handle.seat.server, why, "tools not listed"),
         }
         if again {
             self.refresh(myself);
@@ -78,7 +78,7 @@ impl ConnectionState {
     pub(super) fn warn_of_dropped(&self, listing: &Listing) {
         if listing.dropped > 0 {
             tracing::warn!(
-                server = %self.handle.server,
+                server = %self.handle.seat.server,
                 dropped = listing.dropped,
                 "tools without a name or an input schema were left out"
             );

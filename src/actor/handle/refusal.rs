@@ -21,7 +21,7 @@ impl ConnectionHandle {
         let standing = self.standing.borrow();
         Failure {
             kind,
-            server: self.server.clone(),
+            server: self.seat.server.clone(),
             incarnation: standing.incarnation,
             phase,
             retry_after: standing.next.map(|next| next.saturating_duration_since(Instant::now())),
@@ -39,11 +39,14 @@ impl ConnectionHandle {
             State::Idle | State::Connecting | State::Ready | State::Backoff => "is restarting",
         };
         let next = retry_after.map(|after| format!(", next try in {}", spoken(after)));
-        let text =
-            format!("{} {what}{}; the call was not sent", self.server, next.unwrap_or_default());
+        let text = format!(
+            "{} {what}{}; the call was not sent",
+            self.seat.server,
+            next.unwrap_or_default()
+        );
         CallError::Failed(Failure {
             kind: Kind::Unavailable,
-            server: self.server.clone(),
+            server: self.seat.server.clone(),
             incarnation: standing.incarnation,
             phase: Delivery::Queued,
             retry_after,
@@ -65,7 +68,7 @@ impl ConnectionHandle {
     pub(super) fn overloaded(&self, waiting: usize) -> CallError {
         let text = format!(
             "{} has {waiting} calls waiting, which is its limit; the call was not sent, try again in a moment",
-            self.server
+            self.seat.server
         );
         let mut failure = self.failure(Kind::Overloaded, Delivery::Queued, text);
         failure.retry_after = failure.retry_after.or(Some(Duration::from_secs(1)));
@@ -84,12 +87,12 @@ impl ConnectionHandle {
             | State::Failed => "was restarting",
         };
         let text =
-            format!("{} {why} until the deadline passed; the call was not sent", self.server);
+            format!("{} {why} until the deadline passed; the call was not sent", self.seat.server);
         CallError::Failed(self.failure(Kind::Timeout, Delivery::Queued, text))
     }
 
     pub(super) fn failed(&self, error: RequestError, incarnation: Incarnation) -> CallError {
-        let name = &self.server;
+        let name = &self.seat.server;
         let (kind, phase, text) = match error {
             RequestError::Server(error) => {
                 return CallError::Server { server: name.clone(), error };

@@ -37,6 +37,8 @@ pub(crate) struct OwnerView {
 pub(crate) struct Route {
     pub(crate) handle: Arc<ConnectionHandle>,
     pub(crate) policy: Arc<ToolPolicy>,
+    /// Each session has a connection of its own; the handle is that of calls without one.
+    pub(crate) by_session: bool,
 }
 
 /// A name that was placed.

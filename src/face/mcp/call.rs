@@ -67,11 +67,18 @@ impl Exchange {
             }
             None => (None, None),
         };
-        let request =
-            CallRequest { tool, params: params.to_owned().into(), timeout: None, progress: sink };
+        let request = CallRequest {
+            tool,
+            params: params.to_owned().into(),
+            timeout: None,
+            progress: sink,
+            session: caller.session.as_ref().map(|lease| lease.key().clone()),
+        };
         let gate = Arc::clone(gate);
-        let Caller { principal, owner } = caller.clone();
+        let Caller { principal, owner, session } = caller.clone();
         let answer = async move {
+            // Its connections stay as long as it has a call.
+            let _session = session;
             let result = match gate.call(&principal, &owner, request).await {
                 Ok(answer) => answer.result,
                 Err(error) => fault::of_call(error, revision.era())?,

@@ -171,7 +171,7 @@ fn caller(agent: Agent) -> Result<Caller, Fault> {
             Fault::with_status(404, code::INVALID_PARAMS, text)
         })?),
     };
-    Ok(Caller { principal: Principal::local(), owner })
+    Ok(Caller { principal: Principal::local(), owner, session: None })
 }
 
 fn version(headers: &HeaderMap) -> Option<&str> {

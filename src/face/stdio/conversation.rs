@@ -74,7 +74,7 @@ impl Conversation {
     pub(super) fn new(gate: Arc<Gate>, owner: Owner, out: Out) -> Self {
         Self {
             gate,
-            caller: Caller { principal: Principal::local(), owner },
+            caller: Caller { principal: Principal::local(), owner, session: None },
             out,
             agreed: Agreed::Nothing,
             changes: None,
@@ -273,7 +273,7 @@ impl Conversation {
         match method {
             method::PING => Ok(Reply::Now(Ok(legacy::pong()))),
             method::INITIALIZE => {
-                let Caller { principal, owner } = &self.caller;
+                let Caller { principal, owner, .. } = &self.caller;
                 let opened = legacy::initialize(&self.gate, &self.caller, params);
                 let (revision, result) = opened.map_err(Err)?;
                 let changes = self.gate.changes(principal, owner);

@@ -49,11 +49,12 @@ impl Endpoint {
                 .gate
                 .changes(&caller.principal, &caller.owner)
                 .map_err(|error| fault::of_request(error, Era::Legacy))?;
-            let session =
-                self.sessions.open(caller.clone(), revision, changes).ok_or_else(|| {
-                    let text = "too many sessions are open; end one or try again later";
-                    Fault::with_status(503, code::OVERLOADED, text)
-                })?;
+            let session = Some(Arc::new(self.gate.lease(&caller.owner)));
+            let caller = Caller { session, ..caller.clone() };
+            let session = self.sessions.open(caller, revision, changes).ok_or_else(|| {
+                let text = "too many sessions are open; end one or try again later";
+                Fault::with_status(503, code::OVERLOADED, text)
+            })?;
             Ok((session, result))
         };
         let (session, result) = open().map_err(|fault| Refusal::to(Some(id.clone()), fault))?;

@@ -285,7 +285,7 @@ mod tests {
     const IDLE: Duration = Duration::from_mins(30);
 
     fn caller(owner: Owner) -> Caller {
-        Caller { principal: Principal::local(), owner }
+        Caller { principal: Principal::local(), owner, session: None }
     }
 
     fn sessions(max: usize) -> (Sessions, watch::Sender<u64>, Arc<Session>) {
