@@ -17,6 +17,7 @@ use crate::{
     wire::{Era, ErrorObject},
 };
 
+mod channel;
 mod child;
 mod deadline;
 mod era;
@@ -24,10 +25,12 @@ pub mod http;
 mod link;
 pub mod memory;
 mod peer;
+mod progress;
 pub mod stderr;
 pub mod stdio;
 #[cfg(test)]
 mod testing;
+mod vital;
 
 pub use deadline::Deadline;
 pub use link::{Link, LinkEvent, Progress, ProgressSink, Request};
@@ -51,7 +54,7 @@ impl TransportConfig {
     pub fn connector(&self) -> Option<Arc<dyn Connect>> {
         match self {
             Self::Stdio(config) => Some(Arc::new(stdio::Stdio::new(config.clone()))),
-            Self::Http(_) => Some(Arc::new(http::Http)),
+            Self::Http(config) => Some(Arc::new(http::Http::new(config.clone()))),
             Self::InProcess => None,
         }
     }
@@ -147,16 +150,23 @@ pub enum ConnectError {
     /// The transport failed.
     #[error("transport failed: {0}")]
     Transport(String),
+    /// The server refuses our credentials, or wants some.
+    #[error("{0}")]
+    Credentials(String),
+    /// The server is there and says when to come again.
+    #[error("{why}; it asks to be left alone for {}", humantime::format_duration(*.retry_after))]
+    Busy {
+        /// What it said.
+        why: String,
+        /// How long it asks for.
+        retry_after: Duration,
+    },
+    /// The definition cannot work; trying again changes nothing.
+    #[error("{0}")]
+    Configuration(String),
     /// This build or version has no such transport.
     #[error("{0}")]
     Unsupported(String),
-}
-
-impl ConnectError {
-    /// Whether another attempt with the same configuration can succeed.
-    pub const fn is_fatal(&self) -> bool {
-        matches!(self, Self::Spawn { .. } | Self::Protocol(_) | Self::Unsupported(_))
-    }
 }
 
 /// Why a live link ended.
@@ -171,6 +181,12 @@ pub enum LinkEnd {
     /// Reading or writing failed.
     #[error("transport failed: {0}")]
     Transport(String),
+    /// The server no longer knows the session.
+    #[error("the server ended the session")]
+    SessionOver,
+    /// The server refuses our credentials, or wants some.
+    #[error("{0}")]
+    Refused(String),
     /// We closed it.
     #[error("closed by us")]
     Stopped,
@@ -196,6 +212,15 @@ pub enum RequestError {
         /// Whether the request had been written.
         sent: bool,
     },
+    /// The server has too much to do and did not execute it; the link is there for another try.
+    #[error("the server has too much to do")]
+    Busy {
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The server takes no such request and did not execute it; another try is useless.
+    #[error("{0}")]
+    Refused(String),
     /// The server's own error.
     #[error("{} ({})", .0.message(), .0.code())]
     Server(ErrorObject),
@@ -207,10 +232,10 @@ pub enum RequestError {
 impl Classify for RequestError {
     fn kind(&self) -> Kind {
         match self {
-            Self::NotSent(_) => Kind::Unavailable,
+            Self::NotSent(_) | Self::Busy { .. } => Kind::Unavailable,
             Self::Lost { .. } => Kind::OutcomeUnknown,
             Self::Timeout { .. } => Kind::Timeout,
-            Self::Server(_) | Self::Malformed(_) => Kind::Upstream,
+            Self::Server(_) | Self::Refused(_) | Self::Malformed(_) => Kind::Upstream,
         }
     }
 }

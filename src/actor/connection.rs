@@ -19,7 +19,7 @@ use super::{
 use crate::{
     id::Incarnation,
     restart::Exit,
-    upstream::{ConnectContext, ConnectError, Link, LinkEnd, LinkEvent, Protocol},
+    upstream::{ConnectContext, ConnectError, Link, LinkEnd, LinkEvent, Protocol, RequestError},
 };
 
 /// How long changes of a server's tools are gathered before they are listed again.
@@ -283,7 +283,9 @@ impl ConnectionState {
         self.spawn(myself, async move {
             // A subscription that the server ended is opened anew; what changed meanwhile is
             // listed then.
-            while link.link.wants_listener() && link.link.listen().await.is_ok() {
+            while link.link.wants_listener()
+                && matches!(link.link.listen().await, Ok(()) | Err(RequestError::Lost { .. }))
+            {
                 tokio::time::sleep(RELISTEN).await;
                 actor.cast(ConnectionMsg::ToolsChanged).ok();
             }
@@ -312,7 +314,15 @@ impl ConnectionState {
         if let Some(line) = self.handle.stderr.last(1).pop() {
             cause = format!("{cause}; its last words: {line}");
         }
-        Err(ConnectionFailure { exit: Exit::Lost, cause })
+        let exit = match end {
+            LinkEnd::Refused(_) => Exit::Refused,
+            LinkEnd::Exited(_)
+            | LinkEnd::Closed
+            | LinkEnd::Transport(_)
+            | LinkEnd::SessionOver
+            | LinkEnd::Stopped => Exit::Lost,
+        };
+        Err(ConnectionFailure { exit, cause })
     }
 
     fn close(&mut self, myself: &ActorRef<ConnectionMsg>, exit: Exit) {
@@ -334,7 +344,20 @@ impl ConnectionState {
 
 impl From<ConnectError> for ConnectionFailure {
     fn from(error: ConnectError) -> Self {
-        let exit = if error.is_fatal() { Exit::Fatal } else { Exit::Lost };
+        let exit = match &error {
+            ConnectError::Credentials(_) => Exit::Refused,
+            ConnectError::Busy { retry_after, .. } => {
+                Exit::RateLimited { retry_after: *retry_after }
+            }
+            ConnectError::Spawn { .. }
+            | ConnectError::Protocol(_)
+            | ConnectError::Configuration(_)
+            | ConnectError::Unsupported(_) => Exit::Fatal,
+            ConnectError::Exited { .. }
+            | ConnectError::Timeout { .. }
+            | ConnectError::Refused { .. }
+            | ConnectError::Transport(_) => Exit::Lost,
+        };
         Self { exit, cause: error.to_string() }
     }
 }

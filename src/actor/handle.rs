@@ -31,6 +31,9 @@ use crate::{
 
 mod refusal;
 
+/// The least pause before a busy server is asked again.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
 /// A live link in the life that it belongs to.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -268,6 +271,7 @@ impl ConnectionHandle {
             () = deadline.passed() => return Err(self.late_in_queue()),
         };
         let mut standing = self.watch();
+        let mut pauses = 0;
         loop {
             let live = self.live(&mut standing, deadline).await?;
             let request = Request {
@@ -286,6 +290,11 @@ impl ConnectionHandle {
                 // Not executed, so it goes to the next life of the connection.
                 Err(RequestError::NotSent(_)) => {
                     self.next_life(&mut standing, live.incarnation, deadline).await?;
+                }
+                // Not executed either, and the same life may take it later.
+                Err(RequestError::Busy { retry_after }) => {
+                    pauses += 1;
+                    self.come_again(retry_after, pauses, deadline).await?;
                 }
                 Err(error) => return Err(self.failed(error, live.incarnation)),
             }
@@ -310,6 +319,22 @@ impl ConnectionHandle {
             }
             self.changed(standing, deadline).await?;
         }
+    }
+
+    /// Waits as long as a busy server asks for, or a little longer each time if it names nothing.
+    async fn come_again(
+        &self,
+        retry_after: Option<Duration>,
+        pauses: u32,
+        deadline: &Deadline,
+    ) -> Result<(), CallError> {
+        let grown = FIRST_PAUSE.saturating_mul(1 << pauses.min(6));
+        let pause = retry_after.unwrap_or(grown).max(FIRST_PAUSE);
+        if pause >= deadline.remaining() {
+            return Err(self.busy(pause));
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
     }
 
     /// Waits until the supervisor has taken notice that a life is over.

@@ -339,8 +339,9 @@ impl RouterState {
         let always = self.exchange.settings().catalog.prefix == Prefix::Always;
         self.members(owner, &scope.grants).into_iter().any(|(server, definition, _)| {
             let state = definition.handle.standing().state;
+            // One that is ready without a catalog has it on the way to this mailbox.
             definition.catalog.is_none()
-                && matches!(state, State::Idle | State::Connecting | State::Backoff)
+                && matches!(state, State::Idle | State::Connecting | State::Backoff | State::Ready)
                 && (!always || scope.names.may_be_of(server, tool))
         })
     }

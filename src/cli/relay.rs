@@ -22,7 +22,6 @@ use crate::{
     wire::{Era, Id, Message, RawValue, envelope, method},
 };
 
-mod events;
 mod headers;
 mod leg;
 #[cfg(test)]

@@ -19,10 +19,12 @@ use crate::wire::{
 
 mod answer;
 
-use answer::Probe;
+pub(super) use answer::Probe;
+#[cfg(feature = "upstream-http")]
+pub(super) use answer::{discovered, initialised, offered};
 
 /// How long a server may take to answer the probe before it is taken for a legacy one.
-const PROBE: Duration = Duration::from_secs(5);
+pub(super) const PROBE: Duration = Duration::from_secs(5);
 /// How long a link that is over may take to say why.
 const CAUSE: Duration = Duration::from_secs(1);
 /// Lines of error output in an error.
@@ -43,6 +45,15 @@ const OURSELVES: Implementation =
 /// What every request to a modern server states about us.
 pub(super) fn stamp(revision: Revision) -> Stamp {
     Stamp { revision, client: raw(&OURSELVES), capabilities: raw(&Object::default()) }
+}
+
+/// The parameters of `initialize`.
+pub(super) fn initialize() -> Box<RawValue> {
+    raw(&serde_json::json!({
+        "protocolVersion": Revision::LATEST_LEGACY,
+        "capabilities": {},
+        "clientInfo": OURSELVES,
+    }))
 }
 
 /// A handshake that failed.
@@ -114,7 +125,9 @@ impl Talk<'_> {
         match self.ask(method::DISCOVER, None, Some(&stamp), limit).await {
             Ok(result) => answer::discovered(&result, self.peer.pid()),
             Err(RequestError::Server(error)) => answer::offered(error),
-            Err(RequestError::Malformed(_)) => Probe::Legacy,
+            Err(
+                RequestError::Malformed(_) | RequestError::Refused(_) | RequestError::Busy { .. },
+            ) => Probe::Legacy,
             Err(RequestError::Timeout { .. }) => Probe::Silent,
             Err(RequestError::NotSent(_) | RequestError::Lost { .. }) => Probe::Gone,
         }
@@ -122,11 +135,7 @@ impl Talk<'_> {
 
     /// `initialize`. A modern server that was too slow for the probe is asked once more.
     async fn legacy(&self, slow: bool) -> Result<ServerFacts, ConnectError> {
-        let params = raw(&serde_json::json!({
-            "protocolVersion": Revision::LATEST_LEGACY,
-            "capabilities": {},
-            "clientInfo": OURSELVES,
-        }));
+        let params = initialize();
         let answer = self.ask(method::INITIALIZE, Some(&params), None, self.remaining()).await;
         match answer {
             Ok(result) => {
@@ -141,8 +150,12 @@ impl Talk<'_> {
                 }
                 Err(self.refused(method::INITIALIZE, &error))
             }
-            Err(RequestError::Malformed(what)) => Err(ConnectError::Protocol(what)),
-            Err(RequestError::Timeout { .. }) => Err(self.silent(method::INITIALIZE)),
+            Err(RequestError::Malformed(what) | RequestError::Refused(what)) => {
+                Err(ConnectError::Protocol(what))
+            }
+            Err(RequestError::Timeout { .. } | RequestError::Busy { .. }) => {
+                Err(self.silent(method::INITIALIZE))
+            }
             Err(RequestError::NotSent(_) | RequestError::Lost { .. }) => Err(self.gone().await),
         }
     }
@@ -191,7 +204,10 @@ impl Talk<'_> {
         match end.unwrap_or(LinkEnd::Closed) {
             LinkEnd::Exited(how) => ConnectError::Exited { how, hint },
             LinkEnd::Transport(why) => ConnectError::Transport(format!("{why}{hint}")),
-            end @ (LinkEnd::Closed | LinkEnd::Stopped) => {
+            end @ (LinkEnd::Closed
+            | LinkEnd::Stopped
+            | LinkEnd::SessionOver
+            | LinkEnd::Refused(_)) => {
                 ConnectError::Transport(format!("{end} before the connection was ready{hint}"))
             }
         }
@@ -214,7 +230,7 @@ impl Talk<'_> {
     }
 }
 
-fn stranger(revisions: &str) -> ConnectError {
+pub(super) fn stranger(revisions: &str) -> ConnectError {
     ConnectError::Protocol(format!(
         "the server speaks only {revisions}; this version of switchboard speaks {} and earlier",
         Revision::LATEST

@@ -8,11 +8,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{
-    Deadline, LinkEnd, RequestError, ServerFacts, era,
-    peer::{Call, Peer},
-};
-use crate::wire::{Era, Object, RawValue, meta::Stamp, method, raw};
+use super::{Deadline, LinkEnd, RequestError, ServerFacts, channel::Channel, era, peer::Call};
+use crate::wire::{Era, Object, RawValue, envelope::code, meta::Stamp, method, raw};
 
 /// Pages of one list that are read at most.
 const PAGES: usize = 1000;
@@ -54,7 +51,7 @@ pub enum LinkEvent {
 /// A live link. Dropping it kills a process behind it at once; [`close`](Self::close) is kinder.
 #[derive(Debug)]
 pub struct Link {
-    peer: Peer,
+    channel: Channel,
     facts: ServerFacts,
     /// What every request to a modern server states; `None` for a legacy one.
     stamp: Option<Stamp>,
@@ -64,9 +61,9 @@ pub struct Link {
 
 impl Link {
     /// A link over a peer that the handshake agreed with.
-    pub(super) fn new(peer: Peer, facts: ServerFacts, message_limit: usize) -> Self {
+    pub(super) fn new(channel: Channel, facts: ServerFacts, message_limit: usize) -> Self {
         let stamp = (facts.era == Era::Modern).then(|| era::stamp(facts.revision));
-        Self { peer, facts, stamp, message_limit }
+        Self { channel, facts, stamp, message_limit }
     }
 
     /// What the server said about itself.
@@ -79,18 +76,25 @@ impl Link {
     /// # Errors
     /// [`RequestError`] says above all whether the server may have executed it.
     pub async fn request(&self, request: Request) -> Result<Box<RawValue>, RequestError> {
-        let result = self
-            .peer
-            .request(Call {
-                method: request.method,
-                params: request.params.as_deref(),
-                name: request.name.as_deref(),
-                stamp: self.stamp.as_ref(),
-                progress: request.progress,
-                deadline: request.deadline,
-                cancellable: true,
-            })
-            .await?;
+        let call = Call {
+            method: request.method,
+            params: request.params.as_deref(),
+            name: request.name.as_deref(),
+            stamp: self.stamp.as_ref(),
+            progress: request.progress,
+            deadline: request.deadline,
+            cancellable: true,
+        };
+        let result = match self.channel.request(&call).await {
+            // Not executed: the tool's schema says which headers the server misses.
+            Err(RequestError::Server(error))
+                if error.code() == code::HEADER_MISMATCH && call.method == method::TOOLS_CALL =>
+            {
+                Box::pin(self.list_tools(call.deadline.clone())).await?;
+                self.channel.request(&call).await?
+            }
+            outcome => outcome?,
+        };
         match self.facts.era {
             Era::Modern => complete(&result)?,
             Era::Legacy => object(&result)?,
@@ -131,6 +135,7 @@ impl Link {
             let page = Page::read(&result)?;
             tools.extend(page.tools);
             let Some(cursor) = page.next_cursor else {
+                self.channel.learn(&tools);
                 return Ok(tools);
             };
             let next = serde_json::json!({ "cursor": &cursor });
@@ -188,19 +193,25 @@ impl Link {
             .request(Request { method, params: None, name: None, progress: None, deadline })
             .await;
         match answer {
-            Ok(_) | Err(RequestError::Server(_) | RequestError::Malformed(_)) => Ok(()),
+            Ok(_)
+            | Err(
+                RequestError::Server(_)
+                | RequestError::Malformed(_)
+                | RequestError::Busy { .. }
+                | RequestError::Refused(_),
+            ) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     /// How long the server has sent no message; since the link was made if it never did.
     pub fn silent_for(&self) -> Duration {
-        self.peer.silent_for()
+        self.channel.silent_for()
     }
 
     /// Requests that wait for an answer, a subscription among them.
     pub fn in_flight(&self) -> usize {
-        self.peer.in_flight()
+        self.channel.in_flight()
     }
 
     /// The next thing that the server tells unasked; `None` once the link is over. What is told
@@ -208,25 +219,25 @@ impl Link {
     pub async fn event(&self) -> Option<LinkEvent> {
         tokio::select! {
             biased;
-            () = self.peer.tools_changed() => Some(LinkEvent::ToolsChanged),
-            _ = self.peer.ended() => None,
+            () = self.channel.tools_changed() => Some(LinkEvent::ToolsChanged),
+            _ = self.channel.ended() => None,
         }
     }
 
     /// Resolves with the cause when the link is over; any number may wait.
     pub async fn ended(&self) -> LinkEnd {
-        self.peer.ended().await
+        self.channel.ended().await
     }
 
     /// Fails what is in flight and ends the server at once; its whole process group is killed.
     pub fn kill(&self) {
-        self.peer.kill();
+        self.channel.kill();
     }
 
     /// Fails what is in flight, closes the server's input, and gives it `grace` to end by itself;
     /// then its process group gets SIGTERM and, three seconds later, SIGKILL.
     pub async fn close(&self, grace: Duration) {
-        self.peer.close(grace).await;
+        self.channel.close(grace).await;
     }
 }
 

@@ -16,7 +16,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Connect, ConnectContext, ConnectError, Link, LinkEnd, StderrRing, era,
+    Connect, ConnectContext, ConnectError, Link, LinkEnd, StderrRing,
+    channel::Channel,
+    era,
     peer::{Body, Peer},
 };
 
@@ -73,7 +75,7 @@ where
             let facts = era::agree(&peer, context.protocol, context.timeout)
                 .await
                 .map_err(|failure| failure.error)?;
-            Ok(Link::new(peer, facts, context.message_limit))
+            Ok(Link::new(Channel::Stream(peer), facts, context.message_limit))
         })
     }
 

@@ -5,6 +5,7 @@
 //! and cancellation, but neither eras nor tools.
 
 use std::{
+    borrow::Borrow,
     fmt,
     sync::{
         Arc, OnceLock,
@@ -17,20 +18,20 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc},
     task::JoinSet,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Deadline, LinkEnd, ProgressSink, RequestError, StderrRing};
+use super::{Deadline, LinkEnd, ProgressSink, RequestError, StderrRing, vital::Vital};
 use crate::wire::{
     RawValue, envelope,
     meta::{self, Stamp},
     method, raw,
 };
 
-mod inbound;
+pub(super) mod inbound;
 mod peek;
 mod pending;
 mod reader;
@@ -101,13 +102,10 @@ struct Shared {
     /// There is something to write that is not in the queue.
     wake: Notify,
     tools_changed: Notify,
-    start: Instant,
-    /// One more than the nanoseconds from `start` to the last message; zero if there was none.
-    heard: AtomicU64,
+    vital: Vital,
     oddities: Oddities,
     first_garbage: OnceLock<String>,
     stderr: Arc<StderrRing>,
-    end: watch::Sender<Option<LinkEnd>>,
 }
 
 impl Peer {
@@ -126,12 +124,10 @@ impl Peer {
             shut: CancellationToken::new(),
             wake: Notify::new(),
             tools_changed: Notify::new(),
-            start: Instant::now(),
-            heard: AtomicU64::new(0),
+            vital: Vital::new(),
             oddities: Oddities::default(),
             first_garbage: OnceLock::new(),
             stderr,
-            end: watch::Sender::new(None),
         });
         let (lines, queue) = mpsc::channel(QUEUE);
         let reader = reader::run(Arc::clone(&shared), source, limit);
@@ -142,7 +138,8 @@ impl Peer {
     }
 
     /// Sends a request and waits for its answer. Dropping the future gives it up.
-    pub(super) async fn request(&self, call: Call<'_>) -> Answer {
+    pub(super) async fn request<'c>(&self, call: impl Borrow<Call<'c>> + Send) -> Answer {
+        let call = call.borrow();
         let shared = &*self.shared;
         let id = shared.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let token = call.progress.is_some().then_some(id);
@@ -150,7 +147,7 @@ impl Peer {
         let mut line = envelope::request(&id, call.method, params.as_deref());
         drop(params);
         line.push(b'\n');
-        let answer = shared.pending.register(id, call.progress, call.deadline.clone())?;
+        let answer = shared.pending.register(id, call.progress.clone(), call.deadline.clone())?;
         let mut ticket = Ticket { shared, id, cancellable: call.cancellable, open: true };
         let exchange = async {
             // A queue without a writer means that the link ends, which answers the request.
@@ -183,14 +180,12 @@ impl Peer {
 
     /// How long no message was received; since the start if there was none.
     pub(super) fn silent_for(&self) -> Duration {
-        let heard = self.shared.heard.load(Ordering::Relaxed).saturating_sub(1);
-        let heard = Duration::from_nanos(heard);
-        self.shared.start.elapsed().saturating_sub(heard)
+        self.shared.vital.silent_for()
     }
 
     /// Whether any message was received.
     pub(super) fn has_spoken(&self) -> bool {
-        self.shared.heard.load(Ordering::Relaxed) > 0
+        self.shared.vital.has_spoken()
     }
 
     /// How many requests wait for an answer.
@@ -220,25 +215,21 @@ impl Peer {
 
     /// Resolves with the cause when the link is over.
     pub(super) async fn ended(&self) -> LinkEnd {
-        let mut end = self.shared.end.subscribe();
-        match end.wait_for(Option::is_some).await {
-            Ok(end) => end.clone().unwrap_or(LinkEnd::Stopped),
-            Err(_) => LinkEnd::Stopped,
-        }
+        self.shared.vital.ended().await
     }
 
     /// Fails what waits and ends the server at once.
     pub(super) fn kill(&self) {
         self.shared.finish(&LinkEnd::Stopped);
         self.body.kill();
-        self.shared.publish(LinkEnd::Stopped);
+        self.shared.vital.publish(LinkEnd::Stopped);
     }
 
     /// Fails what waits, closes the server's input and ends it, firmly in the end.
     pub(super) async fn close(&self, grace: Duration) {
         self.shared.finish(&LinkEnd::Stopped);
         self.body.end(grace).await;
-        self.shared.publish(LinkEnd::Stopped);
+        self.shared.vital.publish(LinkEnd::Stopped);
     }
 }
 
@@ -259,12 +250,6 @@ impl fmt::Debug for Peer {
 }
 
 impl Shared {
-    /// A message was received.
-    fn hear(&self) {
-        let heard = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.heard.store(heard.saturating_add(1), Ordering::Relaxed);
-    }
-
     /// Nothing is written from now on. When this returns, what is not written never will be.
     fn shut(&self) {
         *self.gate.lock() = Gate::Shut;
@@ -275,15 +260,6 @@ impl Shared {
     fn finish(&self, end: &LinkEnd) {
         self.shut();
         self.pending.end(end);
-    }
-
-    /// Tells those who wait for the link's end; the first cause stands.
-    fn publish(&self, end: LinkEnd) {
-        self.end.send_if_modified(|published| {
-            let first = published.is_none();
-            published.get_or_insert(end);
-            first
-        });
     }
 }
 

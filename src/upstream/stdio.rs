@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Connect, ConnectContext, ConnectError, Link, Protocol, child, era, peer::Peer};
+use super::{
+    Connect, ConnectContext, ConnectError, Link, Protocol, channel::Channel, child, era, peer::Peer,
+};
 use crate::secret::Secret;
 
 /// A child process, started without a shell in a process group of its own.
@@ -168,7 +170,7 @@ async fn attempt(
         Arc::clone(&context.stderr),
     );
     let facts = era::agree(&peer, protocol, within).await?;
-    Ok(Link::new(peer, facts, context.message_limit))
+    Ok(Link::new(Channel::Stream(peer), facts, context.message_limit))
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use data_encoding::BASE64;
 use serde_json::{Value, value::RawValue};
 
+use super::Object;
+
 /// The revision that a request follows; legacy clients repeat the negotiated one.
 pub const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 /// The method of a modern request.
@@ -158,6 +160,31 @@ pub fn check_params<'h>(
     Ok(())
 }
 
+/// What the header [`NAME`] repeats for a method, where it repeats anything.
+pub fn routed_name<'o>(method: &str, params: Option<&'o Object<'_>>) -> Option<Cow<'o, str>> {
+    params?.text(super::method::routed_parameter(method)?)
+}
+
+/// The headers that repeat the arguments of annotated parameters: names and encoded values.
+pub fn params(annotated: &[Annotated], arguments: Option<&RawValue>) -> Vec<(String, String)> {
+    if annotated.is_empty() {
+        return Vec::new();
+    }
+    let arguments: Value =
+        arguments.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let header = |Annotated { header, path }: &Annotated| {
+        let argument = path.iter().try_fold(&arguments, |value, key| value.get(key))?;
+        let text = match argument {
+            Value::String(text) => text.clone(),
+            Value::Bool(flag) => flag.to_string(),
+            Value::Number(number) => number.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        };
+        Some((header.clone(), encode(&text).into_owned()))
+    };
+    annotated.iter().filter_map(header).collect()
+}
+
 fn says(text: &str, argument: &Value) -> bool {
     match argument {
         Value::String(string) => string == text,
@@ -239,6 +266,13 @@ mod tests {
         };
         let both = r#"{"region":"eu","deep":{"n":42}}"#;
         assert_eq!(check(both, Some("eu"), Some("42")), Ok(()));
+        let said = |arguments: &str| params(&annotated, Some(&raw(arguments)));
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(said(both), [header("mcp-param-region", "eu"), header("mcp-param-n", "42")]);
+        assert_eq!(
+            said(r#"{"region":"größe","deep":null}"#),
+            [header("mcp-param-region", "=?base64?Z3LDtsOfZQ==?=")]
+        );
         assert_eq!(check(both, Some("eu"), Some("4.2e1")), Ok(()));
         assert_eq!(check(r#"{"region":null}"#, None, None), Ok(()));
         assert_eq!(

@@ -1,10 +1,14 @@
 //! Event stream framing: messages, primers and keep-alives as `text/event-stream` bytes.
 //!
-//! One direction: what we send. It knows no message and no connection.
+//! What we send stands here, what we read in [`Events`]. It knows no message and no connection.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+
+mod events;
+
+pub use events::{Events, TooLong};
 
 /// A comment, which every reader skips and every idle proxy counts as traffic.
 pub const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");

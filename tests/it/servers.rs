@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::support::{binary::Switchboard, http::Client, process, wait::until};
 
 /// A program of the test environment.
-fn installed(program: &str) -> PathBuf {
+pub fn installed(program: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/env").join(program);
     assert!(
         path.exists(),

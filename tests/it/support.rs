@@ -7,4 +7,5 @@ pub mod http;
 pub mod process;
 pub mod schema;
 pub mod script;
+pub mod upstream;
 pub mod wait;

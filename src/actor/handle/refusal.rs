@@ -75,6 +75,17 @@ impl ConnectionHandle {
         CallError::Failed(failure)
     }
 
+    pub(super) fn busy(&self, retry_after: Duration) -> CallError {
+        let text = format!(
+            "{} has too much to do and asks for a pause of {}; the call was not executed",
+            self.seat.server,
+            spoken(retry_after)
+        );
+        let mut failure = self.failure(Kind::Unavailable, Delivery::Queued, text);
+        failure.retry_after = Some(retry_after);
+        CallError::Failed(failure)
+    }
+
     pub(super) fn late_in_queue(&self) -> CallError {
         let why = match self.standing.borrow().state {
             State::Ready => "was busy with other calls",
@@ -97,9 +108,14 @@ impl ConnectionHandle {
             RequestError::Server(error) => {
                 return CallError::Server { server: name.clone(), error };
             }
-            RequestError::NotSent(_) | RequestError::Timeout { sent: false } => {
-                return self.late_in_queue();
-            }
+            RequestError::NotSent(_)
+            | RequestError::Busy { .. }
+            | RequestError::Timeout { sent: false } => return self.late_in_queue(),
+            RequestError::Refused(why) => (
+                Kind::Upstream,
+                Delivery::Queued,
+                format!("{name} did not execute the call: {why}"),
+            ),
             RequestError::Timeout { sent: true } => (
                 Kind::Timeout,
                 Delivery::Written,

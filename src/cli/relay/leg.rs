@@ -11,7 +11,6 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     super::control::{Answer, Control, ControlError, SOON, head},
-    events::Events,
     headers::{self, Headers},
 };
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
         ErrorObject, Id, Message, Object, RawValue,
         envelope::{self, code},
         header, method,
+        sse::{Events, TooLong},
     },
 };
 
@@ -225,7 +225,8 @@ impl Leg {
 
     /// Carries events as they come. A stream that ends without the response to `id` broke.
     async fn stream(&self, id: Option<&Id>, mut answer: Answer) -> Result<(), ControlError> {
-        let mut events = Events::default();
+        // Our own instance says nothing without end.
+        let mut events = Events::new(usize::MAX);
         let mut waiting = id;
         loop {
             let piece = match answer.piece().await {
@@ -234,7 +235,7 @@ impl Leg {
                 Ok(None) => return Err(ControlError::Ended),
                 Err(error) => return Err(error),
             };
-            events.push(&piece);
+            events.push(&piece).map_err(|TooLong| ControlError::Ended)?;
             while let Some(data) = events.next() {
                 if let Ok(Message::Response { id: Some(id), .. }) = Message::parse(&data)
                     && waiting == Some(&id)

@@ -6,7 +6,11 @@ use super::{glob, globs, not_zero};
 use crate::{
     actor::server::ServerConfig,
     config::{path::KeyPath, problem::Report},
-    upstream::{TransportConfig, http::HttpConfig, stdio::StdioConfig},
+    upstream::{
+        TransportConfig,
+        http::{HttpConfig, is_ours},
+        stdio::StdioConfig,
+    },
 };
 
 /// Checks one server.
@@ -52,7 +56,15 @@ fn child(stdio: &StdioConfig, path: &KeyPath, report: &mut Report) {
 
 fn remote(http: &HttpConfig, path: &KeyPath, report: &mut Report) {
     // An empty URL and one with an unset variable have errors of their own.
-    if !http.url.is_empty() && !http.url.contains("${") {
+    if let Some(rest) = http.url.strip_prefix("unix://") {
+        if !rest.starts_with('/') || !rest.contains("#/") {
+            report.error(
+                &path.join("url"),
+                "is no address of a socket's endpoint",
+                "such as \"unix:///run/server.sock#/mcp\"",
+            );
+        }
+    } else if !http.url.is_empty() && !http.url.contains("${") {
         url(&http.url, &path.join("url"), report);
     }
     for (name, value) in &http.headers {
@@ -63,6 +75,12 @@ fn remote(http: &HttpConfig, path: &KeyPath, report: &mut Report) {
                 &path.join("headers").join(name),
                 "cannot be an HTTP header",
                 "a name of letters, digits and `-`, and a value of one line",
+            );
+        } else if is_ours(name) {
+            report.error(
+                &path.join("headers").join(name),
+                "is set by switchboard itself",
+                "remove it",
             );
         }
     }

@@ -13,7 +13,7 @@ use crate::{
 const WORDS: usize = 200;
 
 /// What a server made of `server/discover`.
-pub(super) enum Probe {
+pub(in crate::upstream) enum Probe {
     /// It speaks a revision of ours.
     Modern(ServerFacts),
     /// It speaks modern revisions only, none of them ours.
@@ -29,7 +29,7 @@ pub(super) enum Probe {
 }
 
 /// Reads the result of `server/discover`.
-pub(super) fn discovered(result: &RawValue, pid: Option<u32>) -> Probe {
+pub(in crate::upstream) fn discovered(result: &RawValue, pid: Option<u32>) -> Probe {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Discovered {
@@ -59,7 +59,7 @@ pub(super) fn discovered(result: &RawValue, pid: Option<u32>) -> Probe {
 }
 
 /// What an error to the probe tells: only a modern server knows the codes of its era.
-pub(super) fn offered(error: ErrorObject) -> Probe {
+pub(in crate::upstream) fn offered(error: ErrorObject) -> Probe {
     #[derive(Deserialize)]
     struct Body {
         data: Data,
@@ -85,7 +85,10 @@ pub(super) fn offered(error: ErrorObject) -> Probe {
 }
 
 /// Reads the result of `initialize`, or says what is wrong with it.
-pub(super) fn initialised(result: &RawValue, pid: Option<u32>) -> Result<ServerFacts, String> {
+pub(in crate::upstream) fn initialised(
+    result: &RawValue,
+    pid: Option<u32>,
+) -> Result<ServerFacts, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Initialised {

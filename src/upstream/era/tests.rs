@@ -159,7 +159,7 @@ async fn a_server_from_the_future_is_named_as_such() {
         })
         .await;
         let failure = outcome.err().unwrap();
-        assert!(failure.error.is_fatal() && !failure.died_on_probe);
+        assert!(matches!(failure.error, ConnectError::Protocol(_)) && !failure.died_on_probe);
         let text = failure.error.to_string();
         assert!(text.contains("2027-01-01, 2028-01-01") && text.contains("2026-07-28"), "{text}");
     }

@@ -23,7 +23,7 @@ fn link(era: Era, capabilities: &str) -> (Link, Script) {
         instructions: None,
         pid: None,
     };
-    (Link::new(peer, facts, 4096), script)
+    (Link::new(Channel::Stream(peer), facts, 4096), script)
 }
 
 fn tools_call(params: &str) -> Request {

@@ -5,11 +5,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Deserialize;
-
 use super::{Shared, peek};
 use crate::{
-    upstream::RequestError,
+    upstream::{RequestError, progress::Said},
     wire::{
         ErrorObject, Id, Message, Object, ParseError, RawValue,
         envelope::{self, code},
@@ -57,7 +55,7 @@ fn one(shared: &Shared, bytes: &[u8]) {
         Ok(message) => message,
         Err(error) => return broken(shared, bytes, &error),
     };
-    shared.hear();
+    shared.vital.hear();
     match message {
         Message::Response { id, outcome } => response(shared, id.as_ref(), outcome),
         Message::Notification { method, params } => notification(shared, &method, params),
@@ -77,15 +75,9 @@ fn response(shared: &Shared, id: Option<&Id>, outcome: Result<&RawValue, ErrorOb
 fn notification(shared: &Shared, method: &str, params: Option<&RawValue>) {
     match method {
         method::PROGRESS => {
-            #[derive(Deserialize)]
-            #[serde(rename_all = "camelCase")]
-            struct Params {
-                progress_token: u64,
-                progress: f64,
-            }
             let passed = params.is_some_and(|raw| {
-                serde_json::from_str::<Params>(raw.get()).is_ok_and(|params| {
-                    shared.pending.progress(params.progress_token, params.progress, raw)
+                Said::read(raw).is_some_and(|said| {
+                    shared.pending.progress(said.progress_token, said.progress, raw)
                 })
             });
             if !passed {
@@ -100,14 +92,18 @@ fn notification(shared: &Shared, method: &str, params: Option<&RawValue>) {
     }
 }
 
-/// Nothing that a server may ask is declared to it, so only `ping` has an answer.
+/// What a server's own request is answered with. Nothing that it may ask is declared to it, so
+/// only `ping` has a result.
+pub(in crate::upstream) fn reply(id: &Id, method: &str) -> Vec<u8> {
+    if method == method::PING {
+        return envelope::result(id, &raw(&Object::default()));
+    }
+    let error = ErrorObject::new(code::METHOD_NOT_FOUND, "method not found");
+    envelope::error(Some(id), &error)
+}
+
 fn request(shared: &Shared, id: &Id, method: &str) {
-    let mut line = if method == method::PING {
-        envelope::result(id, &raw(&Object::default()))
-    } else {
-        let error = ErrorObject::new(code::METHOD_NOT_FOUND, "method not found");
-        envelope::error(Some(id), &error)
-    };
+    let mut line = reply(id, method);
     line.push(b'\n');
     if shared.pending.reply(line) {
         shared.wake.notify_one();
@@ -148,7 +144,7 @@ pub(super) fn too_long(shared: &Shared, head: &[u8], tail: &[u8], limit: usize) 
         })
     });
     if answered {
-        shared.hear();
+        shared.vital.hear();
     }
     count(&shared.oddities.too_long);
 }

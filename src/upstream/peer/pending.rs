@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{Answer, Outgoing};
 use crate::{
-    upstream::{Deadline, LinkEnd, Progress, ProgressSink, RequestError},
+    upstream::{Deadline, LinkEnd, ProgressSink, RequestError, progress::Track},
     wire::RawValue,
 };
 
@@ -39,9 +39,7 @@ struct Table {
 
 struct Entry {
     answer: oneshot::Sender<Answer>,
-    progress: Option<ProgressSink>,
-    last_progress: f64,
-    deadline: Deadline,
+    progress: Option<Track>,
     sent: Sent,
 }
 
@@ -73,9 +71,7 @@ impl Pending {
             id,
             Entry {
                 answer,
-                progress,
-                last_progress: f64::NEG_INFINITY,
-                deadline,
+                progress: progress.map(|sink| Track::new(sink, deadline)),
                 sent: Sent::Queued,
             },
         );
@@ -107,18 +103,13 @@ impl Pending {
     /// Passes progress on if it exceeds the last; false if nobody waits for it.
     pub(super) fn progress(&self, id: u64, value: f64, params: &RawValue) -> bool {
         let mut table = self.0.lock();
-        let Some(entry) = table.entries.get_mut(&id) else {
-            return false;
-        };
-        let Some(sink) = &entry.progress else {
-            return false;
-        };
-        entry.deadline.touch();
-        if value > entry.last_progress {
-            entry.last_progress = value;
-            sink.try_send(Progress { params: params.to_owned() }).ok();
+        match table.entries.get_mut(&id).and_then(|entry| entry.progress.as_mut()) {
+            Some(track) => {
+                track.pass(value, params);
+                true
+            }
+            None => false,
         }
-        true
     }
 
     /// Queues an answer to the server; false if there is no room.

@@ -52,7 +52,7 @@ pub(super) async fn watch(
     shared.finish(&end);
     let end = shared.pending.ended().unwrap_or(end);
     tracing::debug!(%end, oddities = ?shared.oddities, "link ended");
-    shared.publish(end);
+    shared.vital.publish(end);
     // Its input is closed by now; its output is read on, so that it can end in peace.
     body.end(GRACE).await;
 }

@@ -136,7 +136,7 @@ async fn a_server_that_cannot_start_says_how_it_ended_and_its_last_words() {
         "the process exited with code 3 before the connection was ready; \
          its last error output: line 2 | line 3 | line 4"
     );
-    assert!(!error.is_fatal());
+    assert!(matches!(error, ConnectError::Exited { .. }));
     let script = "os.kill(os.getpid(), signal.SIGKILL)";
     let error = connect(python(script)).await.unwrap_err().to_string();
     let expected = "the process was killed by SIGKILL before the connection was ready; it wrote nothing at all";

@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -43,6 +43,7 @@ struct Shared {
     clients: Mutex<Vec<Peer<RoleServer>>>,
     lives: AtomicUsize,
     listings: AtomicUsize,
+    cancelled: AtomicUsize,
     legacy: AtomicBool,
 }
 
@@ -75,9 +76,16 @@ impl Script {
 
     /// Adds `hang`, which answers only its cancellation.
     pub fn hang(self) -> Self {
-        self.tool("hang", async |call| {
-            call.context.ct.cancelled().await;
-            Ok(text("cancelled"))
+        let shared = Arc::downgrade(&self.0);
+        self.tool("hang", move |call| {
+            let shared = Weak::clone(&shared);
+            async move {
+                call.context.ct.cancelled().await;
+                if let Some(shared) = shared.upgrade() {
+                    shared.cancelled.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(text("cancelled"))
+            }
         })
     }
 
@@ -113,6 +121,11 @@ impl Script {
     /// How often its tools were listed.
     pub fn listings(&self) -> usize {
         self.0.listings.load(Ordering::Relaxed)
+    }
+
+    /// How many calls of `hang` were cancelled.
+    pub fn cancelled(&self) -> usize {
+        self.0.cancelled.load(Ordering::Relaxed)
     }
 
     /// A server that follows the script: one life.

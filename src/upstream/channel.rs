@@ -1,0 +1,97 @@
+//! What a link speaks over: a byte stream, or HTTP requests of their own.
+//!
+//! One face for both, so that nothing above a link knows the transport.
+
+use std::time::Duration;
+
+#[cfg(feature = "upstream-http")]
+use super::http::remote::Remote;
+use super::{
+    LinkEnd, RequestError,
+    peer::{Call, Peer},
+};
+use crate::wire::RawValue;
+
+/// The live other side of a link.
+#[derive(Debug)]
+pub(super) enum Channel {
+    /// One byte stream for everything.
+    Stream(Peer),
+    /// A request of its own for each message.
+    #[cfg(feature = "upstream-http")]
+    Http(Box<Remote>),
+}
+
+impl Channel {
+    /// Sends a request and waits for its answer. Dropping the future gives it up.
+    pub(super) async fn request(&self, call: &Call<'_>) -> Result<Box<RawValue>, RequestError> {
+        match self {
+            Self::Stream(peer) => peer.request(call).await,
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.request(call).await,
+        }
+    }
+
+    /// Takes note of what the server's tools want beside their arguments.
+    pub(super) fn learn(&self, tools: &[Box<RawValue>]) {
+        match (self, tools) {
+            (Self::Stream(_), _) => {}
+            #[cfg(feature = "upstream-http")]
+            (Self::Http(remote), tools) => remote.learn(tools),
+        }
+    }
+
+    /// How long no message was received; since the start if there was none.
+    pub(super) fn silent_for(&self) -> Duration {
+        match self {
+            Self::Stream(peer) => peer.silent_for(),
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.silent_for(),
+        }
+    }
+
+    /// How many requests wait for an answer.
+    pub(super) fn in_flight(&self) -> usize {
+        match self {
+            Self::Stream(peer) => peer.in_flight(),
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.in_flight(),
+        }
+    }
+
+    /// Resolves when the list of tools changed since the last time.
+    pub(super) async fn tools_changed(&self) {
+        match self {
+            Self::Stream(peer) => peer.tools_changed().await,
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.tools_changed().await,
+        }
+    }
+
+    /// Resolves with the cause when the link is over; any number may wait.
+    pub(super) async fn ended(&self) -> LinkEnd {
+        match self {
+            Self::Stream(peer) => peer.ended().await,
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.ended().await,
+        }
+    }
+
+    /// Fails what waits and ends it at once.
+    pub(super) fn kill(&self) {
+        match self {
+            Self::Stream(peer) => peer.kill(),
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.kill(),
+        }
+    }
+
+    /// Fails what waits and ends it in order.
+    pub(super) async fn close(&self, grace: Duration) {
+        match self {
+            Self::Stream(peer) => peer.close(grace).await,
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.close(grace).await,
+        }
+    }
+}

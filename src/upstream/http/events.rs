@@ -1,0 +1,137 @@
+//! Event streams of a server: the answer to one request, and the standing stream of a session.
+//!
+//! A legacy answer that ends early is resumed where it gave an event to resume after; a modern one
+//! is lost with its connection (MCP 2025-11-25 and 2026-07-28, streamable HTTP).
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{
+    Method, Response, StatusCode,
+    header::{ACCEPT, HeaderValue},
+};
+use tokio::time::sleep;
+
+use super::{fault::Fault, legs::Legs};
+use crate::{
+    upstream::progress::Track,
+    wire::{
+        RawValue, header,
+        sse::{Events, TooLong},
+    },
+};
+
+/// The pause before a stream is taken up again, where the server named none.
+const RETRY: Duration = Duration::from_secs(1);
+/// No pause is longer, whatever the server says and however often it failed.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// How a stream ended without what was waited for.
+enum Stopped {
+    /// In order.
+    Closed,
+    /// By a fault.
+    Broken(Fault),
+}
+
+impl Legs {
+    /// Reads the answer to a request from the stream that it is given in.
+    pub(super) async fn stream_answer(
+        &self,
+        response: Response,
+        id: u64,
+        resumable: bool,
+        track: &mut Option<Track>,
+    ) -> Result<Box<RawValue>, Fault> {
+        let mut events = Events::new(self.limit);
+        let mut response = response;
+        loop {
+            let stopped = match self.drain(response, &mut events, Some(id), track).await {
+                Ok(outcome) => return outcome,
+                Err(stopped) => stopped,
+            };
+            let place = events.last_id().filter(|_| resumable).map(HeaderValue::from_str);
+            let Some(Ok(place)) = place else {
+                return Err(match stopped {
+                    Stopped::Broken(fault) => fault,
+                    Stopped::Closed => lost("the server ended its stream before the answer"),
+                });
+            };
+            sleep(events.retry().unwrap_or(RETRY).min(LONGEST)).await;
+            response = match self.take_up(Some(place)).await {
+                Ok(response) => response,
+                // Only the failure of this is a loss; nobody knows any more what became of it.
+                Err(_) => return Err(lost("the server's stream broke and could not be resumed")),
+            };
+            events = Events::resuming(&events);
+        }
+    }
+
+    /// Reads a stream until it ends or gives the answer to `id`.
+    async fn drain(
+        &self,
+        mut response: Response,
+        events: &mut Events,
+        id: Option<u64>,
+        track: &mut Option<Track>,
+    ) -> Result<Result<Box<RawValue>, Fault>, Stopped> {
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => {
+                    self.vital.hear();
+                    events.push(&chunk).map_err(|TooLong| Stopped::Broken(self.too_long()))?;
+                }
+                Ok(None) => return Err(Stopped::Closed),
+                Err(error) => return Err(Stopped::Broken(Fault::of_transport(&error))),
+            }
+            while let Some(data) = events.next() {
+                if let Some(outcome) = self.receive(&data, id, track).await {
+                    return Ok(outcome);
+                }
+            }
+        }
+    }
+
+    /// Asks for a stream: what came after an event, or whatever the server will tell unasked.
+    async fn take_up(&self, after: Option<HeaderValue>) -> Result<Response, Fault> {
+        let mut request = self.request(Method::GET).header(ACCEPT, "text/event-stream");
+        if let Some(after) = after {
+            request = request.header(header::LAST_EVENT_ID, after);
+        }
+        let response = self.send(request).await?;
+        if response.status() == StatusCode::OK {
+            return Ok(response);
+        }
+        Err(self.refusal(response).await)
+    }
+}
+
+fn lost(why: &str) -> Fault {
+    Fault::Unknown { status: None, retry_after: None, why: why.to_owned() }
+}
+
+/// Keeps the standing stream of a legacy session open, over which the server tells what nobody
+/// asked for. Ends when the server has none, or the link is over.
+pub(super) async fn listen(legs: Arc<Legs>) {
+    let mut place = None;
+    let mut pause = RETRY;
+    while legs.vital.end().is_none() {
+        let response = match legs.take_up(place.clone()).await {
+            Ok(response) => response,
+            // 405 is how a server says that it has none; others mean the same by other words.
+            Err(Fault::Refused { .. } | Fault::Server(_) | Fault::Malformed(_)) => return,
+            Err(_) => {
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST);
+                continue;
+            }
+        };
+        let mut events = Events::new(legs.limit);
+        // Whatever ended it, it is taken up again.
+        let _ended = legs.drain(response, &mut events, None, &mut None).await;
+        if events.last_id().is_some() {
+            pause = RETRY;
+        }
+        place = events.last_id().and_then(|id| HeaderValue::from_str(id).ok()).or(place);
+        sleep(events.retry().unwrap_or(pause).min(LONGEST)).await;
+    }
+}

@@ -1,0 +1,121 @@
+//! Which era a server over HTTP speaks, and what it says of itself.
+//!
+//! A modern request first; `initialize` where the server refuses that without an answer of its
+//! era, but never where it cannot be reached, refuses us or failed (bridge: eras).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    fault::Fault,
+    legs::{Leg, Legs},
+    remote::Remote,
+};
+use crate::{
+    upstream::{
+        ConnectError, Protocol, ServerFacts,
+        era::{self, Probe},
+    },
+    wire::{RawValue, Revision, envelope, meta, method},
+};
+
+/// Agrees with a server on a revision, within `within`.
+pub(super) async fn agree(
+    remote: &Remote,
+    protocol: Protocol,
+    within: Duration,
+) -> Result<ServerFacts, ConnectError> {
+    let talk = Talk { legs: &remote.legs, end: Instant::now() + within, within };
+    match protocol {
+        Protocol::Legacy => talk.legacy().await,
+        Protocol::Modern => match talk.probe(within).await? {
+            Probe::Modern(facts) => Ok(facts),
+            Probe::Stranger(revisions) => Err(era::stranger(&revisions)),
+            Probe::Refused(error) => Err(Fault::Server(error).of_connect(method::DISCOVER)),
+            Probe::Legacy | Probe::Silent | Probe::Gone => Err(ConnectError::Protocol(
+                "it does not speak a modern revision; set its protocol to \"auto\"".to_owned(),
+            )),
+        },
+        Protocol::Auto => match talk.probe(era::PROBE.min(within / 2)).await? {
+            Probe::Modern(facts) => Ok(facts),
+            Probe::Stranger(revisions) => Err(era::stranger(&revisions)),
+            Probe::Refused(error) => Err(Fault::Server(error).of_connect(method::DISCOVER)),
+            Probe::Legacy | Probe::Silent | Probe::Gone => talk.legacy().await,
+        },
+    }
+}
+
+struct Talk<'a> {
+    legs: &'a Legs,
+    end: Instant,
+    within: Duration,
+}
+
+impl Talk<'_> {
+    async fn probe(&self, limit: Duration) -> Result<Probe, ConnectError> {
+        let stamp = era::stamp(Revision::LATEST);
+        let params = meta::for_next_leg(None, None, Some(&stamp), None);
+        let asked = self.ask(method::DISCOVER, params.as_deref(), Some(stamp.revision), limit);
+        match asked.await {
+            None => Ok(Probe::Silent),
+            Some(Ok(result)) => Ok(era::discovered(&result, None)),
+            Some(Err(Fault::Server(error))) => Ok(era::offered(error)),
+            Some(Err(
+                Fault::Refused { status: 400..500, .. }
+                | Fault::Unknown { status: Some(400..500), .. },
+            )) => Ok(Probe::Legacy),
+            Some(Err(fault)) => Err(fault.of_connect(method::DISCOVER)),
+        }
+    }
+
+    async fn legacy(&self) -> Result<ServerFacts, ConnectError> {
+        let params = era::initialize();
+        let left = self.end.saturating_duration_since(Instant::now());
+        let asked = self.ask(method::INITIALIZE, Some(&params), None, left).await;
+        let silent = || ConnectError::Timeout {
+            method: method::INITIALIZE,
+            after: self.within,
+            hint: String::new(),
+        };
+        let result = match asked.ok_or_else(silent)? {
+            Ok(result) => result,
+            Err(
+                fault @ (Fault::Refused { status: 400 | 404 | 405, .. }
+                | Fault::Unknown { status: Some(400 | 404 | 405), .. }),
+            ) => {
+                let why = fault.of_connect(method::INITIALIZE);
+                return Err(ConnectError::Transport(format!(
+                    "{why}; a server of the old HTTP+SSE transport answers so, which is not supported"
+                )));
+            }
+            Err(fault) => return Err(fault.of_connect(method::INITIALIZE)),
+        };
+        let facts = era::initialised(&result, None).map_err(ConnectError::Protocol)?;
+        self.legs.revision.set(facts.revision).ok();
+        let leg = Leg { id: None, method: method::INITIALIZED, params: None, revision: None };
+        let body = envelope::notification(method::INITIALIZED, None).into();
+        let left = self.end.saturating_duration_since(Instant::now());
+        match timeout(left, self.legs.exchange(leg, body, &mut None)).await {
+            Ok(Ok(_)) => Ok(facts),
+            Ok(Err(fault)) => Err(fault.of_connect(method::INITIALIZED)),
+            Err(_) => Err(silent()),
+        }
+    }
+
+    /// `None` where there was no answer in time.
+    async fn ask(
+        &self,
+        method: &'static str,
+        params: Option<&RawValue>,
+        revision: Option<Revision>,
+        limit: Duration,
+    ) -> Option<Result<Box<RawValue>, Fault>> {
+        // Ids of a handshake and of what follows must differ.
+        let id = self.legs.last_id.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let body = Bytes::from(envelope::request(&id, method, params));
+        let leg = Leg { id: Some(id), method, params, revision };
+        timeout(limit, self.legs.exchange(leg, body, &mut None)).await.ok()
+    }
+}

@@ -1,0 +1,304 @@
+//! One request to a server and its answer, whatever way it is given: JSON, an event stream, or a
+//! status that says why not.
+//!
+//! Shared by the callers and the standing stream of one link. Bodies stay raw.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize},
+    },
+};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use reqwest::{
+    Method, RequestBuilder, Response,
+    header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER},
+};
+use tokio::sync::Notify;
+
+use super::{
+    fault::{Fault, Head},
+    target::Target,
+};
+use crate::{
+    upstream::{
+        StderrRing,
+        peer::inbound,
+        progress::{Said, Track},
+        vital::Vital,
+    },
+    wire::{
+        Id, Message, Object, RawValue, Revision,
+        header::{self, Annotated},
+        method,
+    },
+};
+
+/// Bytes of a refusal's body that are read at most: enough for an error, too little for a flood.
+const REFUSAL: usize = 64 * 1024;
+/// Characters of a server's own words in an error.
+const WORDS: usize = 200;
+
+/// What the callers and the tasks of one link share.
+#[derive(Debug)]
+pub(super) struct Legs {
+    pub(super) target: Target,
+    /// The longest message, in bytes.
+    pub(super) limit: usize,
+    /// Masks secrets in the server's own words.
+    pub(super) words: Arc<StderrRing>,
+    pub(super) vital: Vital,
+    pub(super) tools_changed: Notify,
+    pub(super) last_id: AtomicU64,
+    pub(super) in_flight: AtomicUsize,
+    /// The legacy session, where the server opened one.
+    pub(super) session: OnceLock<HeaderValue>,
+    /// What a legacy server agreed on; a modern request names its revision itself.
+    pub(super) revision: OnceLock<Revision>,
+    /// Tools that want arguments repeated as headers.
+    pub(super) annotated: RwLock<HashMap<String, Vec<Annotated>>>,
+}
+
+/// One message to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leg<'a> {
+    /// What its answer names; `None` where none is expected.
+    pub(super) id: Option<u64>,
+    pub(super) method: &'a str,
+    pub(super) params: Option<&'a RawValue>,
+    /// The revision that a modern message names.
+    pub(super) revision: Option<Revision>,
+}
+
+/// What came back for a request.
+type Outcome = Result<Box<RawValue>, Fault>;
+
+impl Legs {
+    /// Sends one message and reads its answer.
+    pub(super) async fn exchange(
+        &self,
+        leg: Leg<'_>,
+        body: Bytes,
+        track: &mut Option<Track>,
+    ) -> Outcome {
+        let request = self.headed(self.request(Method::POST), leg).body(body);
+        let response = self.send(request).await?;
+        if leg.method == method::INITIALIZE
+            && let Some(session) = response.headers().get(header::SESSION_ID)
+        {
+            self.session.set(session.clone()).ok();
+        }
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await);
+        }
+        let Some(id) = leg.id else {
+            return Ok(crate::wire::raw(&()));
+        };
+        match media_type(&response) {
+            Some(media) if media == "text/event-stream" => {
+                self.stream_answer(response, id, leg.revision.is_none(), track).await
+            }
+            Some(media) if media == "application/json" => {
+                self.json_answer(response, id, track).await
+            }
+            media => Err(self.no_answer(response.status().as_u16(), media.as_deref())),
+        }
+    }
+
+    /// A request with everything that the target and the session want.
+    pub(super) fn request(&self, verb: Method) -> RequestBuilder {
+        let mut request = self.target.client.request(verb, self.target.url.clone());
+        request = request.headers(self.target.headers.clone());
+        if let Some(session) = self.session.get() {
+            request = request.header(header::SESSION_ID, session);
+        }
+        if let Some(revision) = self.revision.get() {
+            request = request.header(header::PROTOCOL_VERSION, revision.as_str());
+        }
+        request
+    }
+
+    /// The headers of one message (MCP 2026-07-28, streamable HTTP: standard request headers).
+    fn headed(&self, request: RequestBuilder, leg: Leg<'_>) -> RequestBuilder {
+        let mut request = request
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, text/event-stream");
+        let Some(revision) = leg.revision else {
+            return request;
+        };
+        request = request
+            .header(header::PROTOCOL_VERSION, revision.as_str())
+            .header(header::METHOD, leg.method);
+        let params = Object::read_optional(leg.params);
+        let named = header::routed_name(leg.method, params.as_ref());
+        let Some(name) = named else {
+            return request;
+        };
+        request = request.header(header::NAME, &*header::encode(&name));
+        if leg.method == method::TOOLS_CALL
+            && let Some(annotated) = self.annotated.read().get(&*name)
+        {
+            let arguments = params.as_ref().and_then(|params| params.get("arguments"));
+            for (name, value) in header::params(annotated, arguments) {
+                request = request.header(name, value);
+            }
+        }
+        request
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Fault> {
+        match request.send().await {
+            Ok(response) => {
+                self.vital.hear();
+                Ok(response)
+            }
+            Err(error) => Err(self.failed(Fault::of_transport(&error))),
+        }
+    }
+
+    /// Ends the link where a fault means that.
+    fn failed(&self, fault: Fault) -> Fault {
+        if let Some(end) = fault.end() {
+            self.vital.publish(end);
+        }
+        fault
+    }
+
+    /// What a status outside 200 to 299 means.
+    pub(super) async fn refusal(&self, response: Response) -> Fault {
+        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let head = Head {
+            status: response.status().as_u16(),
+            retry_after: text(RETRY_AFTER),
+            location: text(LOCATION),
+            in_session: self.session.get().is_some(),
+            with_credentials: self.target.has_credentials(),
+        };
+        if let Some(fault) = head.verdict() {
+            return self.failed(fault);
+        }
+        let fallback = head.without_words();
+        match self.body(response, REFUSAL).await {
+            Ok(body) => match Message::parse(&body) {
+                Ok(Message::Response { outcome: Err(error), .. }) => Fault::Server(error),
+                _ => fallback,
+            },
+            Err(_) => fallback,
+        }
+    }
+
+    fn no_answer(&self, status: u16, media: Option<&str>) -> Fault {
+        Fault::Malformed(match media {
+            Some("text/html") => {
+                "the server answers with a web page: is the path of its url right? many answer at /mcp"
+                    .to_owned()
+            }
+            Some(media) => {
+                let media = self.words.quote(media.as_bytes(), WORDS);
+                format!("the server answers with {media}, neither JSON nor an event stream")
+            }
+            None => format!("the server took the request without an answer ({status})"),
+        })
+    }
+
+    async fn json_answer(&self, response: Response, id: u64, track: &mut Option<Track>) -> Outcome {
+        let body = self.body(response, self.limit).await?;
+        let text = body.trim_ascii();
+        if text.first() == Some(&b'[')
+            && let Ok(batch) = serde_json::from_slice::<Vec<&RawValue>>(text)
+        {
+            for message in batch {
+                if let Some(outcome) = self.receive(message.get().as_bytes(), Some(id), track).await
+                {
+                    return outcome;
+                }
+            }
+        } else if let Some(outcome) = self.receive(text, Some(id), track).await {
+            return outcome;
+        }
+        let start = self.words.quote(text, WORDS);
+        Err(Fault::Malformed(format!("the server's answer is no JSON-RPC response: {start:?}")))
+    }
+
+    /// Reads a whole body, within a limit.
+    async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
+        let expected = response.content_length().and_then(|length| usize::try_from(length).ok());
+        if expected.is_some_and(|expected| expected > limit) {
+            return Err(self.too_long());
+        }
+        let mut body = Vec::with_capacity(expected.unwrap_or_default());
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err(self.too_long()),
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body),
+                Err(error) => return Err(Fault::of_transport(&error)),
+            }
+        }
+    }
+
+    pub(super) fn too_long(&self) -> Fault {
+        Fault::Malformed(format!(
+            "the server's answer exceeds the limit of {} for one message (limits.message_bytes)",
+            bytesize::ByteSize(self.limit as u64).display().iec()
+        ))
+    }
+
+    /// Takes in one message; gives the outcome where it is the answer to `id`.
+    pub(super) async fn receive(
+        &self,
+        bytes: &[u8],
+        id: Option<u64>,
+        track: &mut Option<Track>,
+    ) -> Option<Outcome> {
+        let message = Message::parse(bytes).ok()?;
+        self.vital.hear();
+        match message {
+            Message::Response { id: found, outcome } => {
+                let ours = match (&found, id) {
+                    (Some(Id::Number(text) | Id::String(text)), Some(id)) => text.parse() == Ok(id),
+                    // An error without an id can only be about the one request of the exchange.
+                    (None, Some(_)) => outcome.is_err(),
+                    (_, None) => false,
+                };
+                ours.then(|| outcome.map(ToOwned::to_owned).map_err(Fault::Server))
+            }
+            Message::Notification { method, params } => {
+                match (&*method, params, track) {
+                    (method::PROGRESS, Some(raw), Some(track)) => {
+                        if let Some(said) = Said::read(raw)
+                            && Some(said.progress_token) == id
+                        {
+                            track.pass(said.progress, raw);
+                        }
+                    }
+                    (method::TOOLS_CHANGED, _, _) => self.tools_changed.notify_one(),
+                    _ => {}
+                }
+                None
+            }
+            Message::Request { id, method, .. } => {
+                self.reply(&id, &method).await;
+                None
+            }
+        }
+    }
+
+    /// Answers a server's own request; what becomes of that is the server's affair.
+    async fn reply(&self, id: &Id, method: &str) {
+        let leg = Leg { id: None, method, params: None, revision: None };
+        let body = inbound::reply(id, method);
+        let request = self.headed(self.request(Method::POST), leg).body(body);
+        tokio::time::timeout(super::remote::ASIDE, self.send(request)).await.ok();
+    }
+}
+
+fn media_type(response: &Response) -> Option<String> {
+    let value = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+    let media = value.split(';').next()?.trim();
+    (!media.is_empty()).then(|| media.to_ascii_lowercase())
+}

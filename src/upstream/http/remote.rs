@@ -1,0 +1,205 @@
+//! The other side of a link over HTTP: requests side by side, each on a connection of the pool.
+//!
+//! Owned by a link. There is no connection to lose: the link ends when the server cannot be
+//! reached, refuses us, or no longer knows the session; a request that breaks takes only itself.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use reqwest::Method;
+use serde::Deserialize;
+use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    events,
+    legs::{Leg, Legs},
+    target::Target,
+};
+use crate::{
+    upstream::{
+        LinkEnd, RequestError, ServerFacts, StderrRing, peer::Call, progress::Track, vital::Vital,
+    },
+    wire::{
+        Era, RawValue, envelope,
+        header::{self, Annotated},
+        meta, method, raw,
+    },
+};
+
+/// How long messages beside the requests may take: cancellations, replies.
+pub(super) const ASIDE: Duration = Duration::from_secs(5);
+/// Cancellations under way at most; a server that takes none of them loses the rest.
+const CANCELLATIONS: usize = 64;
+
+/// The other side of a link.
+#[derive(Debug)]
+pub(in crate::upstream) struct Remote {
+    pub(super) legs: Arc<Legs>,
+    /// Cancelled when the link is closed by us, which fails what is in flight.
+    stopped: CancellationToken,
+    /// The standing stream and cancellations.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Remote {
+    /// Nothing is sent yet. `limit` bounds one received message in bytes.
+    pub(super) fn new(target: Target, limit: usize, words: Arc<StderrRing>) -> Self {
+        let legs = Legs {
+            target,
+            limit,
+            words,
+            vital: Vital::new(),
+            tools_changed: Notify::new(),
+            last_id: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            session: OnceLock::new(),
+            revision: OnceLock::new(),
+            annotated: RwLock::default(),
+        };
+        Self { legs: Arc::new(legs), stopped: CancellationToken::new(), tasks: Mutex::default() }
+    }
+
+    /// The handshake is over: a legacy session has a standing stream from now on.
+    pub(super) fn settle(&self, facts: &ServerFacts) {
+        if facts.era == Era::Legacy {
+            self.tasks.lock().spawn(events::listen(Arc::clone(&self.legs)));
+        }
+    }
+
+    /// Sends a request and waits for its answer. Dropping the future gives it up: a modern server
+    /// sees its connection close, a legacy one is told.
+    pub(in crate::upstream) async fn request(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<Box<RawValue>, RequestError> {
+        let legs = &*self.legs;
+        if let Some(end) = legs.vital.end() {
+            return Err(RequestError::NotSent(end));
+        }
+        let id = legs.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let token = call.progress.is_some().then_some(id);
+        let params = meta::for_next_leg(call.params, call.name, call.stamp, token);
+        let body = Bytes::from(envelope::request(&id, call.method, params.as_deref()));
+        let revision = call.stamp.map(|stamp| stamp.revision);
+        let leg = Leg { id: Some(id), method: call.method, params: params.as_deref(), revision };
+        let track = call.progress.clone().map(|sink| Track::new(sink, call.deadline.clone()));
+        let mut ticket =
+            Ticket { remote: self, id, told: call.cancellable && revision.is_none(), open: true };
+        let asked = Instant::now();
+        legs.in_flight.fetch_add(1, Ordering::Relaxed);
+        let mut track = track;
+        tokio::select! {
+            biased;
+            outcome = legs.exchange(leg, body, &mut track) => {
+                ticket.close();
+                outcome.map_err(|fault| fault.of_request(asked))
+            }
+            () = call.deadline.passed() => Err(RequestError::Timeout { sent: true }),
+            () = self.stopped.cancelled() => {
+                ticket.close();
+                Err(RequestError::Lost { end: LinkEnd::Stopped, written: asked })
+            }
+        }
+    }
+
+    /// Takes note of the tools that want arguments repeated as headers.
+    pub(in crate::upstream) fn learn(&self, tools: &[Box<RawValue>]) {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Tool {
+            name: String,
+            input_schema: Box<RawValue>,
+        }
+        let wanted = tools.iter().filter(|tool| tool.get().contains(header::ANNOTATION));
+        let annotated = wanted.filter_map(|tool| {
+            let tool: Tool = serde_json::from_str(tool.get()).ok()?;
+            let annotated: Vec<Annotated> = header::annotated(&tool.input_schema);
+            (!annotated.is_empty()).then_some((tool.name, annotated))
+        });
+        *self.legs.annotated.write() = annotated.collect();
+    }
+
+    pub(in crate::upstream) fn silent_for(&self) -> Duration {
+        self.legs.vital.silent_for()
+    }
+
+    pub(in crate::upstream) fn in_flight(&self) -> usize {
+        self.legs.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::upstream) async fn tools_changed(&self) {
+        self.legs.tools_changed.notified().await;
+    }
+
+    pub(in crate::upstream) async fn ended(&self) -> LinkEnd {
+        self.legs.vital.ended().await
+    }
+
+    /// Fails what is in flight; a session is left to its server.
+    pub(in crate::upstream) fn kill(&self) {
+        self.stopped.cancel();
+        self.tasks.lock().abort_all();
+        self.legs.vital.publish(LinkEnd::Stopped);
+    }
+
+    /// Fails what is in flight and ends a session, for which the server has `grace`.
+    pub(in crate::upstream) async fn close(&self, grace: Duration) {
+        let over = self.legs.vital.end().is_some();
+        self.kill();
+        if !over && self.legs.session.get().is_some() {
+            // A server may keep its sessions (405), or be gone.
+            let ending = self.legs.request(Method::DELETE).send();
+            drop(tokio::time::timeout(grace, ending).await);
+        }
+    }
+
+    /// Tells a legacy server that nobody waits for an answer any more.
+    fn cancel(&self, id: u64) {
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+        if tasks.len() > CANCELLATIONS || self.legs.vital.end().is_some() {
+            return;
+        }
+        let legs = Arc::clone(&self.legs);
+        tasks.spawn(async move {
+            let reason = "the caller cancelled, or the deadline passed";
+            let params = raw(&serde_json::json!({ "requestId": id, "reason": reason }));
+            let body = envelope::notification(method::CANCELLED, Some(&params)).into();
+            let leg =
+                Leg { id: None, method: method::CANCELLED, params: Some(&params), revision: None };
+            drop(tokio::time::timeout(ASIDE, legs.exchange(leg, body, &mut None)).await);
+        });
+    }
+}
+
+/// A request under way: dropped before its answer came, it is given up.
+struct Ticket<'a> {
+    remote: &'a Remote,
+    id: u64,
+    /// Whether the server has to be told.
+    told: bool,
+    open: bool,
+}
+
+impl Ticket<'_> {
+    fn close(&mut self) {
+        self.open = false;
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.remote.legs.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.open && self.told {
+            self.remote.cancel(self.id);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Where a server is: its address, the headers of every request to it, and the client.
+//!
+//! Pools are kept for each link, so that a new link resolves names anew and meets no dead
+//! connection of the last one.
+
+use std::{path::PathBuf, time::Duration};
+
+use reqwest::{
+    Client, Url,
+    header::{HeaderMap, HeaderName, HeaderValue},
+    redirect::Policy,
+};
+
+use super::{HttpConfig, is_ours};
+use crate::{secret::Secret, upstream::ConnectError};
+
+/// Shorter than servers keep an idle connection (5 s in Node and uvicorn), so that a request
+/// hardly ever meets one that is being closed: nobody could say whether it was executed.
+const POOL_IDLE: Duration = Duration::from_secs(4);
+/// A dead peer of a kept connection is found out in so long.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Where a server is.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) client: Client,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    secrets: Vec<Secret>,
+}
+
+impl Target {
+    /// Reads a definition. `connect` bounds one attempt to reach the server.
+    ///
+    /// # Errors
+    /// [`ConnectError::Configuration`], in words that quote no secret.
+    pub(super) fn new(config: &HttpConfig, connect: Duration) -> Result<Self, ConnectError> {
+        let wrong = |why: String| ConnectError::Configuration(why);
+        let (url, socket) = address(&config.url).map_err(wrong)?;
+        let headers = headers(config).map_err(wrong)?;
+        let mut secrets: Vec<Secret> = config.headers.values().cloned().collect();
+        secrets.extend(url.query().map(Secret::from));
+        secrets.extend(url.password().map(Secret::from));
+        let mut client = Client::builder()
+            .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .no_proxy()
+            .connect_timeout(connect)
+            .pool_idle_timeout(POOL_IDLE)
+            .tcp_keepalive(KEEP_ALIVE)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .http2_keep_alive_timeout(Duration::from_secs(10));
+        if let Some(socket) = socket {
+            client = client.unix_socket(socket);
+        }
+        let client = client.build().map_err(|error| {
+            ConnectError::Configuration(format!("no HTTP client: {}", super::fault::why(&error)))
+        })?;
+        Ok(Self { client, url, headers, secrets })
+    }
+
+    /// What must never be quoted.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.secrets.iter()
+    }
+
+    /// Whether the configuration gives credentials.
+    pub(super) fn has_credentials(&self) -> bool {
+        !self.headers.is_empty() || self.url.password().is_some()
+    }
+}
+
+/// The address of requests, and the socket that they go through where it is not the network's.
+fn address(text: &str) -> Result<(Url, Option<PathBuf>), String> {
+    let url = Url::parse(text).map_err(|error| format!("its url cannot be read: {error}"))?;
+    match url.scheme() {
+        "http" | "https" => Ok((url, None)),
+        "unix" => {
+            let path = url.fragment().filter(|path| path.starts_with('/')).ok_or(
+                "the url of a unix socket names the endpoint behind `#`, such as \
+                 unix:///run/server.sock#/mcp",
+            )?;
+            let socket = PathBuf::from(url.path());
+            let url = Url::parse("http://localhost").and_then(|base| base.join(path));
+            Ok((url.map_err(|error| format!("its url cannot be read: {error}"))?, Some(socket)))
+        }
+        other => Err(format!("its url starts with {other}://; http, https and unix are known")),
+    }
+}
+
+fn headers(config: &HttpConfig) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &config.headers {
+        let header = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("headers has {name:?}, which is no header name"))?;
+        if is_ours(header.as_str()) {
+            return Err(format!("headers.{name} is set by switchboard itself; remove it"));
+        }
+        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| {
+            format!("headers.{name} has characters that a header cannot carry, such as a line end")
+        })?;
+        value.set_sensitive(true);
+        headers.insert(header, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str, headers: &[(&str, &str)]) -> Result<Target, ConnectError> {
+        let headers =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), Secret::from(*value)));
+        let config = HttpConfig { url: url.to_owned(), headers: headers.collect() };
+        Target::new(&config, Duration::from_secs(1))
+    }
+
+    #[tokio::test]
+    async fn an_address_is_of_the_network_or_of_a_socket() {
+        let plain =
+            target("https://user:hush@example.org/mcp?key=hush", &[("X-Key", "k")]).unwrap();
+        assert_eq!(plain.secrets().count(), 3);
+        assert!(format!("{:?}", plain.headers).contains("Sensitive"));
+        let (url, socket) = address("unix:///run/my%20server.sock#/mcp").unwrap();
+        assert_eq!(url.as_str(), "http://localhost/mcp");
+        assert_eq!(socket.unwrap(), PathBuf::from("/run/my%20server.sock"));
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_said_without_the_secret() {
+        for (url, headers, expected) in [
+            ("unix:///run/x.sock", &[][..], "behind `#`"),
+            ("ftp://example.org", &[], "ftp://"),
+            ("example.org/mcp", &[], "cannot be read"),
+            ("http://a", &[("Mcp-Session-Id", "hush")], "set by switchboard"),
+            ("http://a", &[("Host", "hush")], "set by switchboard"),
+            ("http://a", &[("X-A", "hush\nhush")], "line end"),
+            ("http://a", &[("X A", "hush")], "no header name"),
+        ] {
+            let error = target(url, headers).unwrap_err();
+            assert!(matches!(error, ConnectError::Configuration(_)));
+            let text = error.to_string();
+            assert!(text.contains(expected) && !text.contains("hush"), "{text}");
+        }
+    }
+}
