@@ -10,20 +10,25 @@ use tokio::time::Instant;
 
 use crate::{
     access::Gate,
-    config::{Config, Loaded, Sources, load},
+    config::{Config, Loaded, Sources, load, managed::MANAGED},
     face::{
         control::ControlSocket,
         http::{HttpFace, RunningFace},
+        operator::Operator,
     },
     runtime::{Runtime, RuntimeHandle},
     telemetry::{self, Guard},
 };
 
+mod operations;
 pub mod pipe;
 mod signal;
 pub mod state;
+#[cfg(feature = "watch")]
+mod watch;
 
-use signal::Signals;
+use operations::Operations;
+use signal::{Signals, Told};
 use state::StateDir;
 
 /// How long after the drain the last answers may take: as long as connections take to close.
@@ -41,16 +46,25 @@ pub async fn serve(
     state: &StateDir,
     announce: impl FnOnce(&str) -> io::Result<()>,
 ) -> Result<()> {
-    let (config, _telemetry) = prepare(sources)?;
+    let (loaded, telemetry) = prepare(sources)?;
+    let config = &loaded.config;
     let _lock = state.acquire()?;
     // Before anything is started that must be ended in order.
     let mut signals = Signals::install().context("failed to take over signals")?;
-    let counts = counts(&config);
+    let counts = counts(config);
     let drain = config.timeouts.drain;
     // An address that is taken is found out before any server is started.
     let http = HttpFace::bind(&config.server).await?;
     let runtime = Runtime::spawn(config.clone().into()).await?;
-    let faces = match Faces::start(&config, state, http, &runtime).await {
+    let operations = Operations::new(
+        sources.clone(),
+        state.path().join(MANAGED),
+        runtime.clone(),
+        telemetry.level(),
+        &loaded,
+    );
+    let operations = Arc::new(operations);
+    let faces = match Faces::start(config, state, http, &runtime, &operations).await {
         Ok(faces) => faces,
         Err(error) => {
             runtime.stop().await;
@@ -63,7 +77,7 @@ pub async fn serve(
         faces.http.local_addr(),
     ))?;
     tokio::select! {
-        signal = signals.next() => tracing::info!(signal, "draining"),
+        signal = until_told(&mut signals, &operations) => tracing::info!(signal, "draining"),
         reason = runtime.closed() => bail!("the supervision tree has ended: {reason}"),
     }
     tokio::select! {
@@ -72,14 +86,46 @@ pub async fn serve(
     }
 }
 
+/// Follows changes of the configuration until a signal says that it is enough, and names it.
+async fn until_told(signals: &mut Signals, operations: &Operations) -> &'static str {
+    let mut files = operations.files();
+    #[cfg(feature = "watch")]
+    let mut watch = watch::Watch::new(&files)
+        .inspect_err(|error| tracing::warn!("configuration files are not watched: {error}"))
+        .ok();
+    loop {
+        #[cfg(feature = "watch")]
+        let changed = async {
+            match &mut watch {
+                Some(watch) => watch.changed(&files).await,
+                None => std::future::pending().await,
+            }
+        };
+        #[cfg(not(feature = "watch"))]
+        let changed = std::future::pending::<()>();
+        tokio::select! {
+            told = signals.told() => match told {
+                Told::Reload => operations.reload_for("SIGHUP").await,
+                Told::End(signal) => return signal,
+            },
+            () = changed => operations.reload_for("a file changed").await,
+        }
+        files = operations.files();
+        #[cfg(feature = "watch")]
+        if let Some(watch) = &mut watch {
+            watch.follow(&files);
+        }
+    }
+}
+
 /// Reads the configuration and starts telemetry, which says what the reading found odd.
-fn prepare(sources: &Sources) -> Result<(Config, Guard)> {
-    let Loaded { config, warnings, .. } = load(sources)?;
-    let guard = telemetry::init(&config.telemetry)?;
-    for warning in warnings {
+fn prepare(sources: &Sources) -> Result<(Loaded, Guard)> {
+    let loaded = load(sources)?;
+    let guard = telemetry::init(&loaded.config.telemetry)?;
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    Ok((config, guard))
+    Ok((loaded, guard))
 }
 
 /// The ways in.
@@ -95,11 +141,14 @@ impl Faces {
         state: &StateDir,
         http: HttpFace,
         runtime: &RuntimeHandle,
+        operations: &Arc<Operations>,
     ) -> Result<Self> {
         let gate = Gate::new(runtime.clone());
         let body = body_bytes(config);
+        let operator: Arc<dyn Operator> = Arc::<Operations>::clone(operations);
         let control =
-            ControlSocket::start(state.path(), &config.server, body, Arc::clone(&gate)).await?;
+            ControlSocket::start(state.path(), &config.server, body, Arc::clone(&gate), operator)
+                .await?;
         Ok(Self { http: http.serve(body, gate), control })
     }
 }

@@ -14,7 +14,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     app::state::StateDir,
-    config::{Overrides, Profile, Sources},
+    config::{
+        Overrides, Profile, Sources,
+        managed::{MANAGED, Managed},
+    },
 };
 
 mod call;
@@ -24,6 +27,7 @@ mod demo_server;
 mod exit;
 pub(crate) mod output;
 mod relay;
+mod reload;
 mod restart;
 mod serve;
 mod status;
@@ -68,6 +72,12 @@ enum Command {
     Call(call::Args),
     /// Restart a server's connection in a running instance
     Restart(restart::Args),
+    /// Have a running instance read its configuration anew
+    Reload(reload::Args),
+    /// Add a server to a running instance, for good
+    Add(reload::AddArgs),
+    /// Remove a server that was added to a running instance
+    Remove(reload::RemoveArgs),
     /// Be a small MCP server to try things with, over standard input and output
     DemoServer(demo_server::Args),
 }
@@ -78,13 +88,6 @@ struct Files {
     /// A configuration file (TOML, YAML or JSON); several are laid on top of one another
     #[arg(long = "config", short = 'c', value_name = "FILE")]
     files: Vec<PathBuf>,
-}
-
-impl Files {
-    fn sources(self, overrides: Overrides, profile: Option<Profile>) -> Result<Sources> {
-        Sources::from_process(self.files, overrides, profile)
-            .context("failed to find out where this process runs")
-    }
 }
 
 /// Which instance is meant: there is at most one for each state directory.
@@ -98,6 +101,18 @@ struct Place {
 }
 
 impl Place {
+    /// What its configuration is read from, what was added to it among that.
+    fn sources(self, overrides: Overrides, profile: Option<Profile>) -> Result<Sources> {
+        // Without a place for state nothing can have been added.
+        let managed = self
+            .state_dir()
+            .ok()
+            .map(|state| Managed { path: state.path().join(MANAGED), text: None });
+        let sources = Sources::from_process(self.files.files, overrides, profile)
+            .context("failed to find out where this process runs")?;
+        Ok(Sources { managed, ..sources })
+    }
+
     fn state_dir(&self) -> Result<StateDir> {
         let first = self.files.files.first().map(PathBuf::as_path);
         Ok(StateDir::locate(self.state_dir.as_deref(), first)?)
@@ -131,6 +146,9 @@ pub fn run() -> Result<ExitCode> {
         Command::Tools(args) => on_this_thread(tools::run(args)),
         Command::Call(args) => return on_this_thread(call::run(args)),
         Command::Restart(args) => on_this_thread(restart::run(args)),
+        Command::Reload(args) => on_this_thread(reload::run(args)),
+        Command::Add(args) => on_this_thread(reload::add(args)),
+        Command::Remove(args) => on_this_thread(reload::remove(args)),
         Command::DemoServer(args) => on_this_thread(demo_server::run(args)),
     }?;
     Ok(ExitCode::SUCCESS)
@@ -180,6 +198,10 @@ mod tests {
             "call github_search {\"q\":1} --agent research --timeout 2m",
             "call github_search -",
             "restart github --agent research",
+            "reload --json",
+            "add time --agent research --env A=b -- uvx mcp-server-time --local",
+            "add wiki --url http://127.0.0.1:1/mcp --header A=b --replace",
+            "remove time --agent research",
             "demo-server --name clock",
         ] {
             assert!(parse(line).is_ok(), "{line}");
@@ -189,6 +211,9 @@ mod tests {
             "stdio --agent a/b",
             "call",
             "call a {} --timeout 5",
+            "add time",
+            "add time --url http://a -- b",
+            "add time --header A=b -- b",
             "frobnicate",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");

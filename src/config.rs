@@ -24,6 +24,7 @@ mod environment;
 mod expand;
 mod layer;
 mod load;
+pub mod managed;
 mod parse;
 mod path;
 mod problem;

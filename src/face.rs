@@ -17,5 +17,7 @@ mod health;
 pub mod http;
 pub(crate) mod mcp;
 #[cfg(feature = "face-http")]
+pub mod operator;
+#[cfg(feature = "face-http")]
 mod problem;
 pub mod stdio;

@@ -8,10 +8,11 @@ use std::io::{self, IsTerminal as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{
-    EnvFilter, Layer as _,
+    EnvFilter, Layer as _, Registry,
     filter::ParseError,
     fmt,
     layer::SubscriberExt as _,
+    reload,
     util::{SubscriberInitExt as _, TryInitError},
 };
 
@@ -103,7 +104,28 @@ pub enum TelemetryError {
 /// Keeps telemetry going; to be held until the process has nothing more to tell.
 #[derive(Debug)]
 #[must_use = "telemetry ends when the guard is dropped"]
-pub struct Guard(());
+pub struct Guard {
+    level: LogLevel,
+}
+
+impl Guard {
+    /// What the log's level is changed by.
+    pub fn level(&self) -> LogLevel {
+        self.level.clone()
+    }
+}
+
+/// The level of the log of this process, which may change while it runs.
+#[derive(Clone, Debug)]
+pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevel {
+    /// Logs by another filter from now on.
+    pub fn set(&self, filter: EnvFilter) {
+        // It fails only where the subscriber is gone, which then logs nothing.
+        self.0.reload(filter).ok();
+    }
+}
 
 /// Starts logging for the whole process.
 ///
@@ -115,11 +137,12 @@ pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
         LogFormat::Pretty => layer.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => layer.json().boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(config.log.filter()?)).try_init()?;
+    let (filter, level) = reload::Layer::new(config.log.filter()?);
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
     if !config.otlp.endpoint.is_empty() {
         tracing::warn!("telemetry.otlp.endpoint is set, but this version exports nothing yet");
     }
-    Ok(Guard(()))
+    Ok(Guard { level: LogLevel(level) })
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ use crate::{
 /// # Errors
 /// What kept it from starting, or from ending in order.
 pub async fn run(sources: &Sources, owner: Owner) -> Result<()> {
-    let (config, _telemetry) = prepare(sources)?;
+    let (loaded, _telemetry) = prepare(sources)?;
+    let config = loaded.config;
     let mut signals = Signals::install().context("failed to take over signals")?;
     let drain = config.timeouts.drain;
     let line_bytes = body_bytes(&config);

@@ -2,11 +2,20 @@
 //!
 //! Installed by the binary alone, before it starts anything that must be ended in order.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM, SIGINT and SIGHUP (a terminal that is closed), from now on.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Another configuration.
+    Reload,
+    /// The end; by which signal.
+    End(&'static str),
+}
+
+/// SIGTERM, SIGINT and SIGHUP, from now on.
 #[derive(Debug)]
 pub(super) struct Signals {
     terminate: Signal,
@@ -22,6 +31,16 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for the next one and says what it asks for. Loses none when it is dropped.
+    ///
+    /// SIGHUP means a terminal that was closed where there is one, else a reload.
+    pub(super) async fn told(&mut self) -> Told {
+        match self.next().await {
+            "SIGHUP" if !std::io::stdin().is_terminal() => Told::Reload,
+            signal => Told::End(signal),
+        }
     }
 
     /// Waits for the next one and names it. Loses none when it is dropped.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Files, output, profile};
+use super::{Place, output, profile};
 use crate::{
     app,
     config::{self, Loaded, Overrides, Profile},
@@ -29,7 +29,7 @@ pub(super) enum Command {
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    files: Files,
+    place: Place,
     /// The monitoring profile
     #[arg(long, value_name = "NAME", value_parser = profile())]
     profile: Option<Profile>,
@@ -56,7 +56,7 @@ pub(super) fn run(command: Command) -> Result<()> {
 }
 
 fn load(args: Args) -> Result<Loaded> {
-    let sources = args.files.sources(Overrides::default(), args.profile)?;
+    let sources = args.place.sources(Overrides::default(), args.profile)?;
     let loaded = config::load(&sources)?;
     for warning in &loaded.warnings {
         output::warning(&warning.to_string());

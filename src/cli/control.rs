@@ -54,6 +54,9 @@ pub(super) enum ControlError {
     /// It refused, in its words.
     #[error("{0}")]
     Refused(String),
+    /// It was asked for a configuration that cannot be; nothing was changed.
+    #[error("{0}")]
+    Configuration(String),
     /// An answer that this version does not understand.
     #[error("the instance's answer is not understood; is it of another version?")]
     Foreign(#[from] serde_json::Error),
@@ -165,10 +168,14 @@ fn refused(status: StatusCode, body: &[u8]) -> ControlError {
     #[derive(Deserialize)]
     struct Problem {
         detail: String,
+        #[serde(default)]
+        code: String,
     }
-    let problem = serde_json::from_slice::<Problem>(body);
-    ControlError::Refused(
-        problem
-            .map_or_else(|_| format!("the instance answered {status}"), |problem| problem.detail),
-    )
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(Problem { detail, code }) if matches!(&*code, "configuration" | "defined_in_file") => {
+            ControlError::Configuration(detail)
+        }
+        Ok(Problem { detail, .. }) => ControlError::Refused(detail),
+        Err(_) => ControlError::Refused(format!("the instance answered {status}")),
+    }
 }

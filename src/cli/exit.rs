@@ -59,6 +59,8 @@ fn code(error: &Error) -> u8 {
             Some(UNAVAILABLE)
         } else if let Some(StateError::Locked { .. }) = cause.downcast_ref() {
             Some(TRY_AGAIN)
+        } else if let Some(ControlError::Configuration(_)) = cause.downcast_ref() {
+            Some(CONFIGURATION)
         } else if let Some(HttpFaceError::Entry { .. }) = cause.downcast_ref() {
             Some(CONFIGURATION)
         } else if cause.is::<ConfigErrors>() || is_of_configuration(cause.downcast_ref()) {

@@ -28,6 +28,6 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<()> {
     let state = args.place.state_dir()?;
     let overrides = Overrides { host: args.host, port: args.port };
-    let sources = args.place.files.sources(overrides, args.profile)?;
+    let sources = args.place.sources(overrides, args.profile)?;
     app::serve(&sources, &state, output::data).await
 }

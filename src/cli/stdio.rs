@@ -32,7 +32,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     match control.connect().await {
         Ok(_) => relay::run(control, args.agent.as_ref()).await,
         Err(ControlError::NoInstance { .. }) => {
-            let sources = args.place.files.sources(Overrides::default(), None)?;
+            let sources = args.place.sources(Overrides::default(), None)?;
             let owner = args.agent.map_or(Owner::Store, Owner::Agent);
             app::pipe::run(&sources, owner).await
         }

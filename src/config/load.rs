@@ -40,6 +40,8 @@ pub struct Loaded {
     pub origins: Origins,
     /// The files that were read, in their order, as they were named.
     pub files: Vec<PathBuf>,
+    /// Every file that was looked for, there or not: a change of one may change the settings.
+    pub looked_for: Vec<PathBuf>,
     /// Texts of entries that hold variables, as they were written.
     pub(super) written: Written,
 }
@@ -57,6 +59,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     for file in &files {
         reading.file(file, &mut report);
     }
+    reading.managed(&mut report);
     let variables = reading.variables(files.first(), &mut report);
     reading.command_line();
     reading.profile(&mut report);
@@ -80,7 +83,14 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let config = settings(tree, &reading.roots, &places, &mut written, &mut report);
     check::check(&config, &mut report);
     if report.errors.is_empty() {
-        Ok(Loaded { config, warnings: report.warnings, origins: report.origins, files, written })
+        Ok(Loaded {
+            config,
+            warnings: report.warnings,
+            origins: report.origins,
+            files,
+            looked_for: report.looked_for,
+            written,
+        })
     } else {
         Err(ConfigErrors { problems: report.errors, warnings: report.warnings })
     }
@@ -146,8 +156,33 @@ impl Reading<'_> {
         }
     }
 
+    /// The layer of servers that were added while an instance ran.
+    fn managed(&mut self, report: &mut Report) {
+        let Some(managed) = &self.sources.managed else { return };
+        report.looked_for.push(managed.path.clone());
+        let read = || match std::fs::read_to_string(&managed.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            read => read,
+        };
+        let name = managed.path.display().to_string();
+        match managed.text.clone().map_or_else(read, Ok) {
+            Ok(text) if text.is_empty() => {}
+            Ok(text) => match parse(&name, &text) {
+                Ok(tree) => self.push(&name, self.folder().to_owned(), tree, report),
+                Err(problem) => report.errors.push(problem),
+            },
+            Err(error) => report.errors.push(Problem {
+                file: Some(name),
+                path: String::new(),
+                message: format!("cannot be read: {error}"),
+                remedy: "make it readable, or take it away".to_owned(),
+            }),
+        }
+    }
+
     fn file(&mut self, file: &Path, report: &mut Report) {
         let name = file.display().to_string();
+        report.looked_for.push(self.folder().join(file));
         match std::fs::read_to_string(self.folder().join(file)) {
             Ok(text) => match parse(&name, &text) {
                 Ok(tree) => self.push(&name, self.folder_of(file), tree, report),
@@ -178,6 +213,7 @@ impl Reading<'_> {
         let folder = first.map_or_else(|| self.folder().to_owned(), |file| self.folder_of(file));
         let mut variables = BTreeMap::new();
         if first.is_some() {
+            report.looked_for.push(folder.join(".env"));
             match read_variables(&folder.join(".env")) {
                 Ok(read) => variables = read,
                 Err(problem) => report.errors.push(problem),

@@ -2,7 +2,7 @@
 //!
 //! A problem names a place and a remedy. It never quotes a value that may be a secret.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
@@ -59,6 +59,8 @@ pub(crate) struct Report {
     pub(crate) origins: Origins,
     /// The layer that is read now, while origins are not known yet.
     pub(crate) within: Option<String>,
+    /// Files that were looked for, there or not.
+    pub(crate) looked_for: Vec<PathBuf>,
     pub(crate) errors: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
 }

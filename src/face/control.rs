@@ -29,6 +29,7 @@ use tokio::{
 use super::{
     http::{HttpFaceConfig, Life, Served, bounded, with_request_id},
     mcp::endpoint::Endpoint,
+    operator::{Done, Operator},
     problem::{Problem, RequestId},
 };
 use crate::{
@@ -75,6 +76,7 @@ impl ControlSocket {
         config: &HttpFaceConfig,
         body_bytes: usize,
         gate: Arc<Gate>,
+        operator: Arc<dyn Operator>,
     ) -> Result<Self, ControlError> {
         let path = state_dir.join(SOCKET);
         if UnixStream::connect(&path).await.is_ok() {
@@ -85,7 +87,8 @@ impl ControlSocket {
             .map_err(|source| ControlError::Bind { path: path.clone(), source })?;
         let life = Life::default();
         let endpoint = Endpoint::new(Arc::clone(&gate), config, &life);
-        let app = bounded(endpoint.routes().merge(routes(gate)), body_bytes);
+        let app =
+            bounded(endpoint.routes().merge(routes(gate)).merge(wishes(operator)), body_bytes);
         let served = Served::start(listener, with_request_id(app), life);
         Ok(Self { path, served })
     }
@@ -124,6 +127,41 @@ fn routes(gate: Arc<Gate>) -> Router {
         .route("/call", post(call))
         .route("/restart", post(restart))
         .with_state(gate)
+}
+
+fn wishes(operator: Arc<dyn Operator>) -> Router {
+    Router::new()
+        .route("/reload", post(reload))
+        .route("/servers/add", post(add))
+        .route("/servers/remove", post(remove))
+        .with_state(operator)
+}
+
+async fn reload(State(operator): State<Arc<dyn Operator>>, request: Request) -> Response {
+    done(operator.reload().await, &RequestId::of(&request))
+}
+
+async fn add(State(operator): State<Arc<dyn Operator>>, request: Request) -> Response {
+    let id = RequestId::of(&request);
+    match body(request).await {
+        Ok(server) => done(operator.add(server).await, &id),
+        Err(problem) => problem.respond(&id),
+    }
+}
+
+async fn remove(State(operator): State<Arc<dyn Operator>>, request: Request) -> Response {
+    let id = RequestId::of(&request);
+    match body(request).await {
+        Ok(server) => done(operator.remove(server).await, &id),
+        Err(problem) => problem.respond(&id),
+    }
+}
+
+fn done(done: Done, id: &RequestId) -> Response {
+    match done {
+        Ok(done) => ([(CONTENT_TYPE, "application/json")], done.get().to_owned()).into_response(),
+        Err(refusal) => Problem::from(refusal).respond(id),
+    }
 }
 
 #[derive(Debug, Deserialize)]

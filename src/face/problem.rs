@@ -15,6 +15,7 @@ use axum::{
 };
 use serde::Serialize;
 
+use super::operator::Refusal;
 use crate::{
     access::{CallError, Failure},
     error::{Classify as _, Kind},
@@ -37,6 +38,8 @@ impl RequestId {
 #[derive(Debug)]
 pub(crate) struct Problem {
     kind: Kind,
+    /// A code of its own, where the kind says too little.
+    code: Option<&'static str>,
     detail: String,
     failure: Option<Failure>,
 }
@@ -44,7 +47,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// A problem of a kind, in words.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), failure: None }
+        Self { kind, code: None, detail: detail.into(), failure: None }
     }
 
     /// The response to the request of that id.
@@ -55,7 +58,7 @@ impl Problem {
             title: &'static str,
             status: u16,
             detail: &'a str,
-            code: Kind,
+            code: &'static str,
             request_id: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             error: Option<&'static str>,
@@ -71,7 +74,7 @@ impl Problem {
             title,
             status,
             detail: &self.detail,
-            code: self.kind,
+            code: self.code.unwrap_or(self.kind.as_str()),
             request_id: request.0.to_str().unwrap_or_default(),
             error: matches!(self.kind, Kind::Limited | Kind::Overloaded).then_some(title),
             retry_after,
@@ -86,6 +89,12 @@ impl Problem {
             headers.insert(RETRY_AFTER, after.into());
         }
         response
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self { code: refusal.code, ..Self::new(refusal.kind, refusal.text) }
     }
 }
 

@@ -23,6 +23,7 @@ mod mcp_stdio;
 mod processes;
 mod program;
 mod reconfigure;
+mod reload;
 mod schema;
 mod servers;
 mod sessions;

@@ -2,13 +2,16 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
+use futures::future::{BoxFuture, FutureExt as _};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use switchboard::{
     access::Gate,
+    error::Kind,
     face::{
         control::{ControlError, ControlSocket, SOCKET},
         http::{HttpFace, HttpFaceConfig, HttpFaceError},
+        operator::{AddServer, Done, Operator, Refusal, RemoveServer},
     },
 };
 use tempfile::TempDir;
@@ -18,9 +21,32 @@ use crate::{
     support::{script::Script, wait::PATIENCE},
 };
 
+/// An instance whose configuration never changes.
+#[derive(Debug)]
+struct Fixed;
+
+impl Operator for Fixed {
+    fn reload(&self) -> BoxFuture<'_, Done> {
+        refused()
+    }
+
+    fn add(&self, _: AddServer) -> BoxFuture<'_, Done> {
+        refused()
+    }
+
+    fn remove(&self, _: RemoveServer) -> BoxFuture<'_, Done> {
+        refused()
+    }
+}
+
+fn refused() -> BoxFuture<'static, Done> {
+    let text = "it is fixed".to_owned();
+    std::future::ready(Err(Refusal { kind: Kind::Invalid, code: Some("fixed"), text })).boxed()
+}
+
 async fn control(directory: &Path, gate: &Arc<Gate>) -> Result<ControlSocket, ControlError> {
     let config = HttpFaceConfig::default();
-    ControlSocket::start(directory, &config, BODY_BYTES, Arc::clone(gate)).await
+    ControlSocket::start(directory, &config, BODY_BYTES, Arc::clone(gate), Arc::new(Fixed)).await
 }
 
 fn http(directory: &TempDir) -> reqwest::Client {

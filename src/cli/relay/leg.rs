@@ -310,6 +310,7 @@ fn lost(error: &ControlError) -> ErrorObject {
         | ControlError::Ended
         | ControlError::Silent
         | ControlError::Refused(_)
+        | ControlError::Configuration(_)
         | ControlError::Foreign(_) => ErrorObject::new(
             code::OUTCOME_UNKNOWN,
             "switchboard ended before it answered; the request may have run, check before repeating",

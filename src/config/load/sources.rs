@@ -9,6 +9,8 @@ use std::{
     str::FromStr,
 };
 
+use crate::config::managed::Managed;
+
 /// Everything that a configuration is read from.
 #[derive(Clone, Default)]
 pub struct Sources {
@@ -21,6 +23,8 @@ pub struct Sources {
     pub overrides: Overrides,
     /// The profile that the command line names; it wins over one that a file names.
     pub profile: Option<Profile>,
+    /// What was added while an instance ran; none where there is no state directory.
+    pub managed: Option<Managed>,
     /// The running program, for `${switchboard}`.
     pub executable: PathBuf,
     /// The folder that relative file names start from. Must be absolute.
@@ -33,6 +37,7 @@ impl fmt::Debug for Sources {
             .field("files", &self.files)
             .field("overrides", &self.overrides)
             .field("profile", &self.profile)
+            .field("managed", &self.managed)
             .field("executable", &self.executable)
             .field("folder", &self.folder)
             .finish_non_exhaustive()
@@ -110,6 +115,7 @@ impl Sources {
             env: std::env::vars_os().filter_map(text).collect(),
             overrides,
             profile,
+            managed: None,
             executable: std::env::current_exe()?,
             folder: std::env::current_dir()?,
         })

@@ -1,7 +1,7 @@
 //! The real program, as a user starts it: one process, a state directory and a configuration.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
 };
@@ -36,8 +36,19 @@ impl Switchboard {
     /// it says that it is ready.
     pub async fn serve(config: &Value) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
+        Self::start(directory).await
+    }
+
+    /// Ends it in order and starts it again, with the same configuration and state.
+    pub async fn restart(mut self) -> Self {
+        let status = self.end().await;
+        assert!(status.success(), "{}", self.log());
+        Self::start(self.directory).await
+    }
+
+    async fn start(directory: TempDir) -> Self {
         let file = directory.path().join("config.json");
-        std::fs::write(&file, config.to_string()).unwrap();
         let mut child = command(directory.path())
             .args(["serve", "--port", "0", "--config"])
             .arg(&file)
@@ -56,6 +67,21 @@ impl Switchboard {
         };
         readers.spawn(collect(stdout.into_inner(), Arc::clone(&log)));
         Self { child, directory, ready, log, _readers: readers }
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.directory.path().join("config.json")
+    }
+
+    /// Its state directory.
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// Writes another configuration into its file.
+    pub fn configure(&self, config: &Value) {
+        std::fs::write(self.config(), config.to_string()).unwrap();
     }
 
     /// The line that it printed when it was ready.
@@ -107,6 +133,10 @@ impl Switchboard {
 
     /// Asks it to end (SIGTERM) and waits until it has.
     pub async fn stop(mut self) -> ExitStatus {
+        self.end().await
+    }
+
+    async fn end(&mut self) -> ExitStatus {
         process::signal(self.pid(), Signal::TERM);
         let Ok(status) = timeout(PATIENCE, self.child.wait()).await else {
             panic!("switchboard does not stop:\n{}", self.log());

@@ -1,0 +1,313 @@
+//! Another configuration for the running instance: read, prepare every part, commit every part.
+//!
+//! A configuration that cannot be used changes nothing. What was added while the instance runs
+//! stands in `managed.toml` and takes the same way as a change of any file.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use futures::future::{BoxFuture, FutureExt as _};
+use parking_lot::RwLock;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
+
+use crate::{
+    config::{
+        Config, ConfigErrors, KeyPath, Loaded, Sources, load,
+        managed::{self, Managed, ManagedError},
+    },
+    error::Kind,
+    face::operator::{AddServer, Done, Operator, Refusal, RemoveServer},
+    id::{AgentId, ServerName},
+    runtime::{Changes, RuntimeHandle, SpawnError},
+    telemetry::{self, LogLevel},
+    wire::raw,
+};
+
+/// What a reload did.
+#[derive(Debug, Serialize)]
+pub(super) struct Reloaded {
+    /// What it touched.
+    pub(super) changes: Changes,
+    /// Settings that differ and hold only from the next start on.
+    pub(super) restart_needed: Vec<String>,
+    /// What looks wrong, and does no harm.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReloadError {
+    /// The configuration has problems.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The runtime cannot take it.
+    #[error(transparent)]
+    Runtime(#[from] SpawnError),
+    /// The log level is none.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::TelemetryError),
+    /// The managed layer is none.
+    #[error(transparent)]
+    Managed(#[from] ManagedError),
+    /// The managed layer cannot be read or written.
+    #[error("{path} cannot be used: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A wish that contradicts what there is.
+    #[error(transparent)]
+    Refused(Refusal),
+}
+
+/// Changes the configuration of one running instance.
+#[derive(Debug)]
+pub(super) struct Operations {
+    sources: Sources,
+    runtime: RuntimeHandle,
+    log: LogLevel,
+    /// What the parts were started with that cannot change while they run.
+    started: Config,
+    /// The managed layer's place.
+    managed: PathBuf,
+    /// Files whose change may change the settings.
+    looked_for: RwLock<Vec<PathBuf>>,
+    /// One change at a time.
+    turn: Mutex<()>,
+}
+
+impl Operations {
+    pub(super) fn new(
+        sources: Sources,
+        managed: PathBuf,
+        runtime: RuntimeHandle,
+        log: LogLevel,
+        started: &Loaded,
+    ) -> Self {
+        Self {
+            sources,
+            runtime,
+            log,
+            started: started.config.clone(),
+            managed,
+            looked_for: RwLock::new(started.looked_for.clone()),
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Files whose change may change the settings, there or not.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.looked_for.read().clone()
+    }
+
+    /// Reads everything anew and puts it in force.
+    ///
+    /// # Errors
+    /// [`ReloadError`], and nothing was changed.
+    pub(super) async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let _turn = self.turn.lock().await;
+        self.apply(&self.sources, None).await
+    }
+
+    /// The same in the log, for those that nobody waits for.
+    pub(super) async fn reload_for(&self, why: &str) {
+        match self.reload().await {
+            Ok(done) if done.changes.is_empty() && done.restart_needed.is_empty() => {
+                tracing::debug!(why, "the configuration is the same");
+            }
+            Ok(done) => {
+                let restart_needed = done.restart_needed.join(", ");
+                tracing::info!(why, changes = %done.changes, restart_needed, "configuration reloaded");
+            }
+            Err(error) => {
+                tracing::error!(
+                    why,
+                    "the configuration was not reloaded, nothing changed: {error}"
+                );
+            }
+        }
+    }
+
+    /// Prepares every part, writes the managed layer if it is to be another, commits every part.
+    async fn apply(
+        &self,
+        sources: &Sources,
+        written: Option<&str>,
+    ) -> Result<Reloaded, ReloadError> {
+        let loaded = load(sources)?;
+        let prepared = self.runtime.prepare(loaded.config.clone().into())?;
+        let level =
+            loaded.config.telemetry.log.filter().map_err(telemetry::TelemetryError::from)?;
+        if let Some(text) = written {
+            write(&self.managed, text)
+                .map_err(|source| ReloadError::File { path: self.managed.clone(), source })?;
+        }
+        self.log.set(level);
+        let changes = self.runtime.commit(prepared).await;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        *self.looked_for.write() = loaded.looked_for;
+        Ok(Reloaded {
+            changes,
+            restart_needed: restart_needed(&self.started, &loaded.config),
+            warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// Changes the managed layer, and with it what is in force.
+    async fn manage(
+        &self,
+        agent: Option<&AgentId>,
+        server: &ServerName,
+        change: impl FnOnce(&str) -> Result<String, ReloadError>,
+    ) -> Result<Reloaded, ReloadError> {
+        let _turn = self.turn.lock().await;
+        self.check_free(agent, server)?;
+        let present = match fs::read_to_string(&self.managed) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            read => {
+                read.map_err(|source| ReloadError::File { path: self.managed.clone(), source })?
+            }
+        };
+        let text = change(&present)?;
+        let managed = Managed { path: self.managed.clone(), text: Some(text.clone()) };
+        let sources = Sources { managed: Some(managed), ..self.sources.clone() };
+        self.apply(&sources, Some(&text)).await
+    }
+
+    /// Whether a server is not defined by a file, which alone may change it then.
+    fn check_free(&self, agent: Option<&AgentId>, server: &ServerName) -> Result<(), ReloadError> {
+        let loaded = load(&Sources { managed: None, ..self.sources.clone() })?;
+        let (known, path) = match agent {
+            None => (loaded.config.mcp_servers.contains_key(server), KeyPath::root("mcpServers")),
+            Some(agent) => (
+                loaded.config.agents.get(agent).is_some_and(|it| it.private.contains_key(server)),
+                KeyPath::root("agents").join(agent.as_str()).join("mcpServers"),
+            ),
+        };
+        if !known {
+            return Ok(());
+        }
+        let path = path.join(server.as_str());
+        let layer = loaded.origins.nearest(&path).unwrap_or("the configuration").to_owned();
+        Err(ReloadError::Refused(Refusal {
+            kind: Kind::Invalid,
+            code: Some("defined_in_file"),
+            text: format!("{path} is defined by {layer}; change it there"),
+        }))
+    }
+
+    async fn add(&self, wish: AddServer) -> Result<Reloaded, ReloadError> {
+        let AddServer { server, agent, entry, replace } = wish;
+        let entry: Map<String, Value> = serde_json::from_str(entry.get()).map_err(|_| {
+            ReloadError::Refused(invalid("the entry must be an object, as in `mcpServers`"))
+        })?;
+        self.manage(agent.as_ref(), &server, |text| {
+            if !replace && managed::remove(text, agent.as_ref(), &server)?.is_some() {
+                let why = format!("{server} was added already; replace it with --replace");
+                return Err(ReloadError::Refused(Refusal {
+                    code: Some("exists"),
+                    ..invalid(&why)
+                }));
+            }
+            Ok(managed::put(text, agent.as_ref(), &server, &entry)?)
+        })
+        .await
+    }
+
+    async fn remove(&self, wish: RemoveServer) -> Result<Reloaded, ReloadError> {
+        let RemoveServer { server, agent } = wish;
+        self.manage(agent.as_ref(), &server, |text| {
+            managed::remove(text, agent.as_ref(), &server)?.ok_or_else(|| {
+                let text = format!("no server {:?} was added", server.as_str());
+                ReloadError::Refused(Refusal { kind: Kind::NotFound, code: None, text })
+            })
+        })
+        .await
+    }
+}
+
+impl Operator for Operations {
+    fn reload(&self) -> BoxFuture<'_, Done> {
+        async { done(self.reload().await) }.boxed()
+    }
+
+    fn add(&self, server: AddServer) -> BoxFuture<'_, Done> {
+        async { done(self.add(server).await) }.boxed()
+    }
+
+    fn remove(&self, server: RemoveServer) -> BoxFuture<'_, Done> {
+        async { done(self.remove(server).await) }.boxed()
+    }
+}
+
+fn done(outcome: Result<Reloaded, ReloadError>) -> Done {
+    outcome.map(|reloaded| raw(&reloaded)).map_err(|error| match error {
+        ReloadError::Refused(refusal) => refusal,
+        ReloadError::File { .. } => {
+            Refusal { kind: Kind::Internal, code: None, text: error.to_string() }
+        }
+        ReloadError::Config(_)
+        | ReloadError::Runtime(_)
+        | ReloadError::Telemetry(_)
+        | ReloadError::Managed(_) => {
+            Refusal { code: Some("configuration"), ..invalid(&error.to_string()) }
+        }
+    })
+}
+
+fn invalid(why: &str) -> Refusal {
+    Refusal { kind: Kind::Invalid, code: None, text: why.to_owned() }
+}
+
+/// Settings that differ from those that the parts were started with, and cannot follow.
+fn restart_needed(started: &Config, wanted: &Config) -> Vec<String> {
+    let parts = |config: &Config| {
+        serde_json::json!({
+            "server": config.server,
+            "access": config.access,
+            "limits": { "body_bytes": config.limits.body_bytes },
+            "timeouts": { "drain": config.timeouts.drain },
+            "telemetry": { "otlp": config.telemetry.otlp, "log": { "format": config.telemetry.log.format } },
+        })
+    };
+    let mut needed = Vec::new();
+    differing(&KeyPath::default(), &parts(started), &parts(wanted), &mut needed);
+    needed
+}
+
+fn differing(path: &KeyPath, before: &Value, after: &Value, found: &mut Vec<String>) {
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => {
+            for (key, value) in before {
+                let other = after.get(key).unwrap_or(&Value::Null);
+                differing(&path.join(key), value, other, found);
+            }
+        }
+        _ if before != after => found.push(path.to_string()),
+        _ => {}
+    }
+}
+
+/// Writes a file so that it is whole at every moment, for its owner alone.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension("toml.new");
+    let mut options = File::options();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}

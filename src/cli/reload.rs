@@ -1,0 +1,148 @@
+//! `reload`, `add` and `remove`: another configuration for a running instance.
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, de::Error as _};
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::{Place, control::Control, output};
+use crate::{
+    face::operator::{AddServer, RemoveServer},
+    id::{AgentId, ServerName},
+    runtime::Changes,
+    wire::raw,
+};
+
+/// Arguments of `reload`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// Print what changed as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `add`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "switchboard add time -- uvx mcp-server-time\n\
+                  switchboard add wiki --url https://wiki.example.com/mcp --header 'Authorization=Bearer ${TOKEN}'")]
+pub(super) struct AddArgs {
+    /// The name of the server
+    server: ServerName,
+    #[command(flatten)]
+    place: Place,
+    /// For this agent alone, instead of for all
+    #[arg(long, value_name = "NAME")]
+    agent: Option<AgentId>,
+    /// The address of a server over HTTP
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with = "command",
+        required_unless_present = "command"
+    )]
+    url: Option<String>,
+    /// A header of every request; `${VAR}` is filled in when it is read
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair, conflicts_with = "command")]
+    headers: Vec<(String, String)>,
+    /// A variable of the process; `${VAR}` is filled in when it is read
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = pair, conflicts_with = "url")]
+    env: Vec<(String, String)>,
+    /// Replace a server that was added before
+    #[arg(long)]
+    replace: bool,
+    /// Print what changed as JSON
+    #[arg(long)]
+    json: bool,
+    /// The command and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Arguments of `remove`.
+#[derive(Debug, clap::Args)]
+pub(super) struct RemoveArgs {
+    /// The name of the server
+    server: ServerName,
+    #[command(flatten)]
+    place: Place,
+    /// Of this agent, instead of for all
+    #[arg(long, value_name = "NAME")]
+    agent: Option<AgentId>,
+    /// Print what changed as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a name, `=` and a value")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Has the instance read its configuration anew.
+pub(super) async fn run(args: Args) -> Result<()> {
+    let control = Control::of(&args.place.state_dir()?);
+    print(&control.post("/reload", &json!({})).await?, args.json)
+}
+
+/// Has the instance add a server.
+pub(super) async fn add(args: AddArgs) -> Result<()> {
+    let control = Control::of(&args.place.state_dir()?);
+    let pairs = |pairs: Vec<(String, String)>| -> Map<String, Value> {
+        pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
+    };
+    let mut entry = Map::new();
+    let mut command = args.command.into_iter();
+    match (args.url, command.next()) {
+        (Some(url), _) => {
+            entry.insert("url".to_owned(), Value::String(url));
+            if !args.headers.is_empty() {
+                entry.insert("headers".to_owned(), Value::Object(pairs(args.headers)));
+            }
+        }
+        (None, Some(program)) => {
+            entry.insert("command".to_owned(), Value::String(program));
+            entry.insert("args".to_owned(), command.map(Value::String).collect());
+            if !args.env.is_empty() {
+                entry.insert("env".to_owned(), Value::Object(pairs(args.env)));
+            }
+        }
+        (None, None) => bail!("name a command behind `--`, or a --url"),
+    }
+    let entry = raw(&entry);
+    let wish = AddServer { server: args.server, agent: args.agent, entry, replace: args.replace };
+    print(&control.post("/servers/add", &wish).await?, args.json)
+}
+
+/// Has the instance remove a server that was added.
+pub(super) async fn remove(args: RemoveArgs) -> Result<()> {
+    let control = Control::of(&args.place.state_dir()?);
+    let wish = RemoveServer { server: args.server, agent: args.agent };
+    print(&control.post("/servers/remove", &wish).await?, args.json)
+}
+
+/// What an instance says that it did.
+#[derive(Debug, Deserialize)]
+struct Reloaded {
+    changes: Changes,
+    restart_needed: Vec<String>,
+    warnings: Vec<String>,
+}
+
+fn print(answer: &RawValue, json: bool) -> Result<()> {
+    let value: Value = serde_json::from_str(answer.get())?;
+    if json {
+        return Ok(output::json(&value)?);
+    }
+    let done = Reloaded::deserialize(value).map_err(|error| {
+        serde_json::Error::custom(format!("the instance's answer is not understood: {error}"))
+    })?;
+    for warning in &done.warnings {
+        output::warning(warning);
+    }
+    output::data(&done.changes.to_string())?;
+    if !done.restart_needed.is_empty() {
+        output::warning(&format!("restart needed: {}", done.restart_needed.join(", ")));
+    }
+    Ok(())
+}
