@@ -71,7 +71,7 @@ fn wire(criterion: &mut Criterion) {
             &params,
             |bencher, params| {
                 bencher.iter(|| {
-                    for_next_leg(Some(black_box(params)), Some("echo"), Some(&stamp), Some(9))
+                    for_next_leg(Some(black_box(params)), Some("echo"), Some(&stamp), Some(9), [])
                 });
             },
         );
@@ -79,7 +79,8 @@ fn wire(criterion: &mut Criterion) {
             BenchmarkId::new("next_leg_legacy", size),
             &params,
             |bencher, params| {
-                bencher.iter(|| for_next_leg(Some(black_box(params)), Some("echo"), None, None));
+                bencher
+                    .iter(|| for_next_leg(Some(black_box(params)), Some("echo"), None, None, []));
             },
         );
         let name = raw("search_issues");

@@ -15,6 +15,7 @@ pub use crate::runtime::{
 use crate::{
     id::{Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
+    trace::Telemetry,
 };
 
 /// Who is calling.
@@ -132,6 +133,11 @@ impl Gate {
         owner: &Owner,
     ) -> Result<Option<Arc<str>>, CallError> {
         self.scope(principal, owner)?.instructions()
+    }
+
+    /// Whoever traces and measures what passes here.
+    pub fn telemetry(&self) -> &Arc<dyn Telemetry> {
+        self.runtime.telemetry()
     }
 
     /// Entries of one page of a list.

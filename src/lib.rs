@@ -17,8 +17,9 @@
 //!
 //! # Features
 //! None: the kernel (supervision, dispatch, stdio and in-process upstreams, the stdio face,
-//! configuration). `face-http`: MCP over HTTP, health, the control socket. `cli`: the command
-//! line. `daemon` (default): all of it.
+//! configuration). `upstream-http`: servers over streamable HTTP. `face-http`: MCP over HTTP,
+//! health, the control socket. `otlp`: traces and metrics by OpenTelemetry. `watch`: configuration
+//! files are followed. `cli`: the command line. `daemon` (default): all of it.
 //!
 //! The actor framework is re-exported as [`ractor`]. Do not turn on its features `cluster` or
 //! `async-trait`: they change its traits for every crate in the program.
@@ -42,6 +43,7 @@ pub mod runtime;
 pub mod secret;
 #[cfg(feature = "cli")]
 pub mod telemetry;
+pub mod trace;
 pub mod unit;
 pub mod upstream;
 pub mod wire;

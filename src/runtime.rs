@@ -32,6 +32,7 @@ use crate::{
     },
     catalog::{CatalogConfig, FilterError},
     id::{AgentId, Owner, ServerName, SessionKey},
+    trace::{Silent, Telemetry},
 };
 
 mod dispatch;
@@ -131,8 +132,19 @@ impl Runtime {
     /// # Errors
     /// [`SpawnError`] names the part of the configuration that cannot work; nothing was started.
     pub async fn spawn(config: RuntimeConfig) -> Result<RuntimeHandle, SpawnError> {
+        Self::spawn_with(config, Arc::new(Silent)).await
+    }
+
+    /// The same, traced and measured by `telemetry`.
+    ///
+    /// # Errors
+    /// As [`Runtime::spawn`].
+    pub async fn spawn_with(
+        config: RuntimeConfig,
+        telemetry: Arc<dyn Telemetry>,
+    ) -> Result<RuntimeHandle, SpawnError> {
         let owners = owners(&config)?;
-        let exchange = Exchange::new(config.into());
+        let exchange = Exchange::new(config.into(), telemetry);
         *exchange.owners.lock() = owners;
         let (root, _) = Actor::spawn(None, RootActor, Arc::clone(&exchange)).await?;
         let handle = RuntimeHandle { tree: Arc::new(Tree { exchange, root }) };
@@ -246,6 +258,11 @@ impl RuntimeHandle {
     /// Everything that runs, from memory.
     pub fn status(&self) -> RuntimeStatus {
         status::of(&self.tree.exchange)
+    }
+
+    /// Whoever traces and measures this tree.
+    pub fn telemetry(&self) -> &Arc<dyn Telemetry> {
+        &self.tree.exchange.telemetry
     }
 
     /// Entries of one page of a list.

@@ -331,7 +331,9 @@ impl AgentState {
             return;
         }
         let known = child.catalog.clone().unwrap_or_default();
-        if known.hash() == catalog.hash() {
+        let changed = known.hash() != catalog.hash();
+        self.exchange.telemetry.listed(seat.server.as_str(), changed);
+        if !changed {
             return;
         }
         let diff = Diff::between(&known, &catalog);

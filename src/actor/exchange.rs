@@ -33,6 +33,7 @@ use super::{
 use crate::{
     catalog::{CatalogConfig, FilterError, ToolMatcher},
     id::{AgentId, Owner, Seat, ServerName},
+    trace::Telemetry,
     upstream::Connect,
 };
 
@@ -121,6 +122,8 @@ pub(crate) struct Exchange {
     /// New calls are refused.
     pub(crate) sealed: AtomicBool,
     pub(crate) started: Instant,
+    /// Whoever traces and measures this tree.
+    pub(crate) telemetry: Arc<dyn Telemetry>,
     /// Why the tree ended; `None` while it runs.
     ended: watch::Sender<Option<Arc<str>>>,
     connects: Mutex<Arc<Semaphore>>,
@@ -128,7 +131,7 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, telemetry: Arc<dyn Telemetry>) -> Arc<Self> {
         let connects = Mutex::new(Arc::new(Semaphore::new(slots(settings.limits.connects))));
         Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
@@ -141,6 +144,7 @@ impl Exchange {
             calls: AtomicU64::new(0),
             sealed: AtomicBool::new(false),
             started: Instant::now(),
+            telemetry,
             ended: watch::Sender::new(None),
             connects,
             connects_of: Mutex::default(),

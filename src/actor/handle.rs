@@ -15,6 +15,7 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
+use tracing::Instrument as _;
 
 use super::{
     admission::Admission,
@@ -25,11 +26,15 @@ use super::{
 use crate::{
     id::{Incarnation, Owner, Seat},
     restart::State,
+    trace::Telemetry,
     upstream::{Deadline, Link, ProgressSink, Request, RequestError, StderrRing},
     wire::{RawValue, method},
 };
 
+mod leg;
 mod refusal;
+
+use leg::{Leg, waited};
 
 /// The least pause before a busy server is asked again.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -233,6 +238,7 @@ impl ConnectionHandle {
     /// future ends the call in whatever phase it is.
     pub(crate) async fn call(
         &self,
+        telemetry: &dyn Telemetry,
         caller: &Arc<str>,
         name: &Arc<str>,
         params: Arc<RawValue>,
@@ -241,7 +247,7 @@ impl ConnectionHandle {
     ) -> Result<Answer, CallError> {
         self.stats.calls.fetch_add(1, Ordering::Relaxed);
         *self.last_call.lock() = Instant::now();
-        let outcome = self.carry_out(caller, name, params, progress, deadline).await;
+        let outcome = self.carry_out(telemetry, caller, name, params, progress, deadline).await;
         *self.last_call.lock() = Instant::now();
         if matches!(outcome, Err(CallError::Failed(_))) {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
@@ -251,6 +257,7 @@ impl ConnectionHandle {
 
     async fn carry_out(
         &self,
+        telemetry: &dyn Telemetry,
         caller: &Arc<str>,
         name: &Arc<str>,
         params: Arc<RawValue>,
@@ -265,23 +272,31 @@ impl ConnectionHandle {
             return Err(self.unavailable(&standing));
         }
         let admission = Arc::clone(&self.terms.load().admission);
+        let entered = Instant::now();
         let permit = tokio::select! {
             biased;
             entered = admission.enter(caller) => entered.map_err(|full| self.overloaded(full.waiting))?,
             () = deadline.passed() => return Err(self.late_in_queue()),
         };
+        waited("admitted", entered);
         let mut standing = self.watch();
         let mut pauses = 0;
         loop {
+            let parked = Instant::now();
             let live = self.live(&mut standing, deadline).await?;
+            waited("connected", parked);
+            let leg = Leg::begin(telemetry, self, &live, name);
             let request = Request {
                 method: method::TOOLS_CALL,
                 params: Some(Arc::clone(&params)),
                 name: Some(Arc::clone(name)),
                 progress: progress.clone(),
                 deadline: deadline.clone(),
+                trace: leg.context(),
             };
-            match live.link.request(request).await {
+            let outcome = live.link.request(request).instrument(leg.span.clone()).await;
+            leg.end(outcome.as_ref().err());
+            match outcome {
                 Ok(result) => {
                     drop(permit);
                     let server = self.seat.server.clone();

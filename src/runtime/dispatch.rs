@@ -73,7 +73,8 @@ impl RuntimeHandle {
             }
             _ => &target.route.handle,
         };
-        handle.call(&caller, &target.upstream, params, progress, &deadline).await
+        let telemetry = &*self.tree.exchange.telemetry;
+        handle.call(telemetry, &caller, &target.upstream, params, progress, &deadline).await
     }
 
     /// Places a name by the snapshot.

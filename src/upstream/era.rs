@@ -175,6 +175,7 @@ impl Talk<'_> {
                 stamp,
                 progress: None,
                 deadline: Deadline::new(limit, limit),
+                trace: None,
                 // A notification before `initialize` ends some servers.
                 cancellable: false,
             })

@@ -9,7 +9,10 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::{Deadline, LinkEnd, RequestError, ServerFacts, channel::Channel, era, peer::Call};
-use crate::wire::{Era, Object, RawValue, envelope::code, meta::Stamp, method, raw};
+use crate::{
+    trace::Context,
+    wire::{Era, Object, RawValue, envelope::code, meta::Stamp, method, raw},
+};
 
 /// Pages of one list that are read at most.
 const PAGES: usize = 1000;
@@ -39,6 +42,8 @@ pub struct Request {
     pub progress: Option<ProgressSink>,
     /// When to give up; progress extends it.
     pub deadline: Deadline,
+    /// The trace context that the server gets, instead of the one in `params`.
+    pub trace: Option<Context>,
 }
 
 /// What a server tells unasked.
@@ -83,6 +88,7 @@ impl Link {
             stamp: self.stamp.as_ref(),
             progress: request.progress,
             deadline: request.deadline,
+            trace: request.trace.as_ref(),
             cancellable: true,
         };
         let result = match self.channel.request(&call).await {
@@ -126,6 +132,7 @@ impl Link {
                     name: None,
                     progress: None,
                     deadline: deadline.clone(),
+                    trace: None,
                 })
                 .await?;
             bytes += result.get().len();
@@ -165,6 +172,7 @@ impl Link {
             name: None,
             progress: None,
             deadline: Deadline::new(Duration::MAX, Duration::MAX),
+            trace: None,
         };
         self.request(request).await.map(drop)
     }
@@ -190,7 +198,14 @@ impl Link {
             Era::Legacy => method::PING,
         };
         let answer = self
-            .request(Request { method, params: None, name: None, progress: None, deadline })
+            .request(Request {
+                method,
+                params: None,
+                name: None,
+                progress: None,
+                deadline,
+                trace: None,
+            })
             .await;
         match answer {
             Ok(_)

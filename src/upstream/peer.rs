@@ -25,10 +25,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Deadline, LinkEnd, ProgressSink, RequestError, StderrRing, vital::Vital};
-use crate::wire::{
-    RawValue, envelope,
-    meta::{self, Stamp},
-    method, raw,
+use crate::{
+    trace::Context,
+    wire::{
+        RawValue, envelope,
+        meta::{self, Stamp},
+        method, raw,
+    },
 };
 
 pub(super) mod inbound;
@@ -78,8 +81,17 @@ pub(super) struct Call<'a> {
     pub(super) progress: Option<ProgressSink>,
     /// When it is given up.
     pub(super) deadline: Deadline,
+    /// The trace context that the server gets.
+    pub(super) trace: Option<&'a Context>,
     /// Whether the server is told when it is given up; a handshake must not be cancelled.
     pub(super) cancellable: bool,
+}
+
+impl Call<'_> {
+    /// The entries of its trace context.
+    pub(super) fn traced(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.trace.into_iter().flat_map(Context::entries)
+    }
 }
 
 /// A live peer. Dropping it kills what stands behind it.
@@ -143,7 +155,7 @@ impl Peer {
         let shared = &*self.shared;
         let id = shared.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let token = call.progress.is_some().then_some(id);
-        let params = meta::for_next_leg(call.params, call.name, call.stamp, token);
+        let params = meta::for_next_leg(call.params, call.name, call.stamp, token, call.traced());
         let mut line = envelope::request(&id, call.method, params.as_deref());
         drop(params);
         line.push(b'\n');

@@ -129,6 +129,7 @@ pub(super) fn call(method: &str) -> Call<'_> {
         stamp: None,
         progress: None,
         deadline: later(),
+        trace: None,
         cancellable: true,
     }
 }

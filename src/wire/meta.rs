@@ -44,15 +44,16 @@ pub struct Stamp {
 }
 
 /// Rewrites a request's parameters for the next leg: the name that it calls something by there is
-/// set, keys of the leg before are dropped, the stamp of a modern leg and the leg's own progress
-/// token are set, everything else stays.
+/// set, keys of the leg before are dropped, the stamp of a modern leg, the leg's own progress token
+/// and trace context are set, everything else stays.
 ///
 /// Parameters that are no object are returned as they are: only an object can carry metadata.
-pub fn for_next_leg(
+pub fn for_next_leg<'t>(
     params: Option<&RawValue>,
     name: Option<&str>,
     stamp: Option<&Stamp>,
     progress_token: Option<u64>,
+    trace: impl IntoIterator<Item = (&'static str, &'t str)>,
 ) -> Option<Box<RawValue>> {
     let Some(mut params_object) = Object::read_optional(params) else {
         return params.map(ToOwned::to_owned);
@@ -70,6 +71,9 @@ pub fn for_next_leg(
     }
     if let Some(token) = progress_token {
         meta.put(PROGRESS_TOKEN, &token);
+    }
+    for (key, value) in trace {
+        meta.put(key, value);
     }
     if meta.is_empty() {
         params_object.remove(META);
@@ -115,17 +119,22 @@ mod tests {
         let params = text(
             r#"{"name":"x","_meta":{"progressToken":"t","io.modelcontextprotocol/clientInfo":{"name":"c"},"traceparent":"00-a-b-01","n":1.50}}"#,
         );
-        let legacy = for_next_leg(Some(&params), Some("y"), None, Some(9)).unwrap();
+        let legacy = for_next_leg(Some(&params), Some("y"), None, Some(9), []).unwrap();
         assert_eq!(
             legacy.get(),
             r#"{"name":"y","_meta":{"traceparent":"00-a-b-01","n":1.50,"progressToken":9}}"#
         );
+        let traced = for_next_leg(Some(&params), None, None, None, [("traceparent", "00-c-d-01")]);
+        assert_eq!(
+            traced.unwrap().get(),
+            r#"{"name":"x","_meta":{"traceparent":"00-c-d-01","n":1.50}}"#
+        );
         let stamp =
             Stamp { revision: Revision::LATEST, client: raw("us"), capabilities: text("{}") };
-        let modern = for_next_leg(None, None, Some(&stamp), None).unwrap();
+        let modern = for_next_leg(None, None, Some(&stamp), None, []).unwrap();
         assert!(modern.get().contains(r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#));
-        assert!(for_next_leg(None, None, None, None).is_none());
-        assert_eq!(for_next_leg(Some(&text("[1]")), None, None, None).unwrap().get(), "[1]");
+        assert!(for_next_leg(None, None, None, None, []).is_none());
+        assert_eq!(for_next_leg(Some(&text("[1]")), None, None, None, []).unwrap().get(), "[1]");
     }
 
     #[test]

@@ -56,7 +56,7 @@ struct Talk<'a> {
 impl Talk<'_> {
     async fn probe(&self, limit: Duration) -> Result<Probe, ConnectError> {
         let stamp = era::stamp(Revision::LATEST);
-        let params = meta::for_next_leg(None, None, Some(&stamp), None);
+        let params = meta::for_next_leg(None, None, Some(&stamp), None, []);
         let asked = self.ask(method::DISCOVER, params.as_deref(), Some(stamp.revision), limit);
         match asked.await {
             None => Ok(Probe::Silent),
@@ -94,7 +94,13 @@ impl Talk<'_> {
         };
         let facts = era::initialised(&result, None).map_err(ConnectError::Protocol)?;
         self.legs.revision.set(facts.revision).ok();
-        let leg = Leg { id: None, method: method::INITIALIZED, params: None, revision: None };
+        let leg = Leg {
+            id: None,
+            method: method::INITIALIZED,
+            params: None,
+            revision: None,
+            trace: None,
+        };
         let body = envelope::notification(method::INITIALIZED, None).into();
         let left = self.end.saturating_duration_since(Instant::now());
         match timeout(left, self.legs.exchange(leg, body, &mut None)).await {
@@ -115,7 +121,7 @@ impl Talk<'_> {
         // Ids of a handshake and of what follows must differ.
         let id = self.legs.last_id.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let body = Bytes::from(envelope::request(&id, method, params));
-        let leg = Leg { id: Some(id), method, params, revision };
+        let leg = Leg { id: Some(id), method, params, revision, trace: None };
         timeout(limit, self.legs.exchange(leg, body, &mut None)).await.ok()
     }
 }

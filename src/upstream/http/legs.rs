@@ -24,6 +24,7 @@ use super::{
     target::Target,
 };
 use crate::{
+    trace::Context,
     upstream::{
         StderrRing,
         peer::inbound,
@@ -71,6 +72,8 @@ pub(super) struct Leg<'a> {
     pub(super) params: Option<&'a RawValue>,
     /// The revision that a modern message names.
     pub(super) revision: Option<Revision>,
+    /// The trace that it belongs to.
+    pub(super) trace: Option<&'a Context>,
 }
 
 /// What came back for a request.
@@ -126,6 +129,9 @@ impl Legs {
         let mut request = request
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, text/event-stream");
+        for (key, value) in leg.trace.into_iter().flat_map(Context::entries) {
+            request = request.header(key, value);
+        }
         let Some(revision) = leg.revision else {
             return request;
         };
@@ -290,7 +296,7 @@ impl Legs {
 
     /// Answers a server's own request; what becomes of that is the server's affair.
     async fn reply(&self, id: &Id, method: &str) {
-        let leg = Leg { id: None, method, params: None, revision: None };
+        let leg = Leg { id: None, method, params: None, revision: None, trace: None };
         let body = inbound::reply(id, method);
         let request = self.headed(self.request(Method::POST), leg).body(body);
         tokio::time::timeout(super::remote::ASIDE, self.send(request)).await.ok();

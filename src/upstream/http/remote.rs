@@ -86,10 +86,16 @@ impl Remote {
         }
         let id = legs.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let token = call.progress.is_some().then_some(id);
-        let params = meta::for_next_leg(call.params, call.name, call.stamp, token);
+        let params = meta::for_next_leg(call.params, call.name, call.stamp, token, call.traced());
         let body = Bytes::from(envelope::request(&id, call.method, params.as_deref()));
         let revision = call.stamp.map(|stamp| stamp.revision);
-        let leg = Leg { id: Some(id), method: call.method, params: params.as_deref(), revision };
+        let leg = Leg {
+            id: Some(id),
+            method: call.method,
+            params: params.as_deref(),
+            revision,
+            trace: call.trace,
+        };
         let track = call.progress.clone().map(|sink| Track::new(sink, call.deadline.clone()));
         let mut ticket =
             Ticket { remote: self, id, told: call.cancellable && revision.is_none(), open: true };
@@ -173,8 +179,13 @@ impl Remote {
             let reason = "the caller cancelled, or the deadline passed";
             let params = raw(&serde_json::json!({ "requestId": id, "reason": reason }));
             let body = envelope::notification(method::CANCELLED, Some(&params)).into();
-            let leg =
-                Leg { id: None, method: method::CANCELLED, params: Some(&params), revision: None };
+            let leg = Leg {
+                id: None,
+                method: method::CANCELLED,
+                params: Some(&params),
+                revision: None,
+                trace: None,
+            };
             drop(tokio::time::timeout(ASIDE, legs.exchange(leg, body, &mut None)).await);
         });
     }

@@ -33,6 +33,7 @@ fn tools_call(params: &str) -> Request {
         name: None,
         progress: None,
         deadline: later(),
+        trace: None,
     }
 }
 
