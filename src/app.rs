@@ -55,7 +55,8 @@ pub async fn serve(
     let drain = config.timeouts.drain;
     // An address that is taken is found out before any server is started.
     let http = HttpFace::bind(&config.server).await?;
-    let runtime = Runtime::spawn(config.clone().into()).await?;
+    let runtime = Runtime::spawn_with(config.clone().into(), telemetry.telemetry()).await?;
+    telemetry.follow(&runtime);
     let operations = Operations::new(
         sources.clone(),
         state.path().join(MANAGED),
@@ -64,7 +65,7 @@ pub async fn serve(
         &loaded,
     );
     let operations = Arc::new(operations);
-    let faces = match Faces::start(config, state, http, &runtime, &operations).await {
+    let faces = match Faces::start(config, state, http, &operations, &telemetry).await {
         Ok(faces) => faces,
         Err(error) => {
             runtime.stop().await;
@@ -140,16 +141,16 @@ impl Faces {
         config: &Config,
         state: &StateDir,
         http: HttpFace,
-        runtime: &RuntimeHandle,
         operations: &Arc<Operations>,
+        telemetry: &Guard,
     ) -> Result<Self> {
-        let gate = Gate::new(runtime.clone());
+        let gate = Gate::new(operations.runtime().clone());
         let body = body_bytes(config);
         let operator: Arc<dyn Operator> = Arc::<Operations>::clone(operations);
         let control =
             ControlSocket::start(state.path(), &config.server, body, Arc::clone(&gate), operator)
                 .await?;
-        Ok(Self { http: http.serve(body, gate), control })
+        Ok(Self { http: http.serve(body, gate, telemetry.metrics()), control })
     }
 }
 

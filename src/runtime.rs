@@ -260,6 +260,13 @@ impl RuntimeHandle {
         status::of(&self.tree.exchange)
     }
 
+    /// Reads what the connections are doing, without keeping the tree alive; nothing once it is
+    /// gone.
+    pub fn observed(&self) -> impl Fn() -> Vec<ServerStatus> + Send + Sync + use<> {
+        let exchange = Arc::downgrade(&self.tree.exchange);
+        move || exchange.upgrade().map_or_else(Vec::new, |exchange| status::of(&exchange).servers)
+    }
+
     /// Whoever traces and measures this tree.
     pub fn telemetry(&self) -> &Arc<dyn Telemetry> {
         &self.tree.exchange.telemetry

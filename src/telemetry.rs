@@ -1,24 +1,35 @@
-//! Telemetry: what the binary logs, and where it will export to.
+//! Telemetry: what the binary logs, traces and measures, and where it exports to.
 //!
-//! Owned by `app`, which starts it once. It writes to standard error alone, because standard
-//! output belongs to data; the library beside it never sets a subscriber.
+//! Owned by `app`, which starts it once. The log goes to standard error alone, because standard
+//! output belongs to data. An embedding program takes [`otel`] instead and keeps its own
+//! subscriber and providers: nothing but [`init`] sets anything global.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry,
-    filter::ParseError,
+    filter::{FilterExt as _, ParseError},
     fmt,
     layer::SubscriberExt as _,
     reload,
     util::{SubscriberInitExt as _, TryInitError},
 };
 
+use crate::{face::http::Metrics, runtime::RuntimeHandle, trace::Telemetry};
+
+#[cfg(feature = "otlp")]
+pub mod otel;
+mod seldom;
+
 /// What holds below everything that a user says: both libraries tell of each message at `info`,
 /// rmcp with the message's content.
-const QUIET: &str = "ractor=warn,rmcp=warn";
+const QUIET: &str =
+    "ractor=warn,rmcp=warn,switchboard::trace=off,opentelemetry=warn,h2=warn,hyper=warn";
 
 /// What is logged and exported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +107,10 @@ pub enum TelemetryError {
     /// The level is neither a level nor directives.
     #[error("telemetry.log.level is not a log filter")]
     Filter(#[from] ParseError),
+    /// The exporter cannot be made.
+    #[cfg(feature = "otlp")]
+    #[error("telemetry.otlp cannot be used: {0}")]
+    Export(String),
     /// The process has a subscriber already.
     #[error("another part of this process logs already")]
     Taken(#[from] TryInitError),
@@ -106,12 +121,38 @@ pub enum TelemetryError {
 #[must_use = "telemetry ends when the guard is dropped"]
 pub struct Guard {
     level: LogLevel,
+    #[cfg(feature = "otlp")]
+    export: otel::Export,
 }
 
 impl Guard {
     /// What the log's level is changed by.
     pub fn level(&self) -> LogLevel {
         self.level.clone()
+    }
+
+    /// Whoever traces and measures a runtime of this process.
+    pub fn telemetry(&self) -> Arc<dyn Telemetry> {
+        #[cfg(feature = "otlp")]
+        return self.export.telemetry();
+        #[cfg(not(feature = "otlp"))]
+        Arc::new(crate::trace::Silent)
+    }
+
+    /// Measures what a runtime is doing from now on.
+    pub fn follow(&self, runtime: &RuntimeHandle) {
+        #[cfg(feature = "otlp")]
+        self.export.follow(runtime);
+        #[cfg(not(feature = "otlp"))]
+        drop(runtime.clone());
+    }
+
+    /// What is measured, as Prometheus reads it; `None` in a build without metrics.
+    pub fn metrics(&self) -> Option<Metrics> {
+        #[cfg(feature = "otlp")]
+        return Some(self.export.metrics());
+        #[cfg(not(feature = "otlp"))]
+        None
     }
 }
 
@@ -127,7 +168,7 @@ impl LogLevel {
     }
 }
 
-/// Starts logging for the whole process.
+/// Starts logging for the whole process, and exporting where a collector is named.
 ///
 /// # Errors
 /// [`TelemetryError`]; nothing was started.
@@ -138,11 +179,18 @@ pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
         LogFormat::Json => layer.json().boxed(),
     };
     let (filter, level) = reload::Layer::new(config.log.filter()?);
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
-    if !config.otlp.endpoint.is_empty() {
-        tracing::warn!("telemetry.otlp.endpoint is set, but this version exports nothing yet");
+    let log = layer.with_filter(filter.and(seldom::Seldom::default()));
+    #[cfg(feature = "otlp")]
+    {
+        let export = otel::Export::new(&config.otlp)?;
+        tracing_subscriber::registry().with(log).with(export.layer()).try_init()?;
+        Ok(Guard { level: LogLevel(level), export })
     }
-    Ok(Guard { level: LogLevel(level) })
+    #[cfg(not(feature = "otlp"))]
+    {
+        tracing_subscriber::registry().with(log).try_init()?;
+        Ok(Guard { level: LogLevel(level) })
+    }
 }
 
 #[cfg(test)]

@@ -103,6 +103,11 @@ impl Operations {
         }
     }
 
+    /// The runtime that it changes.
+    pub(super) const fn runtime(&self) -> &RuntimeHandle {
+        &self.runtime
+    }
+
     /// Files whose change may change the settings, there or not.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         self.looked_for.read().clone()

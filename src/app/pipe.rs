@@ -20,12 +20,13 @@ use crate::{
 /// # Errors
 /// What kept it from starting, or from ending in order.
 pub async fn run(sources: &Sources, owner: Owner) -> Result<()> {
-    let (loaded, _telemetry) = prepare(sources)?;
+    let (loaded, telemetry) = prepare(sources)?;
     let config = loaded.config;
     let mut signals = Signals::install().context("failed to take over signals")?;
     let drain = config.timeouts.drain;
     let line_bytes = body_bytes(&config);
-    let runtime = Runtime::spawn(config.into()).await?;
+    let runtime = Runtime::spawn_with(config.into(), telemetry.telemetry()).await?;
+    telemetry.follow(&runtime);
     if runtime.scope(&owner).is_none() {
         bail!("there is no agent {:?} in the configuration", owner.as_str());
     }

@@ -4,6 +4,7 @@
 //! knows no TLS: a proxy in front of it does.
 
 mod guard;
+mod metrics;
 mod serve;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -11,6 +12,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, serve::ListenerExt as _};
 use guard::Admission;
 pub(crate) use guard::with_request_id;
+pub use metrics::Metrics;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub(crate) use serve::{IsLocal, Life, Served};
@@ -114,11 +116,20 @@ impl HttpFace {
         Ok(Self { listener, local_addr, admission, config: config.clone() })
     }
 
-    /// Serves. `body_bytes` bounds the body of one request.
-    pub fn serve(self, body_bytes: usize, gate: Arc<Gate>) -> RunningFace {
+    /// Serves. `body_bytes` bounds the body of one request; `metrics`, where there are some, are
+    /// at `/metrics` for who is on this machine.
+    pub fn serve(
+        self,
+        body_bytes: usize,
+        gate: Arc<Gate>,
+        metrics: Option<Metrics>,
+    ) -> RunningFace {
         let life = Life::default();
         let endpoint = Endpoint::new(Arc::clone(&gate), &self.config, &life);
-        let routes = endpoint.routes().merge(health::routes(gate));
+        let mut routes = endpoint.routes().merge(health::routes(gate));
+        if let Some(metrics) = metrics {
+            routes = routes.merge(metrics::routes(metrics));
+        }
         let app = guard::admit(bounded(routes, body_bytes), self.admission);
         let listener = self.listener.tap_io(|stream| {
             // Only latency is lost without it.

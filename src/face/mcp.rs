@@ -13,6 +13,7 @@ pub(crate) mod legacy;
 mod list;
 pub(crate) mod listen;
 pub(crate) mod modern;
+mod received;
 mod translate;
 
 pub(crate) use call::{Exchange, Step};
@@ -23,6 +24,7 @@ use std::{convert::Infallible, sync::Arc};
 use crate::{
     access::{Principal, SessionLease},
     id::Owner,
+    trace::Context,
     wire::{
         Era, Id, Object, ParseError, RawValue, Revision,
         envelope::{self, code},
@@ -42,6 +44,8 @@ pub(crate) struct Caller {
     pub(crate) owner: Owner,
     /// The legacy session, where there is one; it ends with the last that holds it.
     pub(crate) session: Option<Arc<SessionLease>>,
+    /// The trace that the transport says the message belongs to.
+    pub(crate) trace: Context,
 }
 
 /// A result, or why there is none.

@@ -29,6 +29,12 @@ pub const CANCELLED: &str = "notifications/cancelled";
 /// A log message.
 pub const MESSAGE: &str = "notifications/message";
 
+/// The method by its own constant, if it is known to us; what others send has no bound.
+pub fn known(method: &str) -> Option<&'static str> {
+    const ALL: [&str; 7] = [INITIALIZE, DISCOVER, PING, TOOLS_LIST, TOOLS_CALL, LISTEN, SET_LEVEL];
+    ALL.into_iter().find(|known| *known == method)
+}
+
 /// The parameter that `Mcp-Name` repeats for a method (MCP 2026-07-28, streamable HTTP).
 pub fn routed_parameter(method: &str) -> Option<&'static str> {
     match method {

@@ -29,4 +29,5 @@ mod servers;
 mod sessions;
 mod supervision;
 mod support;
+mod telemetry;
 mod tidy;

@@ -45,7 +45,7 @@ impl Host {
     pub async fn with(script: Script, config: HttpFaceConfig, page_size: u32) -> Self {
         let (runtime, gate) = runtime(&script, page_size).await;
         let config = HttpFaceConfig { port: 0, ..config };
-        let face = HttpFace::bind(&config).await.unwrap().serve(BODY_BYTES, gate);
+        let face = HttpFace::bind(&config).await.unwrap().serve(BODY_BYTES, gate, None);
         Self { runtime, face, script }
     }
 

@@ -7,8 +7,9 @@ use std::{fmt, sync::Arc};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
-use super::{Caller, Fault, Outcome, fault, translate};
+use super::{Caller, Fault, Outcome, fault, received::Received, translate};
 use crate::{
     access::{CallRequest, Gate, Progress},
     wire::{Object, RawValue, Revision, envelope, meta, method},
@@ -75,7 +76,7 @@ impl Exchange {
             session: caller.session.as_ref().map(|lease| lease.key().clone()),
         };
         let gate = Arc::clone(gate);
-        let Caller { principal, owner, session } = caller.clone();
+        let Caller { principal, owner, session, .. } = caller.clone();
         let answer = async move {
             // Its connections stay as long as it has a call.
             let _session = session;
@@ -86,6 +87,18 @@ impl Exchange {
             translate::tool_result(result, revision)
         };
         Ok(Self { answer: answer.boxed(), progress, outcome: None })
+    }
+
+    /// The same call, traced and measured.
+    pub(crate) fn observed(self, received: Received) -> Self {
+        let span = received.span.clone();
+        let Self { answer, progress, outcome } = self;
+        let answer = async move {
+            let outcome = answer.await;
+            received.end(&outcome);
+            outcome
+        };
+        Self { answer: answer.instrument(span).boxed(), progress, outcome }
     }
 
     /// The next step. May be dropped and asked again without losing one; after the outcome there

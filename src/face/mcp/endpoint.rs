@@ -34,6 +34,7 @@ use crate::{
     access::{Gate, Principal},
     face::http::{HttpFaceConfig, Life},
     id::{AgentId, Owner},
+    trace::Context,
     wire::{Era, Message, envelope::code, header, method},
 };
 
@@ -98,16 +99,16 @@ impl Endpoint {
     }
 
     async fn post(&self, agent: Agent, mut request: Request) -> Result<Response, Refusal> {
-        let caller = caller(agent)?;
         let headers = std::mem::take(request.headers_mut());
         let headers = &headers;
+        let caller = Caller { trace: trace(headers), ..caller(agent)? };
         headers::check_post(headers)?;
         let body = read(request).await?;
         if is_batch(&body) {
             let session = self.session(&caller, headers)?;
             let members = batch(&body, session.revision)?;
             let members = members.iter().map(|raw| Message::parse(raw.get().as_bytes()));
-            return Ok(self.receive(&session, members.collect(), true).await);
+            return Ok(self.receive(&session, &caller.trace, members.collect(), true).await);
         }
         let message = Message::parse(&body).map_err(|error| {
             let (id, fault) = unreadable(error);
@@ -128,7 +129,7 @@ impl Endpoint {
             return self.initialize(&caller, id, *params);
         }
         let session = self.session(&caller, headers)?;
-        Ok(self.receive(&session, vec![Ok(message)], false).await)
+        Ok(self.receive(&session, &caller.trace, vec![Ok(message)], false).await)
     }
 
     fn get(&self, agent: Agent, headers: &HeaderMap) -> Result<Response, Refusal> {
@@ -171,7 +172,12 @@ fn caller(agent: Agent) -> Result<Caller, Fault> {
             Fault::with_status(404, code::INVALID_PARAMS, text)
         })?),
     };
-    Ok(Caller { principal: Principal::local(), owner, session: None })
+    Ok(Caller { principal: Principal::local(), owner, session: None, trace: Context::default() })
+}
+
+/// The trace that a message belongs to, where its own metadata names none.
+fn trace(headers: &HeaderMap) -> Context {
+    Context::read(|key| headers.get(key)?.to_str().ok())
 }
 
 fn version(headers: &HeaderMap) -> Option<&str> {

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Caller, Exchange, Fault, Reply, fault, list, modern::Capabilities, translate};
+use super::{
+    Caller, Exchange, Fault, Reply, fault, list, modern::Capabilities, received::Received,
+    translate,
+};
 use crate::{
     access::Gate,
-    wire::{Era, Object, RawValue, Revision, envelope::code, method, raw},
+    wire::{Era, Id, Object, RawValue, Revision, envelope::code, method, raw},
 };
 
 /// The revision that a session speaks: the one asked for if it is legacy and known, else our
@@ -58,13 +61,12 @@ pub(crate) fn answer(
     gate: &Arc<Gate>,
     caller: &Caller,
     revision: Revision,
+    id: &Id,
     method: &str,
     params: Option<&RawValue>,
 ) -> Reply {
-    match try_answer(gate, caller, revision, method, params) {
-        Ok(reply) => reply,
-        Err(fault) => Reply::Now(Err(fault)),
-    }
+    let received = Received::begin(gate, caller, id, method, params, revision);
+    received.observe(try_answer(gate, caller, revision, method, params))
 }
 
 fn try_answer(

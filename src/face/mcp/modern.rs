@@ -10,6 +10,7 @@ use super::{
     Caller, Exchange, Fault, Outcome, Reply, fault,
     list::{self, Freshness},
     listen::Listen,
+    received::Received,
 };
 use crate::{
     access::Gate,
@@ -81,10 +82,9 @@ impl<'a> Request<'a> {
 
     /// What the request is answered with.
     pub(crate) fn answer(self, gate: &Arc<Gate>, caller: &Caller) -> Reply<Listen> {
-        match self.try_answer(gate, caller) {
-            Ok(reply) => reply,
-            Err(fault) => Reply::Now(Err(fault)),
-        }
+        let revision = Revision::parse(&self.version).unwrap_or(Revision::LATEST);
+        let received = Received::begin(gate, caller, &self.id, self.method, self.params, revision);
+        received.observe(self.try_answer(gate, caller))
     }
 
     fn try_answer(self, gate: &Arc<Gate>, caller: &Caller) -> Result<Reply<Listen>, Fault> {

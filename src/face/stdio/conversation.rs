@@ -18,6 +18,7 @@ use crate::{
         legacy, listen::Listen, modern::Request, response, unreadable,
     },
     id::Owner,
+    trace::Context,
     wire::{
         Era, Id, Message, Object, ParseError, RawValue, Revision,
         envelope::{self, code},
@@ -74,7 +75,12 @@ impl Conversation {
     pub(super) fn new(gate: Arc<Gate>, owner: Owner, out: Out) -> Self {
         Self {
             gate,
-            caller: Caller { principal: Principal::local(), owner, session: None },
+            caller: Caller {
+                principal: Principal::local(),
+                owner,
+                session: None,
+                trace: Context::default(),
+            },
             out,
             agreed: Agreed::Nothing,
             changes: None,
@@ -212,7 +218,7 @@ impl Conversation {
         }
         let reply = match self.agreed {
             Agreed::Legacy(revision) => {
-                match legacy::answer(&self.gate, &self.caller, revision, method, params) {
+                match legacy::answer(&self.gate, &self.caller, revision, id, method, params) {
                     Reply::Now(outcome) => Reply::Now(outcome),
                     Reply::Call(exchange) => Reply::Call(exchange),
                     Reply::Listen(never) => match never {},

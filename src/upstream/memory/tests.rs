@@ -131,6 +131,7 @@ async fn call(link: &Link, tool: &str) -> Result<Box<RawValue>, RequestError> {
         name: None,
         progress: None,
         deadline: Deadline::new(MINUTE, MINUTE),
+        trace: None,
     })
     .await
 }
@@ -188,6 +189,7 @@ async fn progress_and_changes_come_through() {
         name: None,
         progress: Some(sink),
         deadline: Deadline::new(MINUTE, MINUTE),
+        trace: None,
     })
     .await
     .unwrap();

@@ -69,6 +69,7 @@ async fn call(link: &Link) -> Result<Box<RawValue>, RequestError> {
         name: None,
         progress: None,
         deadline: Deadline::new(MINUTE, MINUTE),
+        trace: None,
     })
     .await
 }

@@ -25,6 +25,7 @@ use crate::{
         fault::{self, Head},
         legacy, response, unreadable,
     },
+    trace::Context,
     wire::{
         Era, Id, Message, ParseError, RawValue, Revision,
         envelope::{self, code},
@@ -85,6 +86,7 @@ impl Endpoint {
     pub(super) async fn receive(
         &self,
         session: &Arc<Session>,
+        trace: &Context,
         messages: Vec<Result<Message<'_>, ParseError>>,
         is_batch: bool,
     ) -> Response {
@@ -93,7 +95,7 @@ impl Endpoint {
         for message in messages {
             match message {
                 Ok(Message::Request { id, method, params }) => {
-                    match self.begin(session, &id, &method, params) {
+                    match self.begin(session, trace, &id, &method, params) {
                         Ok(call) => calls.push(call),
                         Err(outcome) => answers.push(Answer::of(&id, &outcome)),
                     }
@@ -125,12 +127,14 @@ impl Endpoint {
     fn begin(
         &self,
         session: &Arc<Session>,
+        trace: &Context,
         id: &Id,
         method: &str,
         params: Option<&RawValue>,
     ) -> Result<Running, Outcome> {
         let Session { caller, revision, .. } = &**session;
-        match legacy::answer(&self.gate, caller, *revision, method, params) {
+        let caller = Caller { trace: trace.clone(), ..caller.clone() };
+        match legacy::answer(&self.gate, &caller, *revision, id, method, params) {
             Reply::Now(outcome) => Err(outcome),
             Reply::Listen(never) => match never {},
             Reply::Call(exchange) => match session.register(id.clone()) {

@@ -280,12 +280,13 @@ mod tests {
             fault::Head,
         },
         id::{AgentId, Owner},
+        trace::Context,
     };
 
     const IDLE: Duration = Duration::from_mins(30);
 
     fn caller(owner: Owner) -> Caller {
-        Caller { principal: Principal::local(), owner, session: None }
+        Caller { principal: Principal::local(), owner, session: None, trace: Context::default() }
     }
 
     fn sessions(max: usize) -> (Sessions, watch::Sender<u64>, Arc<Session>) {
