@@ -55,7 +55,7 @@ impl Collected {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    data_encoding::HEXLOWER.encode(bytes)
 }
 
 #[tonic::async_trait]
@@ -135,11 +135,11 @@ fn config(otlp: &Value) -> Value {
 
 fn attribute(span: &Span, key: &str) -> Option<String> {
     let found = span.attributes.iter().find(|it| it.key == key)?.value.clone()?.value?;
-    Some(match found {
-        Any::StringValue(text) => text,
-        Any::IntValue(number) => number.to_string(),
-        other => format!("{other:?}"),
-    })
+    if let Any::IntValue(number) = found {
+        return Some(number.to_string());
+    }
+    let Any::StringValue(text) = found else { return None };
+    Some(text)
 }
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -283,7 +283,7 @@ async fn metrics_are_there_for_prometheus_with_bounded_labels() {
     }
     let sample = |start: &str| {
         let found = samples.iter().find(|(name, _)| name.starts_with(start));
-        found.map(|(_, value)| value.clone()).unwrap_or_else(|| panic!("{start} in {text}"))
+        found.map_or_else(|| panic!("{start} in {text}"), |(_, value)| value.clone())
     };
     assert_eq!(sample("switchboard_connections{"), "1");
     assert_eq!(sample("switchboard_calls_total{"), "30");
