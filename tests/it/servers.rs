@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::support::{binary::Switchboard, http::Client, process, wait::until};
 
 /// A program of the test environment.
-fn installed(program: &str) -> PathBuf {
+pub fn installed(program: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/env").join(program);
     assert!(
         path.exists(),
@@ -48,7 +48,7 @@ impl Workshop {
     /// The configuration, as an MCP client writes it.
     fn config(&self) -> Value {
         let node = |name: &str| installed(&format!("node_modules/.bin/mcp-server-{name}"));
-        let python = |name: &str| installed(&format!("venv/bin/mcp-server-{name}"));
+        let python = |name: &str| installed(&format!("venv-mcp2/bin/mcp-server-{name}"));
         json!({ "mcpServers": {
             "everything": { "command": node("everything") },
             "files": { "command": node("filesystem"), "args": [self.path("files")] },
@@ -109,7 +109,8 @@ async fn all_ready(switchboard: &Switchboard) -> Vec<Value> {
     .await
 }
 
-fn named<'a>(servers: &'a [Value], name: &str) -> &'a Value {
+/// The server of a name.
+pub fn named<'a>(servers: &'a [Value], name: &str) -> &'a Value {
     servers.iter().find(|server| server["server"] == name).unwrap()
 }
 

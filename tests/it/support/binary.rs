@@ -1,7 +1,7 @@
 //! The real program, as a user starts it: one process, a state directory and a configuration.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
 };
@@ -73,6 +73,11 @@ impl Switchboard {
     /// A client of that endpoint.
     pub fn client(&self) -> Client {
         Client::new(self.url())
+    }
+
+    /// Where it keeps its state and can be found.
+    pub fn state_dir(&self) -> PathBuf {
+        self.directory.path().join("state")
     }
 
     /// The process.
