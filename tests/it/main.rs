@@ -12,6 +12,7 @@
 mod cli;
 mod clients;
 mod config;
+mod crowd;
 mod demo;
 mod embed;
 mod mcp_host;
