@@ -17,7 +17,7 @@ run: ## Builds the release binary and serves with the default configuration
 	$(CARGO) run --release --locked -- serve
 
 .PHONY: setup
-setup: ## Installs the public MCP servers that the tests run (tests/env)
+setup: ## Installs the public MCP servers and clients that the tests run (tests/env)
 	tests/scripts/setup.sh
 
 # One set of features as it ships, one as the kernel stands alone; the steps share their artifacts.

@@ -10,7 +10,9 @@
 )]
 
 mod cli;
+mod clients;
 mod config;
+mod crowd;
 mod demo;
 mod embed;
 mod http_upstream;

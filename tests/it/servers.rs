@@ -48,7 +48,7 @@ impl Workshop {
     /// The configuration, as an MCP client writes it.
     fn config(&self) -> Value {
         let node = |name: &str| installed(&format!("node_modules/.bin/mcp-server-{name}"));
-        let python = |name: &str| installed(&format!("venv/bin/mcp-server-{name}"));
+        let python = |name: &str| installed(&format!("venv-mcp2/bin/mcp-server-{name}"));
         json!({ "mcpServers": {
             "everything": { "command": node("everything") },
             "files": { "command": node("filesystem"), "args": [self.path("files")] },
@@ -109,7 +109,8 @@ async fn all_ready(switchboard: &Switchboard) -> Vec<Value> {
     .await
 }
 
-fn named<'a>(servers: &'a [Value], name: &str) -> &'a Value {
+/// The server of a name.
+pub fn named<'a>(servers: &'a [Value], name: &str) -> &'a Value {
     servers.iter().find(|server| server["server"] == name).unwrap()
 }
 

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Installs the public MCP servers that the tests run, in the pinned versions of tests/scripts/servers,
-# into tests/env (git-ignored). Quick when that is done already. Debian packages are installed only
-# for a tool that is missing, and only as root.
+# Installs the public MCP servers and clients that the tests run, in the pinned versions of
+# tests/scripts/packages, into tests/env (git-ignored). Quick when that is done already. Debian
+# packages are installed only for a tool that is missing, and only as root.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-manifests=$here/servers
+manifests=$here/packages
 env=$here/../env
 stamp=$env/.installed
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
-# What the servers need from the system: `tool_is_there NAME` answers, `package_of NAME` names the remedy.
+# What they need from the system: `tool_is_there NAME` answers, `package_of NAME` names the remedy.
 tool_is_there() {
   case $1 in
     venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
@@ -43,7 +43,7 @@ fi
 
 # The stamp names what was asked for and the interpreters that it was installed for.
 wanted=$(
-  cat "$manifests"/package.json "$manifests"/package-lock.json "$manifests"/requirements.txt | cksum
+  cat "$manifests"/package.json "$manifests"/package-lock.json "$manifests"/requirements-*.txt | cksum
   node --version
   python3 --version
   (cd "$here" && pwd)
@@ -53,16 +53,31 @@ if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then
 fi
 
 mkdir -p "$env"
-rm -rf "$stamp" "$env/node_modules" "$env/venv"
+rm -rf "$stamp" "$env"/node_modules "$env"/venv-* "$env"/clients
 
-say "installing the npm servers"
-cp "$manifests"/package.json "$manifests"/package-lock.json "$manifests"/.npmrc "$env"/
-npm ci --prefix "$env" --no-audit --no-fund --loglevel=error </dev/null >&2
+# Our own client programs, where Node.js looks for their packages beside them.
+ln -s ../clients "$env/clients"
 
-say "installing the Python servers"
-python3 -m venv "$env/venv"
-"$env/venv/bin/pip" install --quiet --disable-pip-version-check --no-input \
-  --requirement "$manifests/requirements.txt" </dev/null >&2
+# No install scripts: no package here needs its own to run.
+install_npm() {
+  cp "$manifests"/package.json "$manifests"/package-lock.json "$manifests"/.npmrc "$env"/
+  npm ci --prefix "$env" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >&2
+}
+# `install_python NAME`: a virtual environment with one set of requirements.
+install_python() {
+  python3 -m venv "$env/venv-$1"
+  "$env/venv-$1/bin/pip" install --quiet --disable-pip-version-check --no-input \
+    --requirement "$manifests/requirements-$1.txt" </dev/null >&2
+}
+
+# Side by side: they wait for the network, and none reads what another writes.
+say "installing packages from npm and PyPI"
+install_npm & installs=($!)
+install_python mcp1 & installs+=($!)
+install_python mcp2 & installs+=($!)
+for install in "${installs[@]}"; do
+  wait "$install"
+done
 
 printf '%s\n' "$wanted" >"$stamp"
 say "done"

@@ -19,7 +19,16 @@ pub struct Client {
 impl Client {
     /// For an endpoint such as `http://127.0.0.1:1234/mcp`.
     pub fn new(url: impl Into<String>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self::with(reqwest::Client::builder(), url)
+    }
+
+    /// The same over HTTP/2: many requests at a time over one connection.
+    pub fn multiplexed(url: impl Into<String>) -> Self {
+        Self::with(reqwest::Client::builder().http2_prior_knowledge(), url)
+    }
+
+    fn with(http: reqwest::ClientBuilder, url: impl Into<String>) -> Self {
+        let http = http.no_proxy().build().unwrap();
         Self { http, url: url.into(), next_id: AtomicU64::new(1) }
     }
 
