@@ -49,3 +49,8 @@ pub mod upstream;
 pub mod wire;
 
 pub use ractor;
+
+/// The pages whose code must compile.
+#[cfg(all(doctest, feature = "cli", feature = "otlp"))]
+#[doc = include_str!("../docs/embedding.md")]
+mod embedding {}
