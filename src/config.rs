@@ -33,6 +33,7 @@ mod schema;
 mod server;
 mod show;
 
+pub use check::missing_programs;
 pub use load::{Loaded, Overrides, Profile, Sources, load};
 pub use path::{KeyPath, Origins};
 pub use problem::{ConfigErrors, Problem};

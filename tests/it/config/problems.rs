@@ -27,7 +27,7 @@ fn every_problem_of_every_file_is_said_at_once() {
             "five.toml: cannot be read: No such file or directory (os error 2) (give the path of \
              a configuration file)",
             "four.toml: timeouts.call: must be text (such as \"1m\")",
-            "two.yaml: limits.connects: must be a whole number, 0 or more",
+            "two.yaml: limits.connects: must be a whole number from 0 to 4294967295",
             "one.toml: mcpServers.a.command: the variable NOPE is not set (set it, give a default \
              as in `${NOPE:-…}`, or disable the server)",
             "two.yaml: mcpServers.b.url: is not an http or https URL (such as \
@@ -143,7 +143,7 @@ fn entries_that_cannot_be_started_are_refused() {
              digits and `-`, and a value of one line)",
             "a.toml: mcpServers.h.args: must be a list",
             "a.toml: mcpServers.h.tools.\"get_[\".retires: unknown key (did you mean `retry`?)",
-            "a.toml: mcpServers.h.max_in_flight: must be a whole number, 1 or more",
+            "a.toml: mcpServers.h.max_in_flight: must be a whole number from 1 to 4294967295",
             "a.toml: mcpServers.h.startup: must be one of eager, lazy",
             "a.toml: mcpServers.h.timeout: must be longer than zero (such as \"30s\")",
             "a.toml: mcpServers.h.tools.\"get_[\": \"get_[\" is not a glob: unclosed character \
