@@ -22,6 +22,7 @@ mod check;
 mod dialect;
 mod environment;
 mod expand;
+mod files;
 mod layer;
 mod load;
 pub mod managed;
@@ -34,6 +35,7 @@ mod server;
 mod show;
 
 pub use check::missing_programs;
+pub use files::Files;
 pub use load::{Loaded, Overrides, Profile, Sources, load};
 pub use path::{KeyPath, Origins};
 pub use problem::{ConfigErrors, Problem};

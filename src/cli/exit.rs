@@ -102,6 +102,7 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+    use crate::config::Files;
 
     #[test]
     fn every_failure_has_the_code_of_the_contract() {
@@ -111,7 +112,11 @@ mod tests {
             directory: "/s".into(),
             source: std::io::ErrorKind::PermissionDenied.into(),
         };
-        let configuration = ConfigErrors { problems: Vec::new(), warnings: Vec::new() };
+        let configuration = ConfigErrors {
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            looked_for: Files::default(),
+        };
         for (error, expected) in [
             (Error::msg("anything else"), 1),
             (Error::new(Usage("no".to_owned())), 2),

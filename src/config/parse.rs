@@ -76,9 +76,7 @@ fn toml(text: &str) -> Result<Value, Failure> {
 fn null(value: &Value, path: &KeyPath) -> Option<KeyPath> {
     match value {
         Value::Null => Some(path.clone()),
-        Value::Object(table) => {
-            table.iter().find_map(|(key, value)| null(value, &path.join(key)))
-        }
+        Value::Object(table) => table.iter().find_map(|(key, value)| null(value, &path.join(key))),
         Value::Array(list) => {
             let mut list = list.iter().enumerate();
             list.find_map(|(at, value)| null(value, &path.join(&at.to_string())))
@@ -131,13 +129,14 @@ fn json(text: &str) -> Result<Value, Failure> {
         allow_loose_object_property_names: false,
         ..ParseOptions::default()
     };
-    let parsed =
-        jsonc_parser::parse_to_ast(text, &CollectOptions::default(), &options).map_err(|error| {
+    let parsed = jsonc_parser::parse_to_ast(text, &CollectOptions::default(), &options).map_err(
+        |error| {
             (
                 place(error.line_display(), error.column_display()),
                 error.kind().to_string().to_lowercase(),
             )
-        })?;
+        },
+    )?;
     let Some(value) = parsed.value else { return Ok(Value::Null) };
     if let Some((path, start)) = repeated(&value, &KeyPath::default()) {
         let line = text.get(..start).unwrap_or_default().matches('\n').count() + 1;

@@ -9,8 +9,8 @@ mod serve;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, serve::ListenerExt as _};
-use guard::Admission;
 pub(crate) use guard::with_request_id;
+pub use guard::{Admission, Door};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub(crate) use serve::{IsLocal, Life, Served};
@@ -92,7 +92,7 @@ pub enum HttpFaceError {
 pub struct HttpFace {
     listener: TcpListener,
     local_addr: SocketAddr,
-    admission: Admission,
+    door: Door,
     config: HttpFaceConfig,
 }
 
@@ -102,7 +102,7 @@ impl HttpFace {
     /// # Errors
     /// [`HttpFaceError`] when the address cannot be listened on or the settings are unusable.
     pub async fn bind(config: &HttpFaceConfig) -> Result<Self, HttpFaceError> {
-        let admission = Admission::new(config)?;
+        let door = Door::new(config)?;
         let bind = |source: io::Error| HttpFaceError::Bind {
             address: format!("{}:{}", config.host, config.port),
             hint: hint(&source),
@@ -111,7 +111,12 @@ impl HttpFace {
         let host = config.host.trim_matches(['[', ']']);
         let listener = TcpListener::bind((host, config.port)).await.map_err(bind)?;
         let local_addr = listener.local_addr().map_err(bind)?;
-        Ok(Self { listener, local_addr, admission, config: config.clone() })
+        Ok(Self { listener, local_addr, door, config: config.clone() })
+    }
+
+    /// What whom it admits is changed by.
+    pub fn door(&self) -> Door {
+        self.door.clone()
     }
 
     /// Serves. `body_bytes` bounds the body of one request.
@@ -119,7 +124,7 @@ impl HttpFace {
         let life = Life::default();
         let endpoint = Endpoint::new(Arc::clone(&gate), &self.config, &life);
         let routes = endpoint.routes().merge(health::routes(gate));
-        let app = guard::admit(bounded(routes, body_bytes), self.admission);
+        let app = guard::admit(bounded(routes, body_bytes), self.door);
         let listener = self.listener.tap_io(|stream| {
             // Only latency is lost without it.
             stream.set_nodelay(true).ok();

@@ -218,3 +218,21 @@ fn a_line_of_an_env_file_that_cannot_be_read_is_named() {
           quotes)"]
     );
 }
+
+#[test]
+fn no_problem_speaks_of_rust() {
+    says(
+        "[mcpServers.a]\ncommand = \"a\"\ninherit_env = 5\nmax_in_flight = -1\norder = \"x\"\n\
+         tags = 3\nenv = 4\n[mcpServers.a.tools]\nallow = \"*\"\n[agents.a]\nservers = 3\n\
+         [agents.b]\nservers = [\"\"]\n",
+        &[],
+    );
+}
+
+#[test]
+fn a_default_file_that_is_not_there_is_looked_for() {
+    let looked_for = Space::new().loaded().looked_for;
+    let first = looked_for.paths().next().unwrap().to_owned();
+    assert!(first.ends_with(".config/switchboard/config.json"), "{first:?}");
+    assert_eq!(looked_for.paths().count(), 4);
+}
