@@ -101,7 +101,7 @@ async fn until_told(signals: &mut Signals, operations: &Operations) -> &'static 
             if let Some(watch) = &mut watch {
                 return watch.changed(&files).await;
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             told = signals.told() => match told {

@@ -131,25 +131,10 @@ impl Operations {
         self.apply(loaded, None, &mut in_force).await
     }
 
-    /// The same in the log, for those that nobody waits for.
+    /// The same for a reason that nobody waits at.
     pub(super) async fn reload_for(&self, why: &str) {
-        match self.reload().await {
-            Ok(done) if done.changes.is_empty() && done.restart_needed.is_empty() => {
-                tracing::debug!(why, "the configuration is the same");
-            }
-            Ok(done) => {
-                tracing::info!(why, "configuration reloaded: {}", done.changes);
-                if !done.restart_needed.is_empty() {
-                    tracing::warn!("restart needed: {}", done.restart_needed.join(", "));
-                }
-            }
-            Err(error) => {
-                tracing::error!(
-                    why,
-                    "the configuration was not reloaded, nothing changed: {error}"
-                );
-            }
-        }
+        // The log has it.
+        logged(why, self.reload().await).ok();
     }
 
     /// Prepares every part, writes the managed layer if it is to be another, commits every part.
@@ -242,16 +227,34 @@ impl Operations {
 
 impl Operator for Operations {
     fn reload(&self) -> BoxFuture<'_, Done> {
-        async { done(self.reload().await) }.boxed()
+        async { done(logged("switchboard reload", self.reload().await)) }.boxed()
     }
 
     fn add(&self, server: AddServer) -> BoxFuture<'_, Done> {
-        async { done(self.add(server).await) }.boxed()
+        async { done(logged("switchboard add", self.add(server).await)) }.boxed()
     }
 
     fn remove(&self, server: RemoveServer) -> BoxFuture<'_, Done> {
-        async { done(self.remove(server).await) }.boxed()
+        async { done(logged("switchboard remove", self.remove(server).await)) }.boxed()
     }
+}
+
+/// Says in the log what was done, whoever asked.
+fn logged(why: &str, outcome: Result<Reloaded, ReloadError>) -> Result<Reloaded, ReloadError> {
+    match &outcome {
+        Ok(done) if done.changes.is_empty() && done.restart_needed.is_empty() => {
+            tracing::debug!(why, "the configuration is the same");
+        }
+        Ok(done) => {
+            tracing::info!(why, "configuration reloaded: {}", done.changes);
+            if !done.restart_needed.is_empty() {
+                tracing::warn!("restart needed: {}", done.restart_needed.join(", "));
+            }
+        }
+        Err(ReloadError::Refused(refusal)) => tracing::info!(why, "refused: {refusal}"),
+        Err(error) => tracing::error!(why, "nothing was changed: {error}"),
+    }
+    outcome
 }
 
 fn done(outcome: Result<Reloaded, ReloadError>) -> Done {

@@ -185,7 +185,10 @@ impl Reading<'_> {
                 }
                 Err(problem) => report.errors.push(problem),
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // A state directory that is none is refused by who takes it.
+            Err(error)
+                if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory]
+                    .contains(&error.kind()) => {}
             Err(error) => report.errors.push(Problem {
                 file: Some(name),
                 path: String::new(),

@@ -193,11 +193,11 @@ mod tests {
                 "tools_update_hours": 3
             })),
             [
-                "t.health_check_seconds: must be a whole number, 0 or more",
+                "t.health_check_seconds: must be a whole number from 0 to 4294967295",
                 "t.healthcheck_seconds: unknown key (did you mean `health_check_seconds`?)",
                 "t.cleanup_hours: must be a number",
                 "t.enable_reconnection: must be true or false",
-                "t.reconnection_seconds: must be a whole number, 0 or more",
+                "t.reconnection_seconds: must be a whole number from 0 to 4294967295",
             ]
         );
     }

@@ -225,7 +225,16 @@ fn no_problem_speaks_of_rust() {
         "[mcpServers.a]\ncommand = \"a\"\ninherit_env = 5\nmax_in_flight = -1\norder = \"x\"\n\
          tags = 3\nenv = 4\n[mcpServers.a.tools]\nallow = \"*\"\n[agents.a]\nservers = 3\n\
          [agents.b]\nservers = [\"\"]\n",
-        &[],
+        &[
+            "a.toml: mcpServers.a.env: must be a table of keys",
+            "a.toml: mcpServers.a.inherit_env: must be true, false, or a list of names",
+            "a.toml: mcpServers.a.max_in_flight: must be a whole number from 1 to 4294967295",
+            "a.toml: mcpServers.a.order: must be a whole number",
+            "a.toml: mcpServers.a.tags: must be a list",
+            "a.toml: mcpServers.a.tools.allow: must be a list",
+            "a.toml: agents.a.servers: must be a list",
+            "a.toml: agents.b.servers: server \"\" must have 1 to 128 bytes",
+        ],
     );
 }
 
