@@ -62,6 +62,7 @@ pub async fn serve(
         state.path().join(MANAGED),
         runtime.clone(),
         telemetry.level(),
+        http.door(),
         &loaded,
     );
     let operations = Arc::new(operations);
@@ -89,32 +90,28 @@ pub async fn serve(
 
 /// Follows changes of the configuration until a signal says that it is enough, and names it.
 async fn until_told(signals: &mut Signals, operations: &Operations) -> &'static str {
-    let mut files = operations.files();
+    let mut seen = operations.seen();
     #[cfg(feature = "watch")]
-    let mut watch = watch::Watch::new(&files)
+    let mut watch = watch::Watch::new()
         .inspect_err(|error| tracing::warn!("configuration files are not watched: {error}"))
         .ok();
     loop {
-        #[cfg(feature = "watch")]
-        let changed = async {
-            match &mut watch {
-                Some(watch) => watch.changed(&files).await,
-                None => std::future::pending().await,
+        let files = seen.borrow_and_update().clone();
+        let saved = async {
+            #[cfg(feature = "watch")]
+            if let Some(watch) = &mut watch {
+                return watch.changed(&files).await;
             }
+            std::future::pending::<()>().await;
         };
-        #[cfg(not(feature = "watch"))]
-        let changed = std::future::pending::<()>();
         tokio::select! {
             told = signals.told() => match told {
                 Told::Reload => operations.reload_for("SIGHUP").await,
                 Told::End(signal) => return signal,
             },
-            () = changed => operations.reload_for("a file changed").await,
-        }
-        files = operations.files();
-        #[cfg(feature = "watch")]
-        if let Some(watch) = &mut watch {
-            watch.follow(&files);
+            () = saved => operations.reload_for("a file changed").await,
+            // Somebody else had them read; there may be others to follow.
+            _ = seen.changed() => {}
         }
     }
 }

@@ -22,6 +22,7 @@ mod check;
 mod dialect;
 mod environment;
 mod expand;
+mod files;
 mod layer;
 mod load;
 pub mod managed;
@@ -33,6 +34,8 @@ mod schema;
 mod server;
 mod show;
 
+pub use check::missing_programs;
+pub use files::Files;
 pub use load::{Loaded, Overrides, Profile, Sources, load};
 pub use path::{KeyPath, Origins};
 pub use problem::{ConfigErrors, Problem};

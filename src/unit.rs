@@ -16,8 +16,8 @@ pub mod duration {
     /// Reads text with units; a bare number is refused, because nobody knows its unit.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(|why| {
-            D::Error::custom(format!("{text:?} is not a duration such as \"30s\" or \"2h\": {why}"))
+        humantime::parse_duration(&text).map_err(|_| {
+            D::Error::custom(format!("{text:?} is not a duration such as \"30s\" or \"2h\""))
         })
     }
 }

@@ -11,18 +11,20 @@ use std::{
 };
 
 use futures::future::{BoxFuture, FutureExt as _};
-use parking_lot::RwLock;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::{
     config::{
-        Config, ConfigErrors, KeyPath, Loaded, Sources, load,
+        Config, ConfigErrors, Files, KeyPath, Loaded, Problem, Sources, load,
         managed::{self, Managed, ManagedError},
     },
     error::Kind,
-    face::operator::{AddServer, Done, Operator, Refusal, RemoveServer},
+    face::{
+        http::{Door, HttpFaceError},
+        operator::{AddServer, Done, Operator, Refusal, RemoveServer},
+    },
     id::{AgentId, ServerName},
     runtime::{Changes, RuntimeHandle, SpawnError},
     telemetry::{self, LogLevel},
@@ -52,6 +54,9 @@ pub(super) enum ReloadError {
     /// The log level is none.
     #[error(transparent)]
     Telemetry(#[from] telemetry::TelemetryError),
+    /// The HTTP listener cannot take it.
+    #[error(transparent)]
+    Http(#[from] HttpFaceError),
     /// The managed layer is none.
     #[error(transparent)]
     Managed(#[from] ManagedError),
@@ -74,14 +79,15 @@ pub(super) struct Operations {
     sources: Sources,
     runtime: RuntimeHandle,
     log: LogLevel,
+    door: Door,
     /// What the parts were started with that cannot change while they run.
     started: Config,
     /// The managed layer's place.
     managed: PathBuf,
-    /// Files whose change may change the settings.
-    looked_for: RwLock<Vec<PathBuf>>,
-    /// One change at a time.
-    turn: Mutex<()>,
+    /// The files that were looked at last, whether what they say is in force or not.
+    seen: watch::Sender<Files>,
+    /// The files whose settings are in force; one change at a time.
+    in_force: Mutex<Files>,
 }
 
 impl Operations {
@@ -90,16 +96,18 @@ impl Operations {
         managed: PathBuf,
         runtime: RuntimeHandle,
         log: LogLevel,
+        door: Door,
         started: &Loaded,
     ) -> Self {
         Self {
             sources,
             runtime,
             log,
+            door,
             started: started.config.clone(),
             managed,
-            looked_for: RwLock::new(started.looked_for.clone()),
-            turn: Mutex::new(()),
+            seen: watch::Sender::new(started.looked_for.clone()),
+            in_force: Mutex::new(started.looked_for.clone()),
         }
     }
 
@@ -108,9 +116,9 @@ impl Operations {
         &self.runtime
     }
 
-    /// Files whose change may change the settings, there or not.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
-        self.looked_for.read().clone()
+    /// The files that were looked at last: another content of one is a reason to reload.
+    pub(super) fn seen(&self) -> watch::Receiver<Files> {
+        self.seen.subscribe()
     }
 
     /// Reads everything anew and puts it in force.
@@ -118,49 +126,46 @@ impl Operations {
     /// # Errors
     /// [`ReloadError`], and nothing was changed.
     pub(super) async fn reload(&self) -> Result<Reloaded, ReloadError> {
-        let _turn = self.turn.lock().await;
-        self.apply(&self.sources, None).await
+        let mut in_force = self.in_force.lock().await;
+        let loaded = load(&self.sources)
+            .and_then(|loaded| nothing_gone(loaded, &in_force))
+            .inspect_err(|errors| {
+                // So that they are not read over and over, and are read when one is put right.
+                self.seen.send_replace(errors.looked_for.clone());
+            })?;
+        self.apply(loaded, None, &mut in_force).await
     }
 
-    /// The same in the log, for those that nobody waits for.
+    /// The same for a reason that nobody waits at.
     pub(super) async fn reload_for(&self, why: &str) {
-        match self.reload().await {
-            Ok(done) if done.changes.is_empty() && done.restart_needed.is_empty() => {
-                tracing::debug!(why, "the configuration is the same");
-            }
-            Ok(done) => {
-                let restart_needed = done.restart_needed.join(", ");
-                tracing::info!(why, changes = %done.changes, restart_needed, "configuration reloaded");
-            }
-            Err(error) => {
-                tracing::error!(
-                    why,
-                    "the configuration was not reloaded, nothing changed: {error}"
-                );
-            }
-        }
+        // The log has it.
+        logged(why, self.reload().await).ok();
     }
 
     /// Prepares every part, writes the managed layer if it is to be another, commits every part.
     async fn apply(
         &self,
-        sources: &Sources,
+        loaded: Loaded,
         written: Option<&str>,
+        in_force: &mut Files,
     ) -> Result<Reloaded, ReloadError> {
-        let loaded = load(sources)?;
         let prepared = self.runtime.prepare(loaded.config.clone().into())?;
         let level =
             loaded.config.telemetry.log.filter().map_err(telemetry::TelemetryError::from)?;
+        let admission = self.door.prepare(&loaded.config.server)?;
         if let Some(text) = written {
             write(&self.managed, text)
                 .map_err(|source| ReloadError::File { path: self.managed.clone(), source })?;
         }
         self.log.set(level);
-        let changes = self.runtime.commit(prepared).await;
+        self.door.commit(admission);
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
-        *self.looked_for.write() = loaded.looked_for;
+        in_force.clone_from(&loaded.looked_for);
+        self.seen.send_replace(loaded.looked_for);
+        // Last, because whoever asked may go away while this is awaited.
+        let changes = self.runtime.commit(prepared).await;
         Ok(Reloaded {
             changes,
             restart_needed: restart_needed(&self.started, &loaded.config),
@@ -175,8 +180,13 @@ impl Operations {
         server: &ServerName,
         change: impl FnOnce(&str) -> Result<String, ReloadError>,
     ) -> Result<Reloaded, ReloadError> {
-        let _turn = self.turn.lock().await;
-        self.check_free(agent, server)?;
+        let mut in_force = self.in_force.lock().await;
+        if let Some(layer) = managed::defined_in(&self.sources, agent, server) {
+            return Err(ReloadError::Refused(Refusal {
+                code: Some("defined_in_file"),
+                ..invalid(&format!("{server} is defined by {layer}; change it there"))
+            }));
+        }
         let present = match fs::read_to_string(&self.managed) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             read => {
@@ -186,29 +196,8 @@ impl Operations {
         let text = change(&present)?;
         let managed = Managed { path: self.managed.clone(), text: Some(text.clone()) };
         let sources = Sources { managed: Some(managed), ..self.sources.clone() };
-        self.apply(&sources, Some(&text)).await
-    }
-
-    /// Whether a server is not defined by a file, which alone may change it then.
-    fn check_free(&self, agent: Option<&AgentId>, server: &ServerName) -> Result<(), ReloadError> {
-        let loaded = load(&Sources { managed: None, ..self.sources.clone() })?;
-        let (known, path) = match agent {
-            None => (loaded.config.mcp_servers.contains_key(server), KeyPath::root("mcpServers")),
-            Some(agent) => (
-                loaded.config.agents.get(agent).is_some_and(|it| it.private.contains_key(server)),
-                KeyPath::root("agents").join(agent.as_str()).join("mcpServers"),
-            ),
-        };
-        if !known {
-            return Ok(());
-        }
-        let path = path.join(server.as_str());
-        let layer = loaded.origins.nearest(&path).unwrap_or("the configuration").to_owned();
-        Err(ReloadError::Refused(Refusal {
-            kind: Kind::Invalid,
-            code: Some("defined_in_file"),
-            text: format!("{path} is defined by {layer}; change it there"),
-        }))
+        let loaded = nothing_gone(load(&sources)?, &in_force)?;
+        self.apply(loaded, Some(&text), &mut in_force).await
     }
 
     async fn add(&self, wish: AddServer) -> Result<Reloaded, ReloadError> {
@@ -243,16 +232,34 @@ impl Operations {
 
 impl Operator for Operations {
     fn reload(&self) -> BoxFuture<'_, Done> {
-        async { done(self.reload().await) }.boxed()
+        async { done(logged("switchboard reload", self.reload().await)) }.boxed()
     }
 
     fn add(&self, server: AddServer) -> BoxFuture<'_, Done> {
-        async { done(self.add(server).await) }.boxed()
+        async { done(logged("switchboard add", self.add(server).await)) }.boxed()
     }
 
     fn remove(&self, server: RemoveServer) -> BoxFuture<'_, Done> {
-        async { done(self.remove(server).await) }.boxed()
+        async { done(logged("switchboard remove", self.remove(server).await)) }.boxed()
     }
+}
+
+/// Says in the log what was done, whoever asked.
+fn logged(why: &str, outcome: Result<Reloaded, ReloadError>) -> Result<Reloaded, ReloadError> {
+    match &outcome {
+        Ok(done) if done.changes.is_empty() && done.restart_needed.is_empty() => {
+            tracing::debug!(why, "the configuration is the same");
+        }
+        Ok(done) => {
+            tracing::info!(why, "configuration reloaded: {}", done.changes);
+            if !done.restart_needed.is_empty() {
+                tracing::warn!("restart needed: {}", done.restart_needed.join(", "));
+            }
+        }
+        Err(ReloadError::Refused(refusal)) => tracing::info!(why, "refused: {refusal}"),
+        Err(error) => tracing::error!(why, "nothing was changed: {error}"),
+    }
+    outcome
 }
 
 fn done(outcome: Result<Reloaded, ReloadError>) -> Done {
@@ -264,6 +271,7 @@ fn done(outcome: Result<Reloaded, ReloadError>) -> Done {
         ReloadError::Config(_)
         | ReloadError::Runtime(_)
         | ReloadError::Telemetry(_)
+        | ReloadError::Http(_)
         | ReloadError::Managed(_) => {
             Refusal { code: Some("configuration"), ..invalid(&error.to_string()) }
         }
@@ -274,15 +282,37 @@ fn invalid(why: &str) -> Refusal {
     Refusal { kind: Kind::Invalid, code: None, text: why.to_owned() }
 }
 
+/// A file that was there and is gone is no empty one: it may be between two names just now.
+fn nothing_gone(loaded: Loaded, in_force: &Files) -> Result<Loaded, ConfigErrors> {
+    let problem = |path: &Path| Problem {
+        file: Some(path.display().to_string()),
+        path: String::new(),
+        message: "was read before and is gone".to_owned(),
+        remedy: "put it back, it may be empty, or restart to go on without it".to_owned(),
+    };
+    let problems: Vec<Problem> = loaded.looked_for.gone_since(in_force).map(problem).collect();
+    if problems.is_empty() {
+        return Ok(loaded);
+    }
+    let Loaded { warnings, looked_for, .. } = loaded;
+    Err(ConfigErrors { problems, warnings, looked_for })
+}
+
 /// Settings that differ from those that the parts were started with, and cannot follow.
 fn restart_needed(started: &Config, wanted: &Config) -> Vec<String> {
     let parts = |config: &Config| {
+        let Config { server, limits, timeouts, telemetry, .. } = config;
         serde_json::json!({
-            "server": config.server,
-            "access": config.access,
-            "limits": { "body_bytes": config.limits.body_bytes },
-            "timeouts": { "drain": config.timeouts.drain },
-            "telemetry": { "otlp": config.telemetry.otlp, "log": { "format": config.telemetry.log.format } },
+            "server": {
+                "host": server.host,
+                "port": server.port,
+                "session_idle": server.session_idle,
+                "max_sessions": server.max_sessions,
+                "keep_alive": server.keep_alive,
+            },
+            "limits": { "body_bytes": limits.body_bytes },
+            "timeouts": { "drain": timeouts.drain },
+            "telemetry": { "otlp": telemetry.otlp, "log": { "format": telemetry.log.format } },
         })
     };
     let mut needed = Vec::new();

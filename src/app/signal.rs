@@ -1,4 +1,4 @@
-//! The signals that ask the process to end.
+//! The signals that ask the process to end, or to read its configuration anew.
 //!
 //! Installed by the binary alone, before it starts anything that must be ended in order.
 
@@ -21,6 +21,8 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Whether there was a terminal at the start; one that was closed no longer looks like one.
+    terminal: bool,
 }
 
 impl Signals {
@@ -30,15 +32,17 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            terminal: io::stdin().is_terminal(),
         })
     }
 
     /// Waits for the next one and says what it asks for. Loses none when it is dropped.
     ///
-    /// SIGHUP means a terminal that was closed where there is one, else a reload.
+    /// SIGHUP means a terminal that was closed where the process was started from one, else a
+    /// reload.
     pub(super) async fn told(&mut self) -> Told {
         match self.next().await {
-            "SIGHUP" if !std::io::stdin().is_terminal() => Told::Reload,
+            "SIGHUP" if !self.terminal => Told::Reload,
             signal => Told::End(signal),
         }
     }

@@ -27,7 +27,7 @@ pub enum StateError {
     #[error("no place for the state directory: set HOME, or name one with --state-dir")]
     Homeless,
     /// It cannot be used.
-    #[error("the state directory {directory} cannot be used")]
+    #[error("the state directory {directory} cannot be used; choose another with --state-dir")]
     Unusable {
         /// Where.
         directory: PathBuf,

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Place, output, profile};
 use crate::{
     app,
-    config::{self, Loaded, Overrides, Profile},
+    config::{self, Loaded, Overrides, Profile, Sources},
 };
 
 /// What is done with the configuration.
@@ -39,11 +39,14 @@ pub(super) struct Args {
 pub(super) fn run(command: Command) -> Result<()> {
     match command {
         Command::Check(args) => {
-            let loaded = load(args)?;
+            let (loaded, sources) = load(args)?;
+            for missing in config::missing_programs(&loaded, &sources) {
+                output::warning(&missing.to_string());
+            }
             output::data(&summary(&loaded))?;
         }
         Command::Show { args, json } => {
-            let loaded = load(args)?;
+            let (loaded, _) = load(args)?;
             if json {
                 output::json(&config::show_json(&loaded))?;
             } else {
@@ -55,13 +58,13 @@ pub(super) fn run(command: Command) -> Result<()> {
     Ok(())
 }
 
-fn load(args: Args) -> Result<Loaded> {
+fn load(args: Args) -> Result<(Loaded, Sources)> {
     let sources = args.place.sources(Overrides::default(), args.profile)?;
     let loaded = config::load(&sources)?;
     for warning in &loaded.warnings {
         output::warning(&warning.to_string());
     }
-    Ok(loaded)
+    Ok((loaded, sources))
 }
 
 fn summary(loaded: &Loaded) -> String {

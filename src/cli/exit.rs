@@ -8,7 +8,10 @@ use anyhow::Error;
 
 use super::{control::ControlError, output};
 use crate::{
-    app::state::StateError, config::ConfigErrors, face::http::HttpFaceError, runtime::SpawnError,
+    app::state::StateError,
+    config::ConfigErrors,
+    face::{control::ControlError as SocketError, http::HttpFaceError},
+    runtime::SpawnError,
 };
 
 const FAILURE: u8 = 1;
@@ -57,8 +60,10 @@ fn code(error: &Error) -> u8 {
             Some(USAGE)
         } else if let Some(ControlError::NoInstance { .. }) = cause.downcast_ref() {
             Some(UNAVAILABLE)
-        } else if let Some(StateError::Locked { .. }) = cause.downcast_ref() {
-            Some(TRY_AGAIN)
+        } else if let Some(error) = cause.downcast_ref::<StateError>() {
+            Some(of_state(error))
+        } else if let Some(SocketError::Bind { .. }) = cause.downcast_ref() {
+            Some(CONFIGURATION)
         } else if let Some(ControlError::Configuration(_)) = cause.downcast_ref() {
             Some(CONFIGURATION)
         } else if let Some(HttpFaceError::Entry { .. }) = cause.downcast_ref() {
@@ -70,6 +75,14 @@ fn code(error: &Error) -> u8 {
         }
     });
     known.unwrap_or(FAILURE)
+}
+
+/// A directory that another instance has is free again some time; one that cannot be used is not.
+const fn of_state(error: &StateError) -> u8 {
+    match error {
+        StateError::Locked { .. } => TRY_AGAIN,
+        StateError::Homeless | StateError::Unusable { .. } => CONFIGURATION,
+    }
 }
 
 /// Whether the runtime refused what it was configured to run.
@@ -89,17 +102,27 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+    use crate::config::Files;
 
     #[test]
     fn every_failure_has_the_code_of_the_contract() {
         let no_instance = ControlError::NoInstance { socket: "/s/control.sock".into() };
         let locked = StateError::Locked { directory: "/s".into(), pid: Some(7) };
-        let configuration = ConfigErrors { problems: Vec::new(), warnings: Vec::new() };
+        let unusable = StateError::Unusable {
+            directory: "/s".into(),
+            source: std::io::ErrorKind::PermissionDenied.into(),
+        };
+        let configuration = ConfigErrors {
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            looked_for: Files::default(),
+        };
         for (error, expected) in [
             (Error::msg("anything else"), 1),
             (Error::new(Usage("no".to_owned())), 2),
             (Error::new(no_instance), 69),
             (Error::new(locked), 75),
+            (Error::new(unusable), 78),
             (Error::new(configuration), 78),
         ] {
             assert_eq!(code(&error), expected, "{error}");

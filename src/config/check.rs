@@ -11,8 +11,10 @@ use super::{
 };
 use crate::{catalog::ToolFilter, id::ServerName};
 
+mod program;
 mod server;
 
+pub use program::missing_programs;
 pub(crate) use server::server;
 
 /// Checks everything but the servers themselves, which are checked as they are read.

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 use super::{
     Config, check, dialect, environment,
+    files::Files,
     layer::{Layer, merge},
+    managed::only_servers,
     parse::{Tree, parse},
     path::{KeyPath, Origins},
     problem::{ConfigErrors, Problem, Report, nearest_key},
@@ -27,7 +29,7 @@ mod sources;
 pub use sources::{Overrides, Profile, Sources};
 
 /// What holds without any file: `config/default.toml`.
-const DEFAULT: &str = include_str!("../../config/default.toml");
+pub(super) const DEFAULT: &str = include_str!("../../config/default.toml");
 
 /// A configuration that may be used.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ pub struct Loaded {
     /// The files that were read, in their order, as they were named.
     pub files: Vec<PathBuf>,
     /// Every file that was looked for, there or not: a change of one may change the settings.
-    pub looked_for: Vec<PathBuf>,
+    pub looked_for: Files,
     /// Texts of entries that hold variables, as they were written.
     pub(super) written: Written,
 }
@@ -54,6 +56,9 @@ pub struct Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut report = Report::default();
     let files = sources.files();
+    if sources.files.is_empty() {
+        sources.default_files().iter().for_each(|file| report.files.look(file));
+    }
     let mut reading = Reading { sources, roots: roots(), layers: Vec::new(), profile: None };
     reading.defaults(files.is_empty(), &mut report);
     for file in &files {
@@ -88,11 +93,15 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
             warnings: report.warnings,
             origins: report.origins,
             files,
-            looked_for: report.looked_for,
+            looked_for: report.files,
             written,
         })
     } else {
-        Err(ConfigErrors { problems: report.errors, warnings: report.warnings })
+        Err(ConfigErrors {
+            problems: report.errors,
+            warnings: report.warnings,
+            looked_for: report.files,
+        })
     }
 }
 
@@ -105,8 +114,8 @@ fn roots() -> Vec<String> {
 }
 
 /// Reads a `.env` that need not be there.
-fn read_variables(file: &Path) -> Result<BTreeMap<String, String>, Problem> {
-    match std::fs::read_to_string(file) {
+fn read_variables(file: &Path, files: &mut Files) -> Result<BTreeMap<String, String>, Problem> {
+    match files.read(file) {
         Ok(text) => environment::variables(".env", &text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
         Err(error) => Err(Problem {
@@ -159,18 +168,27 @@ impl Reading<'_> {
     /// The layer of servers that were added while an instance ran.
     fn managed(&mut self, report: &mut Report) {
         let Some(managed) = &self.sources.managed else { return };
-        report.looked_for.push(managed.path.clone());
-        let read = || match std::fs::read_to_string(&managed.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            read => read,
-        };
         let name = managed.path.display().to_string();
-        match managed.text.clone().map_or_else(read, Ok) {
-            Ok(text) if text.is_empty() => {}
+        let text = match &managed.text {
+            Some(text) => {
+                report.files.will_say(&managed.path, text);
+                Ok(text.clone())
+            }
+            None => report.files.read(&managed.path),
+        };
+        match text {
             Ok(text) => match parse(&name, &text) {
-                Ok(tree) => self.push(&name, self.folder().to_owned(), tree, report),
+                Ok(mut tree) => {
+                    report.within = Some(name.clone());
+                    only_servers(&mut tree, report);
+                    self.push(&name, self.folder().to_owned(), tree, report);
+                }
                 Err(problem) => report.errors.push(problem),
             },
+            // A state directory that is none is refused by who takes it.
+            Err(error)
+                if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory]
+                    .contains(&error.kind()) => {}
             Err(error) => report.errors.push(Problem {
                 file: Some(name),
                 path: String::new(),
@@ -182,8 +200,7 @@ impl Reading<'_> {
 
     fn file(&mut self, file: &Path, report: &mut Report) {
         let name = file.display().to_string();
-        report.looked_for.push(self.folder().join(file));
-        match std::fs::read_to_string(self.folder().join(file)) {
+        match report.files.read(&self.folder().join(file)) {
             Ok(text) => match parse(&name, &text) {
                 Ok(tree) => self.push(&name, self.folder_of(file), tree, report),
                 Err(problem) => report.errors.push(problem),
@@ -213,8 +230,7 @@ impl Reading<'_> {
         let folder = first.map_or_else(|| self.folder().to_owned(), |file| self.folder_of(file));
         let mut variables = BTreeMap::new();
         if first.is_some() {
-            report.looked_for.push(folder.join(".env"));
-            match read_variables(&folder.join(".env")) {
+            match read_variables(&folder.join(".env"), &mut report.files) {
                 Ok(read) => variables = read,
                 Err(problem) => report.errors.push(problem),
             }

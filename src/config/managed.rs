@@ -3,11 +3,18 @@
 //! Text in, text out: what a person wrote into the file stays as it is. It lies above the files
 //! and below `.env` and the environment; who reads and writes it on disk is the application.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, Table};
 
+use super::{
+    dialect,
+    load::{DEFAULT, Sources},
+    parse::{Tree, parse},
+    path::KeyPath,
+    problem::Report,
+};
 use crate::id::{AgentId, ServerName};
 
 /// The file's name in the state directory.
@@ -64,6 +71,67 @@ pub fn remove(
     let mut document: DocumentMut = text.parse()?;
     let removed = servers(&mut document, agent)?.remove(server.as_str());
     Ok(removed.map(|_| document.to_string()))
+}
+
+/// The file, or other layer below this one, that defines a server: the last of them.
+///
+/// It needs no configuration that can be used, so that what is wrong can be taken away.
+pub fn defined_in(
+    sources: &Sources,
+    agent: Option<&AgentId>,
+    server: &ServerName,
+) -> Option<String> {
+    let files = sources.files();
+    if files.is_empty() {
+        let built_in = defines("default.toml", DEFAULT, agent, server);
+        return built_in.then(|| "the built-in configuration".to_owned());
+    }
+    let names = files.iter().rev().find(|file| {
+        let text = std::fs::read_to_string(sources.folder.join(file));
+        text.is_ok_and(|text| defines(&file.display().to_string(), &text, agent, server))
+    });
+    names.map(|file| file.display().to_string())
+}
+
+fn defines(name: &str, text: &str, agent: Option<&AgentId>, server: &ServerName) -> bool {
+    let Ok(mut tree) = parse(name, text) else { return false };
+    let file = Path::new(name).file_name().and_then(|name| name.to_str());
+    dialect::translate(&mut tree, file.unwrap_or_default(), &mut Report::default());
+    let tree = Value::Object(tree);
+    let owner = match agent {
+        Some(agent) => tree.get("agents").and_then(|agents| agents.get(agent.as_str())),
+        None => Some(&tree),
+    };
+    let servers = owner.and_then(|owner| owner.get("mcpServers"));
+    servers.is_some_and(|servers| servers.get(server.as_str()).is_some())
+}
+
+/// Reports everything in the layer that is no server.
+pub(super) fn only_servers(tree: &mut Tree, report: &mut Report) {
+    let mut refuse = |path: &KeyPath| {
+        report.error(path, "only servers may stand here", "put it into a configuration file");
+    };
+    tree.retain(|key, value| match (key.as_str(), value) {
+        ("mcpServers", _) => true,
+        ("agents", Value::Object(agents)) => {
+            for (name, agent) in agents {
+                let path = KeyPath::root(key).join(name);
+                let Value::Object(agent) = agent else { continue };
+                agent.retain(|key, _| {
+                    let server = key == "mcpServers";
+                    if !server {
+                        refuse(&path.join(key));
+                    }
+                    server
+                });
+            }
+            true
+        }
+        _ => {
+            refuse(&KeyPath::root(key));
+            false
+        }
+    });
 }
 
 fn servers<'d>(

@@ -2,11 +2,14 @@
 //!
 //! A problem names a place and a remedy. It never quotes a value that may be a secret.
 
-use std::{fmt, path::PathBuf};
+use std::fmt;
 
 use serde::Serialize;
 
-use super::path::{KeyPath, Origins};
+use super::{
+    files::Files,
+    path::{KeyPath, Origins},
+};
 
 /// One thing to put right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +49,8 @@ pub struct ConfigErrors {
     pub problems: Vec<Problem>,
     /// What was found beside them.
     pub warnings: Vec<Problem>,
+    /// Where it was looked for: a change of one of these may put it right.
+    pub looked_for: Files,
 }
 
 fn lines(problems: &[Problem]) -> String {
@@ -59,8 +64,8 @@ pub(crate) struct Report {
     pub(crate) origins: Origins,
     /// The layer that is read now, while origins are not known yet.
     pub(crate) within: Option<String>,
-    /// Files that were looked for, there or not.
-    pub(crate) looked_for: Vec<PathBuf>,
+    /// The files that were read so far.
+    pub(crate) files: Files,
     pub(crate) errors: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
 }

@@ -135,6 +135,13 @@ fn explain(error: &str) -> (String, String) {
     if what.starts_with("unknown variant ") {
         return (format!("must be one of {}", names.join(", ")), String::new());
     }
+    if let Some(key) = error.strip_prefix("missing field ") {
+        return (format!("lacks the key {key}"), String::new());
+    }
+    if error.starts_with("data did not match any variant") {
+        // The one value that may be of two types.
+        return ("must be true, false, or a list of names".to_owned(), String::new());
+    }
     if what.starts_with("invalid type") || what.starts_with("invalid value") {
         return (format!("must be {}", kind(expected)), String::new());
     }
@@ -145,8 +152,9 @@ fn explain(error: &str) -> (String, String) {
 fn kind(expected: &str) -> &str {
     match expected {
         "u16" => "a whole number from 0 to 65535",
-        "u32" | "u64" | "usize" => "a whole number, 0 or more",
-        "a nonzero u32" => "a whole number, 1 or more",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number, 0 or more",
+        "a nonzero u32" => "a whole number from 1 to 4294967295",
         "i32" => "a whole number",
         "f64" => "a number",
         "a boolean" => "true or false",
@@ -185,11 +193,11 @@ mod tests {
                 "tools_update_hours": 3
             })),
             [
-                "t.health_check_seconds: must be a whole number, 0 or more",
+                "t.health_check_seconds: must be a whole number from 0 to 4294967295",
                 "t.healthcheck_seconds: unknown key (did you mean `health_check_seconds`?)",
                 "t.cleanup_hours: must be a number",
                 "t.enable_reconnection: must be true or false",
-                "t.reconnection_seconds: must be a whole number, 0 or more",
+                "t.reconnection_seconds: must be a whole number from 0 to 4294967295",
             ]
         );
     }
@@ -214,7 +222,7 @@ mod tests {
         assert_eq!(
             errors::<TimeoutsConfig>(json!({"call": "soon", "hang": 5})),
             [
-                "t.call: \"soon\" is not a duration such as \"30s\" or \"2h\": expected number at 0",
+                "t.call: \"soon\" is not a duration such as \"30s\" or \"2h\"",
                 "t.hang: must be text (such as \"2m\")",
             ]
         );

@@ -178,9 +178,8 @@ fn locate(entry: &mut Tree, path: &KeyPath, places: &Places<'_>, report: &mut Re
         return;
     };
     let file = absolute(places.folder(&file_path, report), &file);
-    report.looked_for.push(file.clone());
     let name = file.display().to_string();
-    let variables = match std::fs::read_to_string(&file) {
+    let variables = match report.files.read(&file) {
         Ok(text) => match environment::variables(&name, &text) {
             Ok(variables) => variables,
             Err(problem) => {

@@ -49,7 +49,7 @@ pub enum ControlError {
     #[error("another instance answers at {0}; stop it or use another state directory")]
     InUse(PathBuf),
     /// The socket cannot be made.
-    #[error("cannot listen on {path}")]
+    #[error("cannot listen on {path}; choose another --state-dir, with a short path")]
     Bind {
         /// Where.
         path: PathBuf,

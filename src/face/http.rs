@@ -10,8 +10,8 @@ mod serve;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, serve::ListenerExt as _};
-use guard::Admission;
 pub(crate) use guard::with_request_id;
+pub use guard::{Admission, Door};
 pub use metrics::Metrics;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,7 @@ pub enum HttpFaceError {
 pub struct HttpFace {
     listener: TcpListener,
     local_addr: SocketAddr,
-    admission: Admission,
+    door: Door,
     config: HttpFaceConfig,
 }
 
@@ -104,7 +104,7 @@ impl HttpFace {
     /// # Errors
     /// [`HttpFaceError`] when the address cannot be listened on or the settings are unusable.
     pub async fn bind(config: &HttpFaceConfig) -> Result<Self, HttpFaceError> {
-        let admission = Admission::new(config)?;
+        let door = Door::new(config)?;
         let bind = |source: io::Error| HttpFaceError::Bind {
             address: format!("{}:{}", config.host, config.port),
             hint: hint(&source),
@@ -113,7 +113,12 @@ impl HttpFace {
         let host = config.host.trim_matches(['[', ']']);
         let listener = TcpListener::bind((host, config.port)).await.map_err(bind)?;
         let local_addr = listener.local_addr().map_err(bind)?;
-        Ok(Self { listener, local_addr, admission, config: config.clone() })
+        Ok(Self { listener, local_addr, door, config: config.clone() })
+    }
+
+    /// What whom it admits is changed by.
+    pub fn door(&self) -> Door {
+        self.door.clone()
     }
 
     /// Serves. `body_bytes` bounds the body of one request; `metrics`, where there are some, are
@@ -130,7 +135,7 @@ impl HttpFace {
         if let Some(metrics) = metrics {
             routes = routes.merge(metrics::routes(metrics));
         }
-        let app = guard::admit(bounded(routes, body_bytes), self.admission);
+        let app = guard::admit(bounded(routes, body_bytes), self.door);
         let listener = self.listener.tap_io(|stream| {
             // Only latency is lost without it.
             stream.set_nodelay(true).ok();

@@ -4,7 +4,7 @@
 //! are killed with it. Knows nothing of the protocol. Complete on Unix; elsewhere untested, and
 //! only the process itself is ended.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{
@@ -37,6 +37,14 @@ pub(super) struct Process {
     exit: watch::Receiver<Option<String>>,
     /// Reaps it and drains its error output.
     _tasks: JoinSet<()>,
+}
+
+/// The program that a server's process would run, where our environment is this one.
+pub(super) fn program(
+    config: &StdioConfig,
+    ours: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<PathBuf, ConnectError> {
+    lookup::program(config, &environment::of_child(ours, config))
 }
 
 /// Starts a server; gives back the process, its output and its input.

@@ -1,6 +1,6 @@
 //! The stdio connector: a child process that speaks one JSON message a line.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
@@ -42,6 +42,17 @@ impl StdioConfig {
             cwd: None,
             inherit_env: InheritEnv::default(),
         }
+    }
+
+    /// The program that would be started, where our environment is this one. Starts nothing.
+    ///
+    /// # Errors
+    /// [`ConnectError::Spawn`]: there is no such program or no such working directory.
+    pub fn program(
+        &self,
+        ours: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<PathBuf, ConnectError> {
+        child::program(self, ours)
     }
 }
 

@@ -162,6 +162,39 @@ async fn a_killed_server_is_back_in_its_second_life() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_missing_is_a_warning_of_the_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = json!({ "mcpServers": {
+        "gone": { "command": "no-such-program" },
+        "lost": { "command": PROGRAM, "cwd": "/no/such/folder" },
+        "own": { "command": "no-such-program", "enabled": false },
+        "fine": { "command": PROGRAM, "inherit_env": true },
+    } });
+    std::fs::write(directory.path().join("c.json"), config.to_string()).unwrap();
+    let checked = run(&directory, &["config", "check", "--config", "c.json"]).await;
+    assert!(checked.status.success(), "{checked:?}");
+    let warnings: Vec<&str> = text(&checked.stderr).lines().collect();
+    assert_eq!(
+        warnings,
+        [
+            "warning: c.json: mcpServers.gone.command: cannot be started here: not found in PATH; \
+             give its full path or install it",
+            "warning: c.json: mcpServers.lost.command: cannot be started here: its working \
+             directory /no/such/folder does not exist; create it or correct `cwd`",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_state_directory_that_cannot_be_used_is_a_matter_of_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("state"), "a file").unwrap();
+    let output = run(&directory, &["serve", "--port", "0"]).await;
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(text(&output.stderr).contains("choose another with --state-dir"), "{output:?}");
+}
+
+#[tokio::test]
 async fn a_state_directory_has_one_instance() {
     let switchboard = serving(&demo()).await;
     let second = switchboard.command(&["serve", "--port", "0"]).await;

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Output};
 
-use rustix::process::Signal;
+use rustix::{
+    fs::{Mode, OFlags},
+    process::Signal,
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -53,11 +57,11 @@ async fn reload(switchboard: &Switchboard) -> Value {
 
 #[tokio::test]
 async fn of_many_servers_only_the_changed_one_is_started_anew() {
-    let names: Vec<String> = (0..30).map(|number| format!("s{number}")).collect();
+    let names: Vec<String> = (0..100).map(|number| format!("s{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut config = servers(&names);
     let switchboard = Switchboard::serve(&config).await;
-    lives(&switchboard, 30).await;
+    lives(&switchboard, 100).await;
 
     config["mcpServers"]["s3"]["description"] = json!("another");
     config["mcpServers"]["s7"]["env"] = json!({ "ANOTHER": "1" });
@@ -81,7 +85,7 @@ async fn of_many_servers_only_the_changed_one_is_started_anew() {
     assert!(
         seen || (changes["restarted"] == json!(["s7"]) && changes["in_place"] == json!(["s3"]))
     );
-    let after = lives(&switchboard, 30).await;
+    let after = lives(&switchboard, 100).await;
     let restarted: Vec<&String> =
         after.iter().filter(|(_, life)| **life > 1).map(|(name, _)| name).collect();
     assert_eq!(restarted, ["s7"]);
@@ -134,13 +138,27 @@ async fn a_bad_file_changes_nothing_and_says_why() {
 #[tokio::test]
 async fn what_cannot_change_while_it_runs_is_named() {
     let mut config = servers(&["a"]);
+    config["server"] = json!({ "port": 0 });
     let switchboard = Switchboard::serve(&config).await;
-    config["server"] = json!({ "public_url": "https://example.com" });
+    let before = lives(&switchboard, 1).await;
+    let from = async |host: &str| {
+        let request = switchboard.client().post().header("host", host).json(&json!({}));
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(from("gateway").await, 403);
+
+    config["server"] = json!({ "port": 1, "allowed_hosts": ["gateway"] });
     config["telemetry"] = json!({ "log": { "level": "debug" } });
     config["monitoring"] = json!({ "health_check_seconds": 5 });
     switchboard.configure(&config);
     let done = reload(&switchboard).await;
-    assert_eq!(done["restart_needed"], json!(["server.public_url"]));
+    assert_eq!(done["restart_needed"], json!(["server.port"]));
+    until("the log says it too", async || {
+        switchboard.log().contains("restart needed: server.port").then_some(())
+    })
+    .await;
+    assert_ne!(from("gateway").await, 403, "whom it admits changes in place");
+    assert_eq!(lives(&switchboard, 1).await, before, "what watches changes in place");
     switchboard.client().call("a_echo", json!({ "text": "x" })).await;
     until("the log follows its level", async || switchboard.log().contains("DEBUG").then_some(()))
         .await;
@@ -149,19 +167,125 @@ async fn what_cannot_change_while_it_runs_is_named() {
 
 #[tokio::test]
 async fn a_hangup_reloads_an_instance_without_a_terminal() {
-    let switchboard = Switchboard::serve(&servers(&["a"])).await;
     let mut config = servers(&["a"]);
-    config["agents"] =
-        json!({ "research": { "servers": ["a"], "tools": { "allow": ["*_echo"] } } });
-    let hangs_up = async || process::signal(switchboard.pid(), Signal::HUP);
-    switchboard.configure(&config);
-    hangs_up().await;
-    until("the agent is there", async || {
+    config["telemetry"] = json!({ "log": { "level": "debug" } });
+    let switchboard = Switchboard::serve(&config).await;
+    process::signal(switchboard.pid(), Signal::HUP);
+    until("it is read", async || switchboard.log().contains("why=\"SIGHUP\"").then_some(())).await;
+    assert!(switchboard.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_closed_ends_what_was_started_from_it() {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let stdin = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let mut switchboard = Switchboard::serve_at(&servers(&["a"]), stdin).await;
+    drop(terminal);
+    process::signal(switchboard.pid(), Signal::HUP);
+    assert!(switchboard.ended().await.success());
+    assert!(switchboard.log().contains("draining"), "{}", switchboard.log());
+}
+
+#[tokio::test]
+async fn agents_come_see_something_else_and_go() {
+    let switchboard = Switchboard::serve(&servers(&["a"])).await;
+    let seen = async || {
         let listed = switchboard.command(&["tools", "--agent", "research", "--json"]).await;
-        let tools: Value = serde_json::from_slice(&listed.stdout).ok()?;
-        (tools.to_string().matches("a_").count() == 1).then_some(())
-    })
-    .await;
+        serde_json::from_slice::<Value>(&listed.stdout).ok().map(|tools| {
+            let names = tools.to_string();
+            ["a_echo", "a_now"].map(|name| names.contains(&format!("\"{name}\"")))
+        })
+    };
+    let mut config = servers(&["a"]);
+    for (tools, expected) in [("a_echo", [true, false]), ("a_now", [false, true])] {
+        config["agents"]["research"] = json!({ "servers": ["a"], "tools": { "allow": [tools] } });
+        switchboard.configure(&config);
+        reload(&switchboard).await;
+        until("its view", async || (seen().await == Some(expected)).then_some(())).await;
+    }
+    switchboard.configure(&servers(&["a"]));
+    reload(&switchboard).await;
+    assert_eq!(seen().await, None);
+    assert!(switchboard.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_file_that_comes_is_read_and_one_that_goes_changes_nothing() {
+    let mut config = servers(&["a"]);
+    config["mcpServers"]["a"]["env"] = json!({ "VALUE": "${VALUE:-none}" });
+    let switchboard = Switchboard::serve(&config).await;
+    lives(&switchboard, 1).await;
+    let variables = switchboard.config().with_file_name(".env");
+    fs::write(&variables, "VALUE=some\n").unwrap();
+    let life = async |expected: u64| {
+        until("this life", async || (lives(&switchboard, 1).await["a"] == expected).then_some(()))
+            .await;
+    };
+    life(2).await;
+
+    fs::remove_file(&variables).unwrap();
+    let (refused, why) = code(&switchboard.command(&["reload"]).await);
+    assert!(refused == Some(78) && why.contains(".env: was read before and is gone"), "{why}");
+    life(2).await;
+    fs::write(&variables, "VALUE=other\n").unwrap();
+    life(3).await;
+
+    // A file that is missing when it is named is awaited too.
+    config["mcpServers"]["a"]["envFile"] = json!("later/vars");
+    switchboard.configure(&config);
+    until("the problem", async || switchboard.log().contains("later/vars").then_some(())).await;
+    let later = switchboard.config().with_file_name("later");
+    fs::create_dir(&later).unwrap();
+    fs::write(later.join("vars"), "MORE=1\n").unwrap();
+    life(4).await;
+    assert!(switchboard.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_touch_is_no_change_and_reading_is_none_either() {
+    let mut config = servers(&["a"]);
+    config["telemetry"] = json!({ "log": { "level": "debug" } });
+    let switchboard = Switchboard::serve(&config).await;
+    lives(&switchboard, 1).await;
+    fs::write(switchboard.config(), config.to_string()).unwrap();
+    fs::read(switchboard.config()).unwrap();
+    // A real change afterwards shows that the touch was looked at.
+    let marked = switchboard.config().with_file_name(".env");
+    fs::write(&marked, "SWITCHBOARD_MONITORING__HEALTH_CHECK_SECONDS=7\n").unwrap();
+    until("the change", async || switchboard.log().contains("settings changed").then_some(()))
+        .await;
+    assert_eq!(switchboard.log().matches("why=\"a file changed\"").count(), 1);
+    assert!(switchboard.stop().await.success());
+}
+
+#[tokio::test]
+async fn what_was_added_may_be_granted_by_a_file_and_holds_nothing_but_servers() {
+    let mut config = servers(&["a"]);
+    let switchboard = Switchboard::serve(&config).await;
+    let add = ["add", "later", "--", PROGRAM, "demo-server"];
+    assert_eq!(code(&switchboard.command(&add).await).0, Some(0));
+    config["agents"] = json!({ "research": { "servers": ["later"] } });
+    switchboard.configure(&config);
+    reload(&switchboard).await;
+    let (added, why) =
+        code(&switchboard.command(&["add", "more", "--", PROGRAM, "demo-server"]).await);
+    assert_eq!(added, Some(0), "{why}");
+    let (needed, why) = code(&switchboard.command(&["remove", "later"]).await);
+    assert!(needed == Some(78) && why.contains("agents.research.servers"), "{why}");
+    let (defined, why) = code(&switchboard.command(&["remove", "a"]).await);
+    assert!(defined == Some(78) && why.contains("config.json; change it there"), "{why}");
+
+    let managed = switchboard.state().join("managed.toml");
+    let servers = fs::read_to_string(&managed).unwrap();
+    fs::write(&managed, format!("{servers}\n[monitoring]\ncleanup_hours = 1\n")).unwrap();
+    let (refused, why) = code(&switchboard.command(&["reload"]).await);
+    assert!(refused == Some(78) && why.contains("only servers may stand here"), "{why}");
+    fs::write(&managed, servers).unwrap();
+    let shown = switchboard.command(&["config", "show", "--config", "config.json"]).await;
+    assert!(text(&shown.stdout).contains("managed.toml"), "{shown:?}");
     assert!(switchboard.stop().await.success());
 }
 

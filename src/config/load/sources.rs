@@ -122,10 +122,16 @@ impl Sources {
     }
 
     /// The files to read: those asked for, else the default file, else none.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
-        if !self.files.is_empty() {
-            return self.files.clone();
+    pub(in crate::config) fn files(&self) -> Vec<PathBuf> {
+        if self.files.is_empty() {
+            self.default_files().into_iter().find(|file| file.is_file()).into_iter().collect()
+        } else {
+            self.files.clone()
         }
+    }
+
+    /// Where the default file may be, the one that counts first.
+    pub(super) fn default_files(&self) -> Vec<PathBuf> {
         let given = |name: &str| self.env.get(name).filter(|value| !value.is_empty());
         let Some(folder) = given("XDG_CONFIG_HOME")
             .map(PathBuf::from)
@@ -136,8 +142,6 @@ impl Sources {
         ["toml", "yaml", "yml", "json"]
             .iter()
             .map(|extension| folder.join("switchboard").join("config").with_extension(extension))
-            .find(|file| file.is_file())
-            .into_iter()
             .collect()
     }
 }

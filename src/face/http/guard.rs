@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::{Request, State},
@@ -26,9 +27,38 @@ use crate::{
 const REQUEST_ID: &str = "x-request-id";
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// Whom the listener admits.
+/// Whom the listener admits; may be another while it serves.
 #[derive(Clone, Debug)]
-pub(super) struct Admission {
+pub struct Door {
+    /// The host that it listens on, which stays.
+    host: String,
+    admission: Arc<ArcSwap<Admission>>,
+}
+
+impl Door {
+    /// With the names and origins of the settings.
+    pub(super) fn new(config: &HttpFaceConfig) -> Result<Self, HttpFaceError> {
+        let admission = Arc::new(ArcSwap::from_pointee(Admission::new(config)?));
+        Ok(Self { host: config.host.clone(), admission })
+    }
+
+    /// Reads the names and origins of other settings, and changes nothing.
+    ///
+    /// # Errors
+    /// [`HttpFaceError::Entry`].
+    pub fn prepare(&self, config: &HttpFaceConfig) -> Result<Admission, HttpFaceError> {
+        Admission::new(&HttpFaceConfig { host: self.host.clone(), ..config.clone() })
+    }
+
+    /// Admits these from now on.
+    pub fn commit(&self, admission: Admission) {
+        self.admission.store(Arc::new(admission));
+    }
+}
+
+/// The names and origins that are admitted.
+#[derive(Clone, Debug)]
+pub struct Admission {
     /// Lower case, IPv6 in brackets.
     hosts: Vec<String>,
     origins: Vec<Origin>,
@@ -136,14 +166,15 @@ impl Admission {
 }
 
 /// Refuses requests whose host or origin is not ours.
-pub(super) fn admit(app: Router, admission: Admission) -> Router {
-    let check = |State(admission): State<Arc<Admission>>, request: Request, next: Next| async move {
+pub(super) fn admit(app: Router, door: Door) -> Router {
+    let check = |State(door): State<Door>, request: Request, next: Next| async move {
+        let admission = door.admission.load_full();
         match admission.check(request.uri(), request.headers()) {
             Ok(()) => next.run(request).await,
             Err(why) => Problem::new(Kind::Denied, why).respond(&RequestId::of(&request)),
         }
     };
-    app.layer(middleware::from_fn_with_state(Arc::new(admission), check))
+    app.layer(middleware::from_fn_with_state(door, check))
 }
 
 /// Gives every request an id: the one that a proxy gave it, or a new one.

@@ -27,7 +27,7 @@ fn every_problem_of_every_file_is_said_at_once() {
             "five.toml: cannot be read: No such file or directory (os error 2) (give the path of \
              a configuration file)",
             "four.toml: timeouts.call: must be text (such as \"1m\")",
-            "two.yaml: limits.connects: must be a whole number, 0 or more",
+            "two.yaml: limits.connects: must be a whole number from 0 to 4294967295",
             "one.toml: mcpServers.a.command: the variable NOPE is not set (set it, give a default \
              as in `${NOPE:-…}`, or disable the server)",
             "two.yaml: mcpServers.b.url: is not an http or https URL (such as \
@@ -143,7 +143,7 @@ fn entries_that_cannot_be_started_are_refused() {
              digits and `-`, and a value of one line)",
             "a.toml: mcpServers.h.args: must be a list",
             "a.toml: mcpServers.h.tools.\"get_[\".retires: unknown key (did you mean `retry`?)",
-            "a.toml: mcpServers.h.max_in_flight: must be a whole number, 1 or more",
+            "a.toml: mcpServers.h.max_in_flight: must be a whole number from 1 to 4294967295",
             "a.toml: mcpServers.h.startup: must be one of eager, lazy",
             "a.toml: mcpServers.h.timeout: must be longer than zero (such as \"30s\")",
             "a.toml: mcpServers.h.tools.\"get_[\": \"get_[\" is not a glob: unclosed character \
@@ -217,4 +217,31 @@ fn a_line_of_an_env_file_that_cannot_be_read_is_named() {
         [".env: line 3: not a line of the form NAME=value (put a value with spaces or signs into \
           quotes)"]
     );
+}
+
+#[test]
+fn no_problem_speaks_of_rust() {
+    says(
+        "[mcpServers.a]\ncommand = \"a\"\ninherit_env = 5\nmax_in_flight = -1\norder = \"x\"\n\
+         tags = 3\nenv = 4\n[mcpServers.a.tools]\nallow = \"*\"\n[agents.a]\nservers = 3\n\
+         [agents.b]\nservers = [\"\"]\n",
+        &[
+            "a.toml: mcpServers.a.env: must be a table of keys",
+            "a.toml: mcpServers.a.inherit_env: must be true, false, or a list of names",
+            "a.toml: mcpServers.a.max_in_flight: must be a whole number from 1 to 4294967295",
+            "a.toml: mcpServers.a.order: must be a whole number",
+            "a.toml: mcpServers.a.tags: must be a list",
+            "a.toml: mcpServers.a.tools.allow: must be a list",
+            "a.toml: agents.a.servers: must be a list",
+            "a.toml: agents.b.servers: server \"\" must have 1 to 128 bytes",
+        ],
+    );
+}
+
+#[test]
+fn a_default_file_that_is_not_there_is_looked_for() {
+    let looked_for = Space::new().loaded().looked_for;
+    let first = looked_for.paths().next().unwrap().to_owned();
+    assert!(first.ends_with(".config/switchboard/config.json"), "{first:?}");
+    assert_eq!(looked_for.paths().count(), 4);
 }

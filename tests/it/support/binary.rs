@@ -37,22 +37,33 @@ impl Switchboard {
     pub async fn serve(config: &Value) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
-        Self::start(directory).await
+        Self::start(directory, Stdio::null()).await
+    }
+
+    /// The same with a standard input of its own, such as a terminal.
+    pub async fn serve_at(config: &Value, stdin: impl Into<Stdio>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
+        Self::start(directory, stdin.into()).await
     }
 
     /// Ends it in order and starts it again, with the same configuration and state.
     pub async fn restart(mut self) -> Self {
         let status = self.end().await;
         assert!(status.success(), "{}", self.log());
-        Self::start(self.directory).await
+        Self::start(self.directory, Stdio::null()).await
     }
 
-    async fn start(directory: TempDir) -> Self {
+    async fn start(directory: TempDir, stdin: Stdio) -> Self {
         let file = directory.path().join("config.json");
-        let mut child = command(directory.path())
-            .args(["serve", "--port", "0", "--config"])
-            .arg(&file)
-            .stdin(Stdio::null())
+        let mut serve = command(directory.path());
+        serve.args(["serve", "--config"]).arg(&file);
+        let config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        if config["server"]["port"].is_null() {
+            serve.args(["--port", "0"]);
+        }
+        let mut child = serve
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -138,6 +149,11 @@ impl Switchboard {
 
     async fn end(&mut self) -> ExitStatus {
         process::signal(self.pid(), Signal::TERM);
+        self.ended().await
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
         let Ok(status) = timeout(PATIENCE, self.child.wait()).await else {
             panic!("switchboard does not stop:\n{}", self.log());
         };
