@@ -22,6 +22,7 @@ mod mcp_stdio;
 mod processes;
 mod program;
 mod schema;
+mod secrets_stay;
 mod servers;
 mod supervision;
 mod support;

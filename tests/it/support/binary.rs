@@ -35,12 +35,17 @@ impl Switchboard {
     /// Serves a configuration on a free port, with a state directory of its own, and waits until
     /// it says that it is ready.
     pub async fn serve(config: &Value) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::serve_in(tempfile::tempdir().unwrap(), config, &[]).await
+    }
+
+    /// The same in a directory that may hold more files, with further environment variables.
+    pub async fn serve_in(directory: TempDir, config: &Value, variables: &[(&str, &str)]) -> Self {
         let file = directory.path().join("config.json");
         std::fs::write(&file, config.to_string()).unwrap();
         let mut child = command(directory.path())
             .args(["serve", "--port", "0", "--config"])
             .arg(&file)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
