@@ -11,6 +11,16 @@ use serde::{Deserialize, Serialize, Serializer};
 /// What stands in the place of a secret wherever it would be shown.
 pub const MASK: &str = "***";
 
+/// Words that make the name of an argument, a variable or a parameter a secret's.
+const NAMES: [&str; 9] =
+    ["auth", "bearer", "cookie", "credential", "key", "passw", "pwd", "secret", "token"];
+
+/// Whether a name says that its value is a secret, as far as names say that.
+pub fn is_name_of_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    NAMES.iter().any(|word| name.contains(word))
+}
+
 /// A secret string: zeroed when dropped, masked when shown.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]

@@ -82,6 +82,15 @@ pub(crate) fn expand(text: &str, variables: Variables<'_>) -> Result<String, Vec
     if errors.is_empty() { Ok(expanded) } else { Err(errors) }
 }
 
+/// What the environment puts into a text that can be expanded. Each may be a secret.
+pub(crate) fn from_environment(text: &str, environment: &BTreeMap<String, String>) -> Vec<String> {
+    let plain = text.replace("$$", "");
+    let braced = plain.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
+    let names = braced
+        .filter_map(|(inner, _)| inner.strip_prefix("env:").unwrap_or(inner).split(':').next());
+    names.filter_map(|name| environment.get(name).cloned()).collect()
+}
+
 /// The value of what stands between `${` and `}`.
 fn value(inner: &str, variables: Variables<'_>) -> Result<String, ExpandError> {
     if let Some(inner) = inner.strip_prefix("env:") {
@@ -167,6 +176,15 @@ mod tests {
         ] {
             assert_eq!(expanded(text).as_deref(), Ok(value), "{text}");
         }
+    }
+
+    #[test]
+    fn what_the_environment_gave_is_known() {
+        let environment = BTreeMap::from([("TOKEN".to_owned(), "abc".to_owned())]);
+        let given = |text| from_environment(text, &environment);
+        assert_eq!(given("x${TOKEN}y${env:TOKEN:-z}"), ["abc", "abc"]);
+        assert_eq!(given("$$${TOKEN:z}"), ["abc"]);
+        assert!(given("$${TOKEN} ${NONE:-TOKEN} ${workspaceFolder} TOKEN").is_empty());
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl KeyPath {
         &self.0
     }
 
-    fn parent(&self) -> Option<Self> {
+    /// The path of the table or list that this one stands in.
+    pub(crate) fn parent(&self) -> Option<Self> {
         let (_, keys) = self.0.split_last()?;
         Some(Self(keys.to_vec()))
     }

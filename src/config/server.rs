@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     check, environment,
-    expand::{Variables, expand},
+    expand::{Variables, expand, from_environment},
     parse::Tree,
     path::KeyPath,
     problem::Report,
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     actor::server::{ServerConfig, ToolRule},
     id::ServerName,
+    secret::Secret,
     upstream::{
         TransportConfig,
         stdio::{InheritEnv, StdioConfig},
@@ -95,7 +96,10 @@ fn server(
         variables(value, &path.join(key), places, written, report);
     }
     locate(entry, path, places, report);
-    let transport = transport(entry, path, report);
+    let mut transport = transport(entry, path, report);
+    if let TransportConfig::Stdio(stdio) = &mut transport {
+        stdio.secrets = secrets(&path.join("args"), written, places);
+    }
     let rules = tool_rules(entry, path, report);
     let base = json!({"transport": {"type": "stdio", "command": ""}});
     let read = read::<ServerConfig>(&base, entry, path, report);
@@ -144,6 +148,13 @@ fn variables(
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// What variables gave to a command's arguments: nothing else marks it as secret.
+fn secrets(args: &KeyPath, written: &Written, places: &Places<'_>) -> Vec<Secret> {
+    let of_args = written.iter().filter(|(path, _)| path.parent().as_ref() == Some(args));
+    let given = of_args.flat_map(|(_, text)| from_environment(text, places.environment));
+    given.map(Secret::from).collect()
 }
 
 /// Gemini CLI expands `$NAME`; we do not, because arguments and passwords hold plain dollars.
@@ -264,6 +275,7 @@ const fn nowhere() -> TransportConfig {
         env: BTreeMap::new(),
         cwd: None,
         inherit_env: InheritEnv::Defaults,
+        secrets: Vec::new(),
     })
 }
 

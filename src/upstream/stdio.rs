@@ -12,6 +12,8 @@ use super::{
 };
 use crate::secret::Secret;
 
+mod arguments;
+
 /// A child process, started without a shell in a process group of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +32,10 @@ pub struct StdioConfig {
     /// What else the child inherits from our environment.
     #[serde(default)]
     pub inherit_env: InheritEnv,
+    /// What is masked in the server's error output beside the values of `env` and of arguments
+    /// with a telling name. Reading a configuration puts there what variables gave to arguments.
+    #[serde(skip)]
+    pub secrets: Vec<Secret>,
 }
 
 impl StdioConfig {
@@ -41,6 +47,7 @@ impl StdioConfig {
             env: BTreeMap::new(),
             cwd: None,
             inherit_env: InheritEnv::default(),
+            secrets: Vec::new(),
         }
     }
 
@@ -117,8 +124,8 @@ impl Connect for Stdio {
     fn connect(&self, context: ConnectContext) -> BoxFuture<'static, Result<Link, ConnectError>> {
         let config = Arc::clone(&self.config);
         Box::pin(async move {
-            let arguments = secret_arguments(&config.args);
-            let secrets = config.env.values().chain(&arguments);
+            let arguments = arguments::secrets(&config.args);
+            let secrets = config.env.values().chain(&config.secrets).chain(&arguments);
             context.stderr.begin(context.incarnation, secrets);
             let end = Instant::now() + context.timeout;
             match attempt(&config, &context, context.protocol, context.timeout).await {
@@ -143,26 +150,6 @@ impl Connect for Stdio {
     fn starts_process(&self) -> bool {
         true
     }
-}
-
-/// Values of arguments whose name says that they are secrets: `--token=…`, `--api-key …`.
-fn secret_arguments(args: &[String]) -> Vec<Secret> {
-    const NAMES: [&str; 6] = ["token", "secret", "passw", "key", "auth", "credential"];
-    let is_secret = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        NAMES.iter().any(|known| name.contains(known))
-    };
-    let mut found = Vec::new();
-    let mut follows = false;
-    for argument in args {
-        match argument.split_once('=') {
-            Some((name, value)) if is_secret(name) => found.push(Secret::from(value)),
-            _ if follows => found.push(Secret::from(argument.as_str())),
-            _ => {}
-        }
-        follows = argument.starts_with('-') && !argument.contains('=') && is_secret(argument);
-    }
-    found
 }
 
 /// One process, one handshake. Whatever fails or is dropped here leaves no process behind.

@@ -27,6 +27,7 @@ mod program;
 mod reconfigure;
 mod reload;
 mod schema;
+mod secrets_stay;
 mod servers;
 mod sessions;
 mod supervision;

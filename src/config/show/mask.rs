@@ -4,11 +4,7 @@
 
 use serde_json::Value;
 
-use crate::secret::MASK;
-
-/// Words that make an argument's name a secret's.
-const SECRETS: [&str; 9] =
-    ["auth", "bearer", "cookie", "credential", "key", "passw", "pwd", "secret", "token"];
+use crate::secret::{MASK, is_name_of_secret};
 
 /// Masks the user and the query of every URL in a value.
 pub(super) fn urls(value: &mut Value) {
@@ -37,19 +33,14 @@ pub(super) fn arguments(args: &mut [Value]) {
         let named = named.or_else(|| text.split_once(':').map(|(name, _)| (name, ':')));
         let masked = match named {
             _ if hide_next && !option => Some(MASK.to_owned()),
-            Some((name, sign)) if is_secret(name) => Some(format!("{name}{sign}{MASK}")),
+            Some((name, sign)) if is_name_of_secret(name) => Some(format!("{name}{sign}{MASK}")),
             Some(_) | None => None,
         };
-        hide_next = option && named.is_none() && is_secret(text);
+        hide_next = option && named.is_none() && is_name_of_secret(text);
         if let Some(masked) = masked {
             *text = masked;
         }
     }
-}
-
-fn is_secret(name: &str) -> bool {
-    let name = name.to_lowercase();
-    SECRETS.iter().any(|word| name.contains(word))
 }
 
 /// A URL without what identifies its caller: the user, the values of the query, the fragment.

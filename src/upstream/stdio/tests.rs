@@ -319,11 +319,3 @@ async fn a_server_leads_a_group_of_its_own() {
     let leader = Pid::from_raw(i32::try_from(pid(&link)).unwrap()).unwrap();
     assert_eq!(rustix::process::getpgid(Some(leader)).unwrap(), leader);
 }
-
-#[test]
-fn values_of_arguments_that_are_secrets_by_their_name_are_masked() {
-    let args = ["--token=abcd", "-y", "--api-key", "efgh", "--dir=/srv", "plain"];
-    let found = super::secret_arguments(&args.map(str::to_owned));
-    let found: Vec<_> = found.iter().map(crate::secret::Secret::expose).collect();
-    assert_eq!(found, ["abcd", "efgh"]);
-}

@@ -35,29 +35,33 @@ impl Switchboard {
     /// Serves a configuration on a free port, with a state directory of its own, and waits until
     /// it says that it is ready.
     pub async fn serve(config: &Value) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::serve_in(tempfile::tempdir().unwrap(), config, &[]).await
+    }
+
+    /// The same in a directory that may hold more files, with further environment variables.
+    pub async fn serve_in(directory: TempDir, config: &Value, variables: &[(&str, &str)]) -> Self {
         std::fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
-        Self::start(directory, Stdio::null()).await
+        Self::start(directory, Stdio::null(), variables).await
     }
 
     /// The same with a standard input of its own, such as a terminal.
     pub async fn serve_at(config: &Value, stdin: impl Into<Stdio>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
-        Self::start(directory, stdin.into()).await
+        Self::start(directory, stdin.into(), &[]).await
     }
 
     /// Ends it in order and starts it again, with the same configuration and state.
     pub async fn restart(mut self) -> Self {
         let status = self.end().await;
         assert!(status.success(), "{}", self.log());
-        Self::start(self.directory, Stdio::null()).await
+        Self::start(self.directory, Stdio::null(), &[]).await
     }
 
-    async fn start(directory: TempDir, stdin: Stdio) -> Self {
+    async fn start(directory: TempDir, stdin: Stdio, variables: &[(&str, &str)]) -> Self {
         let file = directory.path().join("config.json");
         let mut serve = command(directory.path());
-        serve.args(["serve", "--config"]).arg(&file);
+        serve.args(["serve", "--config"]).arg(&file).envs(variables.iter().copied());
         let config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         if config["server"]["port"].is_null() {
             serve.args(["--port", "0"]);
