@@ -26,6 +26,7 @@ pub mod memory;
 mod peer;
 pub mod stderr;
 pub mod stdio;
+pub mod stream;
 #[cfg(test)]
 mod testing;
 

@@ -13,6 +13,7 @@ mod cli;
 mod config;
 mod demo;
 mod embed;
+mod faults;
 mod mcp_host;
 mod mcp_legacy;
 mod mcp_modern;
