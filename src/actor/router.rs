@@ -8,7 +8,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -43,6 +43,8 @@ pub(crate) struct OwnerView {
     /// Grows when the view really differs.
     pub(crate) version: watch::Sender<u64>,
     routes: HashMap<ServerName, Route>,
+    /// Servers that were never listed, and the connections that will list them.
+    unlisted: Vec<(ServerName, Arc<ConnectionHandle>)>,
     names: Names,
 }
 
@@ -76,14 +78,11 @@ impl OwnerView {
         Some(Target { route, upstream: Arc::clone(&tool.upstream) })
     }
 
-    /// The connection that an unplaced name may belong to: its server was never listed.
+    /// The connection whose listing may bring an unplaced name.
     pub(crate) fn unlisted(&self, exposed: &str) -> Option<&Arc<ConnectionHandle>> {
-        let mut routes = self.routes.iter();
-        let found = routes.find(|(server, route)| {
-            self.names.may_be_of(server, exposed)
-                && route.handle.tools.load(std::sync::atomic::Ordering::Relaxed) == 0
-        });
-        found.map(|(_, route)| &route.handle)
+        let mut unlisted = self.unlisted.iter();
+        let found = unlisted.find(|(server, _)| self.names.may_be_of(server, exposed));
+        found.map(|(_, handle)| handle)
     }
 }
 
@@ -230,8 +229,6 @@ impl RouterState {
     ) {
         let owners = self.seeing(&owner, &server);
         if let Some(entry) = self.entries.get_mut(&(owner, server)) {
-            let tools = catalog.as_ref().map_or(0, |catalog| catalog.tools().len());
-            entry.handle.tools.store(tools as u64, std::sync::atomic::Ordering::Relaxed);
             entry.catalog = catalog;
             entry.instructions = instructions;
             self.publish(&owners);
@@ -310,6 +307,14 @@ impl RouterState {
             })
             .collect();
         let view = before.rebuild(&list, &scope.filter, &mut scope.names);
+        for ((_, _, serving), member) in members.iter().zip(&list) {
+            serving.handle.tools.store(member.catalog.tools().len() as u64, Ordering::Relaxed);
+        }
+        let unlisted = members
+            .iter()
+            .filter(|(_, definition, _)| definition.catalog.is_none())
+            .map(|(server, definition, _)| ((*server).clone(), Arc::clone(&definition.handle)))
+            .collect();
         let instructions: Vec<String> = members
             .iter()
             .filter_map(|(server, definition, _)| {
@@ -329,6 +334,7 @@ impl RouterState {
             instructions: (!instructions.is_empty()).then(|| instructions.join("\n\n").into()),
             version: scope.version.clone(),
             routes,
+            unlisted,
             names: scope.names.clone(),
         }
     }

@@ -36,7 +36,7 @@ impl RuntimeHandle {
         exchange.calls.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let tool = request.tool.clone();
-        let outcome = self.dispatch(owner, request).await;
+        let outcome = self.dispatch(owner, request, started).await;
         let failure = outcome.as_ref().err().map(|error| error.kind().as_str());
         tracing::debug!(
             owner = %owner,
@@ -49,7 +49,12 @@ impl RuntimeHandle {
         outcome
     }
 
-    async fn dispatch(&self, owner: &Owner, request: CallRequest) -> Result<Answer, CallError> {
+    async fn dispatch(
+        &self,
+        owner: &Owner,
+        request: CallRequest,
+        started: Instant,
+    ) -> Result<Answer, CallError> {
         if !request.params.get().starts_with('{') {
             return Err(CallError::Invalid("the parameters of a call are an object".to_owned()));
         }
@@ -57,7 +62,7 @@ impl RuntimeHandle {
             Some(target) => target,
             None => self.resolve(owner, &request).await?,
         };
-        let deadline = self.deadline(&target, request.timeout);
+        let deadline = self.deadline(&target, request.timeout, started);
         let caller = Arc::from(owner.as_str());
         let CallRequest { params, progress, .. } = request;
         let handle = &target.route.handle;
@@ -109,13 +114,18 @@ impl RuntimeHandle {
         }
     }
 
-    /// The tool's deadline, or the caller's own if that is shorter.
-    fn deadline(&self, target: &Target, of_caller: Option<Duration>) -> Deadline {
+    /// The tool's deadline, or the caller's own if that is shorter. The wait for a name counts.
+    fn deadline(
+        &self,
+        target: &Target,
+        of_caller: Option<Duration>,
+        started: Instant,
+    ) -> Deadline {
         let settings = self.tree.exchange.settings();
         let timeouts = &settings.timeouts;
         let own = of_caller.unwrap_or(Duration::MAX);
         let idle = target.route.policy.timeout(&target.upstream).unwrap_or(timeouts.call).min(own);
-        Deadline::new(idle, timeouts.call_max.max(idle).min(own))
+        Deadline::since(started, idle, timeouts.call_max.max(idle).min(own))
     }
 }
 

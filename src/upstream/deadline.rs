@@ -34,9 +34,14 @@ struct Limits {
 impl Deadline {
     /// A deadline that starts now.
     pub fn new(idle: Duration, total: Duration) -> Self {
+        Self::since(Instant::now(), idle, total)
+    }
+
+    /// A deadline that started then.
+    pub fn since(start: Instant, idle: Duration, total: Duration) -> Self {
         let total = total.min(FOREVER);
         Self(Arc::new(Limits {
-            start: Instant::now(),
+            start,
             idle,
             total,
             at: AtomicU64::new(nanos(idle.min(total))),

@@ -128,7 +128,14 @@ impl Judge<'_> {
         let serving = self.plan.serving(call.server, call.agent);
         let (disturbed, sound) =
             (self.plan.bug_ridden(serving), self.plan.servers[call.server].sound);
-        if !sound || disturbed || done.outcome == Outcome::Left {
+        if !sound || done.outcome == Outcome::Left {
+            return;
+        }
+        if disturbed {
+            let waited = matches!(done.outcome, Outcome::Failed { kind: Kind::Timeout, .. });
+            self.hold(!waited, || {
+                format!("call {number} waited in vain for a sound server: {call:?}, {done:?}")
+            });
             return;
         }
         let work = match call.act {

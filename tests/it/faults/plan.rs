@@ -6,11 +6,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use switchboard::{restart::Strategy, runtime::Isolation};
 
-/// Calls come within this time.
-pub const WORKLOAD: Duration = Duration::from_secs(60);
-/// Faults begin after this, so that everybody is seen to be well first.
-const CALM: Duration = Duration::from_secs(2);
-
+/// Calls come and faults happen within so many milliseconds.
+const WORKLOAD: u64 = 60_000;
 /// One run.
 #[derive(Debug)]
 pub struct Plan {
@@ -212,7 +209,7 @@ fn calls(rng: &mut Rng, servers: &[ServerPlan], agents: &[Vec<usize>]) -> Vec<Ca
             };
             let act = act(rng, plan.sound);
             CallPlan {
-                at: CALM / 2 + within(rng, 0, u64::try_from(WORKLOAD.as_millis()).unwrap()),
+                at: within(rng, 0, WORKLOAD),
                 agent,
                 server,
                 act,
@@ -233,7 +230,7 @@ fn bursts(rng: &mut Rng, servers: &[ServerPlan]) -> Vec<CallPlan> {
     let server = servers.len() - 1;
     (0..rng.usize(1..4))
         .flat_map(|_| {
-            let at = CALM + within(rng, 0, 50_000);
+            let at = within(rng, 0, WORKLOAD);
             (0..rng.usize(5..25))
                 .map(|_| CallPlan {
                     at,
@@ -292,7 +289,8 @@ fn faults(rng: &mut Rng, servers: &[ServerPlan], faulty: &[usize]) -> Vec<Fault>
                 13 if bugs => Mishap::Panic(rng.u32(1..10)),
                 _ => Mishap::Die,
             };
-            let at = CALM + within(rng, 0, 55_000);
+            // Some are ill from the first moment on.
+            let at = if rng.u8(0..5) == 0 { ms(0) } else { within(rng, 0, WORKLOAD) };
             Fault { at, server, what }
         })
         .collect();

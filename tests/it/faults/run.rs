@@ -89,8 +89,6 @@ pub struct Run {
     pub loads: Vec<Load>,
     /// When a server was away because a person had taken it away.
     pub away: Vec<(usize, Duration, Duration)>,
-    /// When a person asked for something that makes a server begin anew.
-    pub asked: Vec<(usize, Duration)>,
     /// Calls that were never answered, calls under way and lives left at the end.
     pub left: (usize, usize, usize),
     pub ended: Arc<str>,
@@ -108,7 +106,6 @@ struct Stage {
     sights: Mutex<Vec<Sight>>,
     loads: Mutex<Vec<Load>>,
     away: Mutex<Vec<(usize, Duration, Duration)>>,
-    asked: Mutex<Vec<(usize, Duration)>>,
 }
 
 /// Runs a plan. `seed` is also the kernel's source of jitter.
@@ -129,11 +126,15 @@ pub async fn run(seed: u64, plan: Plan) -> Run {
         sights: Mutex::default(),
         loads: Mutex::default(),
         away: Mutex::default(),
-        asked: Mutex::default(),
     });
-    let mut watching = JoinSet::new();
+    let (mut watching, mut sampling) = (JoinSet::new(), JoinSet::new());
     watching.spawn(events(Arc::clone(&stage)));
-    watching.spawn(samples(Arc::clone(&stage)));
+    sampling.spawn(samples(Arc::clone(&stage)));
+    let mut mishaps = JoinSet::new();
+    for number in 0..stage.plan.faults.len() {
+        let stage = Arc::clone(&stage);
+        mishaps.spawn(async move { stage.mishap(number).await });
+    }
     for place in 0..stage.servers.len() {
         stage.add(place).await;
     }
@@ -142,16 +143,12 @@ pub async fn run(seed: u64, plan: Plan) -> Run {
         let stage = Arc::clone(&stage);
         calls.spawn(async move { stage.call(number).await });
     }
-    let mut mishaps = JoinSet::new();
-    for number in 0..stage.plan.faults.len() {
-        let stage = Arc::clone(&stage);
-        mishaps.spawn(async move { stage.mishap(number).await });
-    }
     let all = async {
         while calls.join_next().await.is_some() {}
         while mishaps.join_next().await.is_some() {}
     };
     timeout(END, all).await.ok();
+    drop(sampling);
     let (unanswered, closing) = (calls.len(), stage.record.now());
     let under_way = stage.runtime.drain(END).await;
     stage.runtime.stop().await;
@@ -162,14 +159,12 @@ pub async fn run(seed: u64, plan: Plan) -> Run {
         state.lives.iter().filter(|life| life.ended.is_none()).count()
     });
     drop(watching);
-    let take = |what: &Mutex<Vec<_>>| std::mem::take(&mut *what.lock().unwrap());
     Run {
         record: stage.record.clone(),
         done: stage.done.lock().unwrap().clone(),
         sights: std::mem::take(&mut *stage.sights.lock().unwrap()),
         loads: std::mem::take(&mut *stage.loads.lock().unwrap()),
-        away: take(&stage.away),
-        asked: std::mem::take(&mut *stage.asked.lock().unwrap()),
+        away: std::mem::take(&mut *stage.away.lock().unwrap()),
         left: (unanswered, under_way, lives),
         ended,
         closing,
@@ -350,7 +345,6 @@ impl Stage {
             Mishap::Change => server.change(1),
             Mishap::Storm => server.change(100),
             Mishap::Restart => {
-                self.asked.lock().unwrap().push((fault.server, self.record.now()));
                 // It may be away at this moment.
                 self.scope(plan.owner).restart(&server_name(plan)).await.ok();
             }
@@ -367,7 +361,6 @@ impl Stage {
     async fn replace(&self, place: usize, after: Duration) {
         let plan = &self.plan.servers[place];
         let from = self.record.now();
-        self.asked.lock().unwrap().push((place, from));
         if self.scope(plan.owner).remove(&server_name(plan)).await.is_err() {
             return;
         }
