@@ -115,12 +115,7 @@ impl RuntimeHandle {
     }
 
     /// The tool's deadline, or the caller's own if that is shorter. The wait for a name counts.
-    fn deadline(
-        &self,
-        target: &Target,
-        of_caller: Option<Duration>,
-        started: Instant,
-    ) -> Deadline {
+    fn deadline(&self, target: &Target, of_caller: Option<Duration>, started: Instant) -> Deadline {
         let settings = self.tree.exchange.settings();
         let timeouts = &settings.timeouts;
         let own = of_caller.unwrap_or(Duration::MAX);

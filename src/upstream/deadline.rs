@@ -40,12 +40,7 @@ impl Deadline {
     /// A deadline that started then.
     pub fn since(start: Instant, idle: Duration, total: Duration) -> Self {
         let total = total.min(FOREVER);
-        Self(Arc::new(Limits {
-            start,
-            idle,
-            total,
-            at: AtomicU64::new(nanos(idle.min(total))),
-        }))
+        Self(Arc::new(Limits { start, idle, total, at: AtomicU64::new(nanos(idle.min(total))) }))
     }
 
     /// Progress was received: the silence starts anew, within the total.

@@ -72,9 +72,8 @@ where
             let stderr = Arc::clone(&context.stderr);
             let peer = Peer::new(source, sink, Arc::new(Nothing), context.message_limit, stderr);
             let rest = end.saturating_duration_since(Instant::now());
-            let facts = era::agree(&peer, context.protocol, rest)
-                .await
-                .map_err(|failure| failure.error)?;
+            let facts =
+                era::agree(&peer, context.protocol, rest).await.map_err(|failure| failure.error)?;
             Ok(Link::new(peer, facts, context.message_limit))
         })
     }
@@ -101,7 +100,9 @@ impl Body for Nothing {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, duplex};
+    use tokio::io::{
+        AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, duplex,
+    };
 
     use super::*;
     use crate::{
@@ -151,7 +152,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_never_opens_fails_in_time() {
-        let connector = ByteStream::new(std::future::pending::<io::Result<tokio::io::DuplexStream>>);
+        let connector =
+            ByteStream::new(std::future::pending::<io::Result<tokio::io::DuplexStream>>);
         let failed = connector.connect(context()).await.unwrap_err();
         assert_eq!(failed.to_string(), "transport failed: the stream was not open in time");
     }

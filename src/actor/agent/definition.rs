@@ -74,7 +74,11 @@ impl AgentState {
     ) -> Result<(), ActorProcessingErr> {
         match self.children.get(server) {
             Some(child) if !child.granted => self.start(myself, server, "configured").await,
-            _ => Ok(()),
+            Some(child) => {
+                child.rest(&self.exchange);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
@@ -108,6 +112,9 @@ impl AgentState {
         if spec.config.enabled {
             self.children.remove(&server);
             return self.add(myself, server, spec, granted).await;
+        }
+        if let Some(child) = self.children.get_mut(&server) {
+            child.drain(&self.exchange, "disabled");
         }
         self.forget(&server);
         Ok(())

@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     time::Duration,
 };
 
 use switchboard::{
     error::Kind,
-    id::Owner,
+    id::{Incarnation, Owner},
     restart::State,
     runtime::{Delivery, Event, Isolation},
 };
@@ -106,13 +107,20 @@ impl Judge<'_> {
                 let refused = matches!(call.act, Act::Error(_)) && executions == 1;
                 self.hold(refused, || say("was refused by nobody"));
             }
-            Outcome::Failed { kind, phase, .. } => {
+            Outcome::Failed { kind, phase, incarnation, .. } => {
                 let sent = *phase == Some(Delivery::Written);
                 self.hold(sent || executions == 0, || say("was executed but is said not to be"));
                 let fits = match kind {
                     Kind::Unavailable | Kind::Overloaded => *phase == Some(Delivery::Queued),
-                    Kind::Timeout => took + GRAIN >= silence,
-                    Kind::OutcomeUnknown => sent && self.was_lost(call, done),
+                    Kind::Timeout => {
+                        let early = done.to.saturating_sub(LINGER);
+                        let lost = sent && self.was_lost(call, *incarnation, done.from..early);
+                        took + GRAIN >= silence && !lost
+                    }
+                    Kind::OutcomeUnknown => {
+                        let late = done.to + LINGER;
+                        sent && self.was_lost(call, *incarnation, done.from..late)
+                    }
                     Kind::Upstream => matches!(call.act, Act::Malformed(_)) && sent,
                     Kind::NotFound => self.was_away(call.server, done),
                     _ => false,
@@ -150,15 +158,18 @@ impl Judge<'_> {
         });
     }
 
-    /// Whether the connection that served a call was lost while it was under way.
-    fn was_lost(&self, call: &CallPlan, done: &Done) -> bool {
+    /// Whether the life that a call was sent to ended in that time.
+    fn was_lost(&self, call: &CallPlan, life: Incarnation, time: Range<Duration>) -> bool {
         let serving = owner(self.plan.serving(call.server, call.agent));
         let server = &self.plan.servers[call.server].name;
+        let ended = |event: &Event| event.from == State::Ready && event.incarnation == life;
+        // A supervisor that died says nothing of the lives that it took along.
+        let anew = |event: &Event| event.from == State::Idle && event.incarnation == life.next();
         self.recorded.events.iter().any(|(at, event)| {
-            (done.from..=done.to + LINGER).contains(at)
+            time.contains(at)
                 && owner_of(event) == serving
                 && event.server.as_str() == server
-                && event.to != State::Ready
+                && (ended(event) || anew(event))
         })
     }
 
@@ -249,7 +260,8 @@ impl Judge<'_> {
             let told = !event.cause.is_empty() && !event.decision.is_empty();
             self.hold(told, || say("a step without a cause"));
             let anew = matches!(&*event.cause, "configured" | "restart was asked for")
-                || event.from == State::Idle;
+                || event.from == State::Idle
+                || event.to == State::Idle;
             if let Some(due) = due.take() {
                 let asked = anew || matches!(event.to, State::Draining | State::Stopped);
                 let on_time = *at + GRAIN >= due && *at <= due + GRAIN;

@@ -13,7 +13,7 @@ use switchboard::{
     error::{Classify as _, Kind},
     id::{AgentId, Incarnation, ServerName},
     runtime::{
-        AgentConfig, CallError, CallRequest, Delivery, GroupConfig, LimitsConfig,
+        AgentConfig, Answer, CallError, CallRequest, Delivery, GroupConfig, LimitsConfig,
         MonitoringConfig, Runtime, RuntimeConfig, RuntimeHandle, Scope, ServerConfig,
         TimeoutsConfig,
     },
@@ -49,6 +49,32 @@ pub enum Outcome {
     Failed { kind: Kind, phase: Option<Delivery>, incarnation: Incarnation, text: String },
     /// Its caller left.
     Left,
+}
+
+impl Outcome {
+    /// What a call that was waited for came to.
+    pub fn of(outcome: Result<Answer, CallError>) -> Self {
+        match outcome {
+            Ok(answer) => Self::Answered {
+                server: answer.server.to_string(),
+                incarnation: answer.incarnation,
+                result: answer.result.get().to_owned(),
+            },
+            Err(CallError::Server { .. }) => Self::ServerError,
+            Err(CallError::Failed(failure)) => Self::Failed {
+                kind: failure.kind,
+                phase: Some(failure.phase),
+                incarnation: failure.incarnation,
+                text: failure.text,
+            },
+            Err(error) => Self::Failed {
+                kind: error.kind(),
+                phase: None,
+                incarnation: Incarnation::default(),
+                text: error.to_string(),
+            },
+        }
+    }
 }
 
 /// One call, from its start to its end.
@@ -155,9 +181,8 @@ pub async fn run(seed: u64, plan: Plan) -> Run {
     let ended = stage.runtime.closed().await;
     // A server that is mute sees the end of its stream when it reads again.
     sleep(END).await;
-    let lives = stage.record.with(|state| {
-        state.lives.iter().filter(|life| life.ended.is_none()).count()
-    });
+    let lives =
+        stage.record.with(|state| state.lives.iter().filter(|life| life.ended.is_none()).count());
     drop(watching);
     Run {
         record: stage.record.clone(),
@@ -185,7 +210,8 @@ fn config(plan: &Plan) -> RuntimeConfig {
         enabled: false,
         ..ServerConfig::new(TransportConfig::Stdio(StdioConfig::new("-")))
     };
-    let names = |places: &[usize]| places.iter().map(|at| server_name(&plan.servers[*at])).collect();
+    let names =
+        |places: &[usize]| places.iter().map(|at| server_name(&plan.servers[*at])).collect();
     let of_store = plan.servers.iter().filter(|server| server.owner.is_none());
     RuntimeConfig {
         servers: of_store.map(|server| (server_name(server), placeholder())).collect(),
@@ -303,27 +329,7 @@ impl Stage {
             Some(after) => timeout(after, call.call(request)).await.ok(),
             None => Some(call.call(request).await),
         };
-        let outcome = match outcome {
-            None => Outcome::Left,
-            Some(Ok(answer)) => Outcome::Answered {
-                server: answer.server.to_string(),
-                incarnation: answer.incarnation,
-                result: answer.result.get().to_owned(),
-            },
-            Some(Err(CallError::Server { .. })) => Outcome::ServerError,
-            Some(Err(CallError::Failed(failure))) => Outcome::Failed {
-                kind: failure.kind,
-                phase: Some(failure.phase),
-                incarnation: failure.incarnation,
-                text: failure.text,
-            },
-            Some(Err(error)) => Outcome::Failed {
-                kind: error.kind(),
-                phase: None,
-                incarnation: Incarnation::default(),
-                text: error.to_string(),
-            },
-        };
+        let outcome = outcome.map_or(Outcome::Left, Outcome::of);
         let to = self.record.now();
         self.done.lock().unwrap().insert(number, Done { from, to, outcome });
     }

@@ -130,7 +130,9 @@ impl Connect for Faulty {
             let next = server.0.state.lock().unwrap().connecting.pop_front();
             match next {
                 None => {}
-                Some(Connecting::Fails) => return Err(ConnectError::Transport("as planned".into())),
+                Some(Connecting::Fails) => {
+                    return Err(ConnectError::Transport("as planned".into()));
+                }
                 Some(Connecting::Hangs) => sleep(context.timeout).await,
                 Some(Connecting::Takes(time)) => sleep(time).await,
                 Some(Connecting::Panics) => panic!("as planned"),
@@ -139,11 +141,9 @@ impl Connect for Faulty {
                 return Err(ConnectError::Transport("no answer, as planned".into()));
             }
             let opened = server.clone();
-            ByteStream::new(move || {
-                std::future::ready(io::Result::Ok(opened.open(incarnation)))
-            })
-            .connect(context)
-            .await
+            ByteStream::new(move || std::future::ready(io::Result::Ok(opened.open(incarnation))))
+                .connect(context)
+                .await
         })
     }
 
@@ -230,16 +230,22 @@ impl Life {
         let modern = self.shared.plan.modern;
         let capabilities = json!({ "tools": { "listChanged": true } });
         match message["method"].as_str().unwrap_or_default() {
-            "server/discover" if modern => self.say(now, result(json!({
-                "resultType": "complete",
-                "supportedVersions": ["2026-07-28"],
-                "capabilities": capabilities,
-            }))),
-            "initialize" if !modern => self.say(now, result(json!({
-                "protocolVersion": "2025-11-25",
-                "capabilities": capabilities,
-                "serverInfo": { "name": self.shared.plan.name, "version": "1" },
-            }))),
+            "server/discover" if modern => self.say(
+                now,
+                result(json!({
+                    "resultType": "complete",
+                    "supportedVersions": ["2026-07-28"],
+                    "capabilities": capabilities,
+                })),
+            ),
+            "initialize" if !modern => self.say(
+                now,
+                result(json!({
+                    "protocolVersion": "2025-11-25",
+                    "capabilities": capabilities,
+                    "serverInfo": { "name": self.shared.plan.name, "version": "1" },
+                })),
+            ),
             "tools/list" => {
                 let (at, place) = (self.shared.record.now(), self.shared.place);
                 self.shared.record.with(|state| state.listings.push((place, at)));
@@ -254,17 +260,23 @@ impl Life {
             "tools/call" => self.called(message),
             "ping" => self.say(now, result(json!({}))),
             // Its changes are told to who listens; the subscription stays open.
-            "subscriptions/listen" if modern => self.say(now, json!({
-                "jsonrpc": "2.0",
-                "method": "notifications/subscriptions/acknowledged",
-                "params": {},
-            })),
+            "subscriptions/listen" if modern => self.say(
+                now,
+                json!({
+                    "jsonrpc": "2.0",
+                    "method": "notifications/subscriptions/acknowledged",
+                    "params": {},
+                }),
+            ),
             _ if id.is_null() => {}
-            _ => self.say(now, json!({
-                "jsonrpc": "2.0",
-                "id": id,
-                "error": { "code": -32601, "message": "method not found" },
-            })),
+            _ => self.say(
+                now,
+                json!({
+                    "jsonrpc": "2.0",
+                    "id": id,
+                    "error": { "code": -32601, "message": "method not found" },
+                }),
+            ),
         }
     }
 
@@ -297,11 +309,14 @@ impl Life {
                 }
                 self.say(between * times, answer);
             }
-            Act::Error(after) => self.say(after, json!({
-                "jsonrpc": "2.0",
-                "id": id,
-                "error": { "code": -32000, "message": text },
-            })),
+            Act::Error(after) => self.say(
+                after,
+                json!({
+                    "jsonrpc": "2.0",
+                    "id": id,
+                    "error": { "code": -32000, "message": text },
+                }),
+            ),
             Act::Garbage(after) => {
                 self.step(after, Step::Raw("{\"jsonrpc\": \"2.0\", \"id\n"));
                 self.say(after, answer);
