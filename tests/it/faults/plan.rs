@@ -41,6 +41,8 @@ pub struct ServerPlan {
     pub max_queue: u32,
     /// Bytes that its pipe holds: a small one is full soon.
     pub pipe: usize,
+    /// How long a connect takes.
+    pub latency: Duration,
 }
 
 /// One call.
@@ -176,6 +178,7 @@ fn servers(rng: &mut Rng, agents: usize) -> Vec<ServerPlan> {
                 max_in_flight: if sound { 64 } else { rng.u32(1..6) },
                 max_queue: if sound { 64 } else { rng.u32(0..6) },
                 pipe: if sound { 64 * 1024 } else { [256, 2048, 64 * 1024][rng.usize(0..3)] },
+                latency: within(rng, 0, 100),
             }
         })
         .collect()

@@ -127,6 +127,7 @@ impl Connect for Faulty {
         Box::pin(async move {
             let incarnation = context.incarnation.0;
             let _under_way = server.0.record.attempt(server.0.place, incarnation);
+            sleep(server.0.plan.latency).await;
             let next = server.0.state.lock().unwrap().connecting.pop_front();
             match next {
                 None => {}
