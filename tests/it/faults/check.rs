@@ -299,7 +299,7 @@ impl Judge<'_> {
 
     /// Promise 8: names, order and members stay; a version grows with real differences only.
     fn views(&mut self) {
-        let mut last: BTreeMap<Option<usize>, (u64, &[String])> = BTreeMap::new();
+        let mut last: BTreeMap<Option<usize>, (Duration, u64, &[String])> = BTreeMap::new();
         for sight in &self.run.sights {
             let say = |what: &str| format!("{what}: {sight:?}");
             let place = |name: &String| {
@@ -312,23 +312,23 @@ impl Judge<'_> {
             self.hold(ordered && places.iter().all(|place| place.1.is_some()), || {
                 say("not the servers' order")
             });
-            let (version, before) = last.get(&sight.owner).copied().unwrap_or_default();
-            let changed = before != sight.tools;
-            let fits = if changed { sight.version > version } else { sight.version >= version };
+            let (then, version, before) = last.get(&sight.owner).copied().unwrap_or_default();
+            // A server that went and came back between two looks leaves the same tools.
+            let between = Done { from: then, to: sight.at, outcome: Outcome::Left };
+            let touched = (0..self.plan.servers.len()).any(|of| self.was_away(of, &between));
+            let fits = match before == sight.tools {
+                true => sight.version == version || touched && sight.version > version,
+                false => sight.version > version,
+            };
             self.hold(fits, || say("a version that does not tell"));
             for gone in before.iter().filter(|name| !sight.tools.contains(name)) {
                 let server = self.plan.servers.iter().position(|server| {
                     gone.strip_prefix(&server.name).is_some_and(|rest| rest.starts_with('_'))
                 });
-                let moment = Done {
-                    from: sight.at.saturating_sub(Duration::from_millis(200)),
-                    to: sight.at,
-                    outcome: Outcome::Left,
-                };
-                let away = server.is_some_and(|server| self.was_away(server, &moment));
+                let away = server.is_some_and(|server| self.was_away(server, &between));
                 self.hold(gone.ends_with("_extra") || away, || say(&format!("without {gone}")));
             }
-            last.insert(sight.owner, (sight.version, &sight.tools));
+            last.insert(sight.owner, (sight.at, sight.version, &sight.tools));
         }
     }
 }

@@ -26,6 +26,9 @@ use super::{
     record::Record,
 };
 
+/// Between two announcements of a server that announces many.
+const SPREAD: Duration = Duration::from_millis(10);
+
 /// What the next attempt to connect does; without one it connects.
 #[derive(Clone, Copy, Debug)]
 pub enum Connecting {
@@ -186,8 +189,8 @@ impl Life {
                 fate = fates.recv() => match fate {
                     None | Some(Fate::Die) => return Ok(()),
                     Some(Fate::Mute(time)) => self.mute_until = Instant::now() + time,
-                    Some(Fate::Changed(times)) => for _ in 0..times {
-                        self.say(Duration::ZERO, json!({
+                    Some(Fate::Changed(times)) => for at in 0..times {
+                        self.say(SPREAD * at, json!({
                             "jsonrpc": "2.0",
                             "method": "notifications/tools/list_changed",
                         }));
