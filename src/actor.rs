@@ -39,4 +39,5 @@ mod connection;
 mod group;
 mod janitor;
 mod policy;
+mod slots;
 mod task;

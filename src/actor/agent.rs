@@ -219,6 +219,7 @@ impl AgentState {
             spec: child.spec.clone(),
             supervisor: myself.clone(),
             incarnation: child.incarnation,
+            failures: child.ladder.attempt(),
             protocol: child.protocol(),
             list: !child.granted && (update || child.catalog.is_none()),
         };

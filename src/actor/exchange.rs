@@ -15,10 +15,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -29,6 +26,7 @@ use super::{
     router::RoutingTable,
     server::ServerConfig,
     settings::{GroupConfig, LimitsConfig, MonitoringConfig, TimeoutsConfig},
+    slots::{self, Slots},
 };
 use crate::{
     catalog::{CatalogConfig, FilterError, ToolMatcher},
@@ -102,13 +100,13 @@ pub(crate) struct Exchange {
     pub(crate) started: Instant,
     /// Why the tree ended; `None` while it runs.
     ended: watch::Sender<Option<Arc<str>>>,
-    connects: Arc<Semaphore>,
-    connects_of: Mutex<BTreeMap<Owner, Arc<Semaphore>>>,
+    connects: Arc<Slots>,
+    connects_of: Mutex<BTreeMap<Owner, Arc<Slots>>>,
 }
 
 impl Exchange {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
-        let connects = Arc::new(Semaphore::new(slots(settings.limits.connects)));
+        let connects = Slots::new(settings.limits.connects);
         Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             table: ArcSwap::default(),
@@ -154,17 +152,16 @@ impl Exchange {
         self.events.forget(owner, server);
     }
 
-    /// Waits for a place to connect: the owner's first, then one of all.
-    pub(crate) async fn slot(&self, owner: &Owner) -> Slot {
+    /// Waits for a place to connect: the owner's first, then one of all. The fewer failures a
+    /// server has had of late, the sooner.
+    pub(crate) async fn slot(&self, owner: &Owner, failures: u32) -> Slot {
         let own = {
             let mut of = self.connects_of.lock();
-            let count = slots(self.settings().limits.connects_per_agent);
-            Arc::clone(of.entry(owner.clone()).or_insert_with(|| Arc::new(Semaphore::new(count))))
+            let count = self.settings().limits.connects_per_agent;
+            Arc::clone(of.entry(owner.clone()).or_insert_with(|| Slots::new(count)))
         };
-        // Neither semaphore is ever closed.
-        let own = own.acquire_owned().await.ok();
-        let all = Arc::clone(&self.connects).acquire_owned().await.ok();
-        Slot { _permits: (own, all) }
+        let own = own.take(failures).await;
+        Slot { _places: (own, self.connects.take(failures).await) }
     }
 
     /// The store's definition of a server.
@@ -195,14 +192,10 @@ impl Exchange {
     }
 }
 
-fn slots(count: u32) -> usize {
-    usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS)
-}
-
 /// A place to connect, given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    _permits: (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>),
+    _places: (slots::Slot, slots::Slot),
 }
 
 impl Slot {

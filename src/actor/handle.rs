@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -29,6 +29,7 @@ use crate::{
     wire::{RawValue, method},
 };
 
+mod held;
 mod refusal;
 
 /// A live link in the life that it belongs to.
@@ -120,6 +121,8 @@ pub(crate) struct ConnectionHandle {
     /// Whether it was asked already: one message for a thousand waiting calls.
     woken: AtomicBool,
     last_call: Mutex<Instant>,
+    /// Bytes of the parameters of calls that are not answered yet.
+    held: AtomicUsize,
 }
 
 impl std::fmt::Debug for ConnectionHandle {
@@ -145,6 +148,7 @@ impl ConnectionHandle {
             starter: Mutex::new(None),
             woken: AtomicBool::new(false),
             last_call: Mutex::new(Instant::now()),
+            held: AtomicUsize::new(0),
         })
     }
 

@@ -66,6 +66,9 @@ impl RuntimeHandle {
         let caller = Arc::from(owner.as_str());
         let CallRequest { params, progress, .. } = request;
         let handle = &target.route.handle;
+        let limit = self.tree.exchange.settings().limits.queue_bytes.as_u64();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let _held = handle.hold(params.get().len(), limit)?;
         handle.call(&caller, &target.upstream, params, progress, &deadline).await
     }
 
@@ -83,11 +86,14 @@ impl RuntimeHandle {
     async fn resolve(&self, owner: &Owner, request: &CallRequest) -> Result<Target, CallError> {
         let unknown = || {
             let table = self.tree.exchange.table.load();
-            let unlisted = table.owner(owner).and_then(|view| view.unlisted(&request.tool));
-            unlisted.filter(|handle| !handle.is_ready()).map_or_else(
-                || CallError::UnknownTool(request.tool.clone()),
-                |handle| handle.unlisted(),
-            )
+            let view = table.owner(owner);
+            let unlisted = view.and_then(|view| view.unlisted(&request.tool));
+            if let Some(handle) = unlisted.filter(|handle| !handle.is_ready()) {
+                return handle.unlisted();
+            }
+            let near = view.and_then(|view| view.view.near(&request.tool));
+            let (name, near) = (request.tool.clone(), near.map(ToOwned::to_owned));
+            CallError::UnknownTool { name, near }
         };
         let (reply, placed) = concurrency::oneshot();
         let message = RouterMsg::Resolve {

@@ -51,9 +51,13 @@ fn trace(run: &Run) -> Vec<String> {
         let executions = state.executions.iter().flat_map(|(call, times)| {
             times.iter().map(move |at| (*at, format!("executed {call}")))
         });
-        let attempts = state.attempts.iter().map(|attempt| (attempt.began, format!("{attempt:?}")));
-        let lives = state.lives.iter();
-        let lives = lives.map(|life| (life.ended.unwrap_or_default(), format!("{life:?}")));
+        let attempts = state.attempts.iter().map(|attempt| {
+            (attempt.began, format!("attempt {} of server {}", attempt.incarnation, attempt.server))
+        });
+        let lives = state.lives.iter().map(|life| {
+            let ended = life.ended.unwrap_or(Duration::MAX);
+            (ended, format!("life {} of server {} ended", life.incarnation, life.server))
+        });
         let listings = state.listings.iter().map(|(of, at)| (*at, format!("listed {of}")));
         let events = state.events.iter().map(|(at, event)| {
             let words = format!(
@@ -84,7 +88,7 @@ fn the_promises_hold_under_random_faults() {
         seen.extend(run.done.values().map(|done| match &done.outcome {
             Outcome::Failed { kind, phase, .. } => format!("{kind:?} {phase:?}"),
             Outcome::Answered { .. } => "answered".to_owned(),
-            other => format!("{other:?}"),
+            other @ (Outcome::ServerError | Outcome::Left) => format!("{other:?}"),
         }));
         let violations = check::violations(&plan, &run);
         if !violations.is_empty() {

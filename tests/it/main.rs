@@ -9,6 +9,7 @@
     reason = "the switches for tests cover test functions, not the helpers beside them; `pub` marks what they share"
 )]
 
+mod bounds;
 mod cli;
 mod config;
 mod demo;

@@ -87,7 +87,7 @@ impl Judge<'_> {
             format!("call {number} {what}: {call:?}, {done:?}, executed {executions} times")
         };
         self.hold(executions <= 1, || say("was executed twice"));
-        let took = done.to - done.from;
+        let took = done.took();
         let silence = CALL.min(call.timeout.unwrap_or(Duration::MAX));
         let total = CALL_MAX.min(call.timeout.unwrap_or(Duration::MAX));
         let limit = if call.wants_progress { total } else { silence };
@@ -123,7 +123,12 @@ impl Judge<'_> {
                     }
                     Kind::Upstream => matches!(call.act, Act::Malformed(_)) && sent,
                     Kind::NotFound => self.was_away(call.server, done),
-                    _ => false,
+                    Kind::Invalid
+                    | Kind::Unauthenticated
+                    | Kind::Denied
+                    | Kind::Limited
+                    | Kind::Cancelled
+                    | Kind::Internal => false,
                 };
                 self.hold(fits, || say("failed for no reason"));
             }
@@ -146,12 +151,8 @@ impl Judge<'_> {
             });
             return;
         }
-        let work = match call.act {
-            Act::Answer(work) => work,
-            Act::Progress(times, between) => between * times,
-            _ => Duration::ZERO,
-        };
-        let took = done.to - done.from;
+        let work = call.act.work();
+        let took = done.took();
         let fine = matches!(done.outcome, Outcome::Answered { .. }) && took <= work + SLACK;
         self.hold(fine, || {
             format!("call {number} to a sound server was disturbed: {call:?}, {done:?}")
@@ -189,7 +190,9 @@ impl Judge<'_> {
                 load.in_flight <= usize::try_from(plan.max_in_flight).unwrap()
                     && load.waiting <= usize::try_from(plan.max_queue).unwrap()
             });
-            self.hold(fits && load.explained, || format!("out of bounds: {load:?}"));
+            self.hold(fits && load.explained, || {
+                format!("at {:?}: out of bounds: {load:?}", load.at)
+            });
         }
     }
 
@@ -208,7 +211,7 @@ impl Judge<'_> {
                 .iter()
                 .filter(|other| {
                     other.began <= now
-                        && now - other.began < slot
+                        && now.saturating_sub(other.began) < slot
                         && other.ended.is_none_or(|ended| ended > now)
                 })
                 .collect();
@@ -222,7 +225,8 @@ impl Judge<'_> {
         }
         for (place, server) in self.plan.servers.iter().enumerate() {
             let connections = 1 + self.plan.agents.iter().filter(|of| of.contains(&place)).count();
-            let second = |at: Duration, now: Duration| at <= now && now - at < 4 * slot;
+            let second =
+                |at: Duration, now: Duration| at <= now && now.saturating_sub(at) < 4 * slot;
             for (_, now) in self.recorded.listings.iter().filter(|(of, _)| *of == place) {
                 let (mine, now) = (|of: usize| of == place, *now);
                 let listed = &self.recorded.listings;
@@ -267,7 +271,7 @@ impl Judge<'_> {
                 let on_time = *at + GRAIN >= due && *at <= due + GRAIN;
                 self.hold(asked || on_time, || say("not when it was due"));
             }
-            let stable = |since: &Duration| *at - *since >= Duration::from_secs(30);
+            let stable = |since: &Duration| at.saturating_sub(*since) >= Duration::from_secs(30);
             if anew || (event.from == State::Ready && ready_at.as_ref().is_some_and(stable)) {
                 failures.clear();
                 attempts = 0;
@@ -278,14 +282,13 @@ impl Judge<'_> {
             if let Some(next) = event.next {
                 due = Some(*at + next);
                 failures.push_back(*at);
-                failures.retain(|past| *at - *past <= Duration::from_mins(1));
+                failures.retain(|past| at.saturating_sub(*past) <= Duration::from_mins(1));
                 let longest = Duration::from_millis(250).saturating_mul(1 << attempts.min(20));
                 attempts += 1;
-                let fits = match event.to {
-                    State::Backoff => {
-                        failures.len() <= 5 && next >= Duration::from_millis(50) && next <= longest
-                    }
-                    _ => next >= Duration::from_secs(3),
+                let fits = if event.to == State::Backoff {
+                    failures.len() <= 5 && next >= Duration::from_millis(50) && next <= longest
+                } else {
+                    next >= Duration::from_secs(3)
                 };
                 self.hold(fits && next <= PAUSE, || say("not the ladder's pause"));
             }
@@ -316,9 +319,10 @@ impl Judge<'_> {
             // A server that went and came back between two looks leaves the same tools.
             let between = Done { from: then, to: sight.at, outcome: Outcome::Left };
             let touched = (0..self.plan.servers.len()).any(|of| self.was_away(of, &between));
-            let fits = match before == sight.tools {
-                true => sight.version == version || touched && sight.version > version,
-                false => sight.version > version,
+            let fits = if before == sight.tools {
+                sight.version == version || (touched && sight.version > version)
+            } else {
+                sight.version > version
             };
             self.hold(fits, || say("a version that does not tell"));
             for gone in before.iter().filter(|name| !sight.tools.contains(name)) {

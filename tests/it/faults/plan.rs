@@ -81,6 +81,24 @@ pub enum Act {
     AnswerAndDie(Duration),
 }
 
+impl Act {
+    /// What a sound server takes for it.
+    pub fn work(self) -> Duration {
+        match self {
+            Self::Progress(times, between) => between * times,
+            Self::Answer(time)
+            | Self::Error(time)
+            | Self::Garbage(time)
+            | Self::Malformed(time)
+            | Self::Twice(time)
+            | Self::Stray(time)
+            | Self::DieAfter(time)
+            | Self::AnswerAndDie(time) => time,
+            Self::Never | Self::DieBefore => Duration::ZERO,
+        }
+    }
+}
+
 /// Something that happens to a server, or that a person does to it.
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -279,7 +297,6 @@ fn faults(rng: &mut Rng, servers: &[ServerPlan], faulty: &[usize]) -> Vec<Fault>
             let server = faulty[rng.usize(0..faulty.len())];
             let of_store = servers[server].owner.is_none();
             let what = match rng.u8(0..14) {
-                0..=2 => Mishap::Die,
                 3 | 4 => Mishap::Mute(within(rng, 500, 20_000)),
                 5 => Mishap::Refuse(rng.u32(1..4)),
                 6 => Mishap::Refuse(rng.u32(4..9)),

@@ -196,7 +196,14 @@ fn broken(
                 Kind::OutcomeUnknown => sent,
                 Kind::Unavailable | Kind::Overloaded => !sent,
                 Kind::Timeout => took >= CALL,
-                _ => false,
+                Kind::Invalid
+                | Kind::NotFound
+                | Kind::Unauthenticated
+                | Kind::Denied
+                | Kind::Limited
+                | Kind::Cancelled
+                | Kind::Upstream
+                | Kind::Internal => false,
             };
             known && (sent || times == 0) && call.server != SOUND
         }

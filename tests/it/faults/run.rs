@@ -85,6 +85,12 @@ pub struct Done {
     pub outcome: Outcome,
 }
 
+impl Done {
+    pub fn took(&self) -> Duration {
+        self.to.saturating_sub(self.from)
+    }
+}
+
 /// What one owner saw at one moment.
 #[derive(Debug)]
 pub struct Sight {
