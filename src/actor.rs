@@ -40,4 +40,5 @@ mod connection;
 mod group;
 mod janitor;
 mod policy;
+mod slots;
 mod task;

@@ -28,6 +28,7 @@ mod peer;
 mod progress;
 pub mod stderr;
 pub mod stdio;
+pub mod stream;
 #[cfg(test)]
 mod testing;
 mod vital;

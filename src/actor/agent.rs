@@ -231,6 +231,7 @@ impl AgentState {
             spec: child.spec.clone(),
             supervisor: myself.clone(),
             incarnation: child.incarnation,
+            failures: child.ladder.attempt(),
             protocol: child.protocol(),
             list: child.lists() && (update || child.catalog.is_none()),
         };

@@ -66,8 +66,13 @@ pub struct Answer {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError {
     /// No such tool in the caller's view. The text never tells whether it exists elsewhere.
-    #[error("unknown tool {0:?}")]
-    UnknownTool(String),
+    #[error("unknown tool {name:?}{}", did_you_mean(near.as_deref()))]
+    UnknownTool {
+        /// The name that was called.
+        name: String,
+        /// A name of the caller's view that was probably meant.
+        near: Option<String>,
+    },
     /// No such agent or server in the caller's view.
     #[error("unknown {what} {name:?}")]
     Unknown {
@@ -98,7 +103,7 @@ pub enum CallError {
 impl Classify for CallError {
     fn kind(&self) -> Kind {
         match self {
-            Self::UnknownTool(_) | Self::Unknown { .. } => Kind::NotFound,
+            Self::UnknownTool { .. } | Self::Unknown { .. } => Kind::NotFound,
             Self::Invalid(_) => Kind::Invalid,
             Self::Draining => Kind::Overloaded,
             Self::Failed(failure) => failure.kind,
@@ -150,6 +155,10 @@ impl Serialize for Failure {
         }
         map.end()
     }
+}
+
+fn did_you_mean(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
 }
 
 /// A duration as a person says it: whole seconds from ten on, tenths below.

@@ -215,6 +215,15 @@ impl Child {
         }
     }
 
+    /// Supervised anew and not started: what was published of a life before no longer holds.
+    pub(crate) fn rest(&self, exchange: &Exchange) {
+        let before = self.handle.standing().state;
+        if self.actor.is_none() && before != State::Idle {
+            let decision = "started by the next call";
+            self.announce(exchange, before, State::Idle, "supervised anew", decision);
+        }
+    }
+
     /// Asks the present life to end; `None` if there is none.
     fn close(&mut self, exit: Exit) -> Option<()> {
         let actor = self.actor.as_ref()?;

@@ -39,6 +39,8 @@ pub(crate) struct ConnectionArgs {
     pub(crate) spec: ServerSpec,
     pub(crate) supervisor: ActorRef<AgentMsg>,
     pub(crate) incarnation: Incarnation,
+    /// Failures since it was last stable: the fewer, the sooner it may connect.
+    pub(crate) failures: u32,
     /// The configured era, or the one that the last incarnation found.
     pub(crate) protocol: Protocol,
     /// Whether tools are listed when the link is made; if not, the known catalog stays.
@@ -141,7 +143,7 @@ impl Actor for ConnectionActor {
             unanswered: 0,
             closing: false,
         };
-        state.connect(&myself, args.protocol, args.list);
+        state.connect(&myself, args.protocol, args.list, args.failures);
         Ok(state)
     }
 
@@ -198,7 +200,13 @@ impl ConnectionState {
         });
     }
 
-    fn connect(&mut self, myself: &ActorRef<ConnectionMsg>, protocol: Protocol, list: bool) {
+    fn connect(
+        &mut self,
+        myself: &ActorRef<ConnectionMsg>,
+        protocol: Protocol,
+        list: bool,
+        failures: u32,
+    ) {
         let settings = self.exchange.settings();
         let timeouts = &settings.timeouts;
         let timeout =
@@ -219,7 +227,7 @@ impl ConnectionState {
         let owner = self.handle.owner.clone();
         let actor = myself.clone();
         self.spawn(myself, async move {
-            let slot = exchange.slot(&owner).await;
+            let slot = exchange.slot(&owner, failures).await;
             let outcome = slot
                 .run(async {
                     let link = connector.connect(context).await.map_err(ConnectionFailure::from)?;

@@ -15,10 +15,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -29,6 +26,7 @@ use super::{
     router::RoutingTable,
     server::{Isolation, ServerConfig},
     settings::{GroupConfig, LimitsConfig, MonitoringConfig, TimeoutsConfig},
+    slots::{self, Slots},
 };
 use crate::{
     catalog::{CatalogConfig, FilterError, ToolMatcher},
@@ -126,13 +124,13 @@ pub(crate) struct Exchange {
     pub(crate) telemetry: Arc<dyn Telemetry>,
     /// Why the tree ended; `None` while it runs.
     ended: watch::Sender<Option<Arc<str>>>,
-    connects: Mutex<Arc<Semaphore>>,
-    connects_of: Mutex<BTreeMap<Owner, Arc<Semaphore>>>,
+    connects: Mutex<Arc<Slots>>,
+    connects_of: Mutex<BTreeMap<Owner, Arc<Slots>>>,
 }
 
 impl Exchange {
     pub(crate) fn new(settings: Settings, telemetry: Arc<dyn Telemetry>) -> Arc<Self> {
-        let connects = Mutex::new(Arc::new(Semaphore::new(slots(settings.limits.connects))));
+        let connects = Mutex::new(Slots::new(settings.limits.connects));
         Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
             table: ArcSwap::default(),
@@ -160,7 +158,7 @@ impl Exchange {
     pub(crate) fn set_settings(&self, settings: Arc<Settings>) {
         if self.settings().limits != settings.limits {
             // Attempts under way keep the places that they were given.
-            *self.connects.lock() = Arc::new(Semaphore::new(slots(settings.limits.connects)));
+            *self.connects.lock() = Slots::new(settings.limits.connects);
             self.connects_of.lock().clear();
         }
         self.settings.store(settings);
@@ -185,18 +183,17 @@ impl Exchange {
         self.events.forget(owner, seat);
     }
 
-    /// Waits for a place to connect: the owner's first, then one of all.
-    pub(crate) async fn slot(&self, owner: &Owner) -> Slot {
+    /// Waits for a place to connect: the owner's first, then one of all. The fewer failures a
+    /// server has had of late, the sooner.
+    pub(crate) async fn slot(&self, owner: &Owner, failures: u32) -> Slot {
         let own = {
             let mut of = self.connects_of.lock();
-            let count = slots(self.settings().limits.connects_per_agent);
-            Arc::clone(of.entry(owner.clone()).or_insert_with(|| Arc::new(Semaphore::new(count))))
+            let count = self.settings().limits.connects_per_agent;
+            Arc::clone(of.entry(owner.clone()).or_insert_with(|| Slots::new(count)))
         };
-        // Neither semaphore is ever closed.
-        let own = own.acquire_owned().await.ok();
+        let own = own.take(failures).await;
         let all = Arc::clone(&self.connects.lock());
-        let all = all.acquire_owned().await.ok();
-        Slot { _permits: (own, all) }
+        Slot { _places: (own, all.take(failures).await) }
     }
 
     /// Everything that one owner is to have, by name, and whether it was granted.
@@ -242,14 +239,10 @@ impl Exchange {
     }
 }
 
-fn slots(count: u32) -> usize {
-    usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS)
-}
-
 /// A place to connect, given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    _permits: (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>),
+    _places: (slots::Slot, slots::Slot),
 }
 
 impl Slot {

@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -31,6 +31,7 @@ use crate::{
     wire::{RawValue, method},
 };
 
+mod held;
 mod leg;
 mod refusal;
 
@@ -126,6 +127,8 @@ pub(crate) struct ConnectionHandle {
     pub(crate) stats: Stats,
     pub(crate) tools: AtomicU64,
     standing: watch::Sender<Standing>,
+    /// Calls that wait for a link queue here, because a change of standing wakes in any order.
+    parked: tokio::sync::Mutex<()>,
     /// Under which definition it serves; replaced with it.
     terms: ArcSwap<Terms>,
     /// Asks the present supervisor to start the connection; replaced with it.
@@ -133,6 +136,8 @@ pub(crate) struct ConnectionHandle {
     /// Whether it was asked already: one message for a thousand waiting calls.
     woken: AtomicBool,
     last_call: Mutex<Instant>,
+    /// Bytes of the parameters of calls that are not answered yet.
+    held: AtomicUsize,
 }
 
 impl std::fmt::Debug for ConnectionHandle {
@@ -153,10 +158,12 @@ impl ConnectionHandle {
             stats: Stats::default(),
             tools: AtomicU64::new(0),
             standing: watch::Sender::new(Standing::default()),
+            parked: tokio::sync::Mutex::default(),
             terms: ArcSwap::from_pointee(Terms::new(spec, None)),
             starter: Mutex::new(None),
             woken: AtomicBool::new(false),
             last_call: Mutex::new(Instant::now()),
+            held: AtomicUsize::new(0),
         })
     }
 
@@ -279,11 +286,11 @@ impl ConnectionHandle {
             () = deadline.passed() => return Err(self.late_in_queue()),
         };
         waited("admitted", entered);
-        let mut standing = self.watch();
         let mut pauses = 0;
+        let mut dead = None;
         loop {
             let parked = Instant::now();
-            let live = self.live(&mut standing, deadline).await?;
+            let live = self.live(dead, deadline).await?;
             waited("connected", parked);
             let leg = Leg::begin(telemetry, self, &live, name);
             let request = Request {
@@ -303,9 +310,7 @@ impl ConnectionHandle {
                     return Ok(Answer { result, server, incarnation: live.incarnation });
                 }
                 // Not executed, so it goes to the next life of the connection.
-                Err(RequestError::NotSent(_)) => {
-                    self.next_life(&mut standing, live.incarnation, deadline).await?;
-                }
+                Err(RequestError::NotSent(_)) => dead = Some(live.incarnation),
                 // Not executed either, and the same life may take it later.
                 Err(RequestError::Busy { retry_after }) => {
                     pauses += 1;
@@ -316,23 +321,41 @@ impl ConnectionHandle {
         }
     }
 
-    /// Waits for a live link inside the deadline; fails at once where waiting makes no sense.
+    /// Waits for a live link, other than the one that was found dead, inside the deadline; fails
+    /// at once where waiting makes no sense. Calls that wait go on in the order in which they came.
     async fn live(
         &self,
-        standing: &mut watch::Receiver<Standing>,
+        dead: Option<Incarnation>,
         deadline: &Deadline,
     ) -> Result<Arc<Live>, CallError> {
+        let alive = |standing: &Standing| {
+            let live = standing.live.as_ref().filter(|live| Some(live.incarnation) != dead);
+            live.map(Arc::clone)
+        };
+        if let Some(live) = alive(&self.standing.borrow()) {
+            return Ok(live);
+        }
+        let _turn = tokio::select! {
+            biased;
+            turn = self.parked.lock() => turn,
+            () = deadline.passed() => return Err(self.late_in_queue()),
+        };
+        let mut standing = self.watch();
         loop {
             {
                 let now = standing.borrow_and_update();
-                match (verdict(now.state), &now.live) {
-                    (Verdict::Go, Some(live)) => return Ok(Arc::clone(live)),
-                    (Verdict::Refuse, _) => return Err(self.unavailable(&now)),
-                    (Verdict::Wake, _) => self.wake(),
-                    (Verdict::Go | Verdict::Park, _) => {}
+                match verdict(now.state) {
+                    Verdict::Go => {
+                        if let Some(live) = alive(&now) {
+                            return Ok(live);
+                        }
+                    }
+                    Verdict::Refuse => return Err(self.unavailable(&now)),
+                    Verdict::Wake => self.wake(),
+                    Verdict::Park => {}
                 }
             }
-            self.changed(standing, deadline).await?;
+            self.changed(&mut standing, deadline).await?;
         }
     }
 
@@ -349,22 +372,6 @@ impl ConnectionHandle {
             return Err(self.busy(pause));
         }
         tokio::time::sleep(pause).await;
-        Ok(())
-    }
-
-    /// Waits until the supervisor has taken notice that a life is over.
-    async fn next_life(
-        &self,
-        standing: &mut watch::Receiver<Standing>,
-        dead: Incarnation,
-        deadline: &Deadline,
-    ) -> Result<(), CallError> {
-        while {
-            let now = standing.borrow_and_update();
-            now.incarnation == dead && now.state == State::Ready
-        } {
-            self.changed(standing, deadline).await?;
-        }
         Ok(())
     }
 

@@ -6,7 +6,10 @@
 //! time. A handler never awaits. When the router dies the snapshot stays valid; its next life
 //! takes the names from it, so that no tool is renamed, and has the supervisors announce the rest.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::watch;
@@ -201,8 +204,6 @@ impl RouterState {
     ) {
         let owners = self.seeing(&owner, &server);
         if let Some(entry) = self.entries.get_mut(&(owner, server)) {
-            let tools = catalog.as_ref().map_or(0, |catalog| catalog.tools().len());
-            entry.handle.tools.store(tools as u64, std::sync::atomic::Ordering::Relaxed);
             entry.catalog = catalog;
             entry.instructions = instructions;
             self.publish(&owners);
@@ -281,6 +282,14 @@ impl RouterState {
             })
             .collect();
         let view = before.rebuild(&list, &scope.filter, &mut scope.names);
+        for ((_, _, serving), member) in members.iter().zip(&list) {
+            serving.handle.tools.store(member.catalog.tools().len() as u64, Ordering::Relaxed);
+        }
+        let unlisted = members
+            .iter()
+            .filter(|(_, definition, _)| definition.catalog.is_none())
+            .map(|(server, definition, _)| ((*server).clone(), Arc::clone(&definition.handle)))
+            .collect();
         let instructions: Vec<String> = members
             .iter()
             .filter_map(|(server, definition, _)| {
@@ -302,6 +311,7 @@ impl RouterState {
             instructions: (!instructions.is_empty()).then(|| instructions.join("\n\n").into()),
             version: scope.version.clone(),
             routes,
+            unlisted,
             names: scope.names.clone(),
         }
     }

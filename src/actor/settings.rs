@@ -115,6 +115,9 @@ pub struct LimitsConfig {
     /// The longest message from a server.
     #[schemars(with = "String")]
     pub message_bytes: ByteSize,
+    /// Parameters of the calls of one connection that are not answered yet, in all.
+    #[schemars(with = "String")]
+    pub queue_bytes: ByteSize,
     /// Entries of one page of a list.
     pub page_size: u32,
 }
@@ -127,6 +130,7 @@ impl Default for LimitsConfig {
             session_connections: 64,
             body_bytes: ByteSize::mib(4),
             message_bytes: ByteSize::mib(64),
+            queue_bytes: ByteSize::mib(64),
             page_size: 1000,
         }
     }

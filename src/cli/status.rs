@@ -49,6 +49,7 @@ struct Connection {
     server: String,
     session: Option<String>,
     state: String,
+    health: String,
     incarnation: u64,
     cause: Option<String>,
     next_try_ms: Option<u64>,
@@ -70,10 +71,11 @@ impl Status {
         );
         let owners: BTreeSet<&str> = self.servers.iter().map(|it| &*it.owner).collect();
         let with_owner = owners.iter().any(|owner| *owner != "store");
-        let columns =
-            ["SERVER", "OWNER", "STATE", "#", "PID", "TOOLS", "CALLS", "NEXT TRY", "CAUSE"];
+        let columns = [
+            "SERVER", "OWNER", "STATE", "HEALTH", "#", "PID", "TOOLS", "CALLS", "NEXT TRY", "CAUSE",
+        ];
         let shown = |column: usize| column != 1 || with_owner;
-        let pick = |cells: [String; 9]| {
+        let pick = |cells: [String; 10]| {
             let cells = cells.into_iter().enumerate();
             cells.filter(move |(column, _)| shown(*column)).map(|(_, cell)| cell)
         };
@@ -88,7 +90,7 @@ impl Status {
 }
 
 impl Connection {
-    fn cells(&self) -> [String; 9] {
+    fn cells(&self) -> [String; 10] {
         let next_try = self.next_try_ms.map(|millis| {
             // Tenths are enough to see it coming.
             let tenths = Duration::from_millis(millis.next_multiple_of(100));
@@ -101,6 +103,7 @@ impl Connection {
             },
             self.owner.clone(),
             self.state.clone(),
+            self.health.clone(),
             self.incarnation.to_string(),
             self.pid.map_or_else(String::new, |pid| pid.to_string()),
             self.tools.to_string(),
@@ -125,6 +128,7 @@ mod tests {
         let waiting = json!({
             "owner": owner, "server": "search", "state": "backoff", "incarnation": 1,
             "cause": "exit code 1", "next_try_ms": 2050, "pid": null, "tools": 0, "calls": 0,
+            "health": "reconnecting",
         });
         let whole = json!({
             "phase": "serving", "ready": true, "uptime_seconds": 3725, "calls": 7, "tools": 2,
@@ -138,9 +142,9 @@ mod tests {
         assert_eq!(
             status("store").render(None),
             "serving for 1h 2m 5s: 2 connections, 2 tools, 7 calls\n\
-             SERVER  STATE    #  PID  TOOLS  CALLS  NEXT TRY     CAUSE\n\
-             github  ready    3  41   2      7\n\
-             search  backoff  1       0      0      in 2s 100ms  exit code 1\n"
+             SERVER  STATE    HEALTH        #  PID  TOOLS  CALLS  NEXT TRY     CAUSE\n\
+             github  ready    healthy       3  41   2      7\n\
+             search  backoff  reconnecting  1       0      0      in 2s 100ms  exit code 1\n"
         );
     }
 

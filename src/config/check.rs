@@ -104,6 +104,13 @@ fn limits(config: &Config, report: &mut Report) {
     ] {
         at_least_one(value, &at.join(key), report);
     }
+    if it.queue_bytes < it.body_bytes {
+        report.error(
+            &at.join("queue_bytes"),
+            "is smaller than `body_bytes`, so that a call could be too long for any moment",
+            "make it at least as large",
+        );
+    }
 }
 
 fn catalog(config: &Config, report: &mut Report) {

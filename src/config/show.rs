@@ -43,6 +43,7 @@ fn tree(loaded: &Loaded) -> Map<String, Value> {
         let sizes = &loaded.config.limits;
         limits.insert("body_bytes".to_owned(), json!(bytes(sizes.body_bytes)));
         limits.insert("message_bytes".to_owned(), json!(bytes(sizes.message_bytes)));
+        limits.insert("queue_bytes".to_owned(), json!(bytes(sizes.queue_bytes)));
     }
     let root = KeyPath::root("mcpServers");
     entries(&mut tree, &root, loaded);

@@ -8,7 +8,7 @@ use axum::{
     body::Body,
     extract::Request,
     http::{
-        HeaderValue, StatusCode,
+        Extensions, HeaderValue, StatusCode,
         header::{CONTENT_TYPE, RETRY_AFTER},
     },
     response::Response,
@@ -29,7 +29,12 @@ pub(crate) struct RequestId(pub(crate) HeaderValue);
 impl RequestId {
     /// The request's id.
     pub(crate) fn of(request: &Request) -> Self {
-        let known = request.extensions().get::<Self>().cloned();
+        Self::among(request.extensions())
+    }
+
+    /// The id of the request that these belong to.
+    pub(crate) fn among(extensions: &Extensions) -> Self {
+        let known = extensions.get::<Self>().cloned();
         known.unwrap_or_else(|| Self(HeaderValue::from_static("-")))
     }
 }

@@ -43,7 +43,7 @@ impl RuntimeHandle {
         exchange.calls.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let tool = request.tool.clone();
-        let outcome = self.dispatch(owner, request).await;
+        let outcome = self.dispatch(owner, request, started).await;
         let failure = outcome.as_ref().err().map(|error| error.kind().as_str());
         tracing::debug!(
             owner = %owner,
@@ -56,7 +56,12 @@ impl RuntimeHandle {
         outcome
     }
 
-    async fn dispatch(&self, owner: &Owner, request: CallRequest) -> Result<Answer, CallError> {
+    async fn dispatch(
+        &self,
+        owner: &Owner,
+        request: CallRequest,
+        started: Instant,
+    ) -> Result<Answer, CallError> {
         if !request.params.get().starts_with('{') {
             return Err(CallError::Invalid("the parameters of a call are an object".to_owned()));
         }
@@ -64,7 +69,7 @@ impl RuntimeHandle {
             Some(target) => target,
             None => self.resolve(owner, &request).await?,
         };
-        let deadline = self.deadline(&target, request.timeout);
+        let deadline = self.deadline(&target, request.timeout, started);
         let caller = Arc::from(owner.as_str());
         let CallRequest { params, progress, session, .. } = request;
         let handle = match session {
@@ -73,6 +78,9 @@ impl RuntimeHandle {
             }
             _ => &target.route.handle,
         };
+        let limit = self.tree.exchange.settings().limits.queue_bytes.as_u64();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let _held = handle.hold(params.get().len(), limit)?;
         let telemetry = &*self.tree.exchange.telemetry;
         handle.call(telemetry, &caller, &target.upstream, params, progress, &deadline).await
     }
@@ -91,11 +99,14 @@ impl RuntimeHandle {
     async fn resolve(&self, owner: &Owner, request: &CallRequest) -> Result<Target, CallError> {
         let unknown = || {
             let table = self.tree.exchange.table.load();
-            let unlisted = table.owner(owner).and_then(|view| view.unlisted(&request.tool));
-            unlisted.filter(|handle| !handle.is_ready()).map_or_else(
-                || CallError::UnknownTool(request.tool.clone()),
-                |handle| handle.unlisted(),
-            )
+            let view = table.owner(owner);
+            let unlisted = view.and_then(|view| view.unlisted(&request.tool));
+            if let Some(handle) = unlisted.filter(|handle| !handle.is_ready()) {
+                return handle.unlisted();
+            }
+            let near = view.and_then(|view| view.view.near(&request.tool));
+            let (name, near) = (request.tool.clone(), near.map(ToOwned::to_owned));
+            CallError::UnknownTool { name, near }
         };
         let (reply, placed) = concurrency::oneshot();
         let message = RouterMsg::Resolve {
@@ -146,13 +157,13 @@ impl RuntimeHandle {
         }
     }
 
-    /// The tool's deadline, or the caller's own if that is shorter.
-    fn deadline(&self, target: &Target, of_caller: Option<Duration>) -> Deadline {
+    /// The tool's deadline, or the caller's own if that is shorter. The wait for a name counts.
+    fn deadline(&self, target: &Target, of_caller: Option<Duration>, started: Instant) -> Deadline {
         let settings = self.tree.exchange.settings();
         let timeouts = &settings.timeouts;
         let own = of_caller.unwrap_or(Duration::MAX);
         let idle = target.route.policy.timeout(&target.upstream).unwrap_or(timeouts.call).min(own);
-        Deadline::new(idle, timeouts.call_max.max(idle).min(own))
+        Deadline::since(started, idle, timeouts.call_max.max(idle).min(own))
     }
 }
 

@@ -34,13 +34,13 @@ struct Limits {
 impl Deadline {
     /// A deadline that starts now.
     pub fn new(idle: Duration, total: Duration) -> Self {
+        Self::since(Instant::now(), idle, total)
+    }
+
+    /// A deadline that started then.
+    pub fn since(start: Instant, idle: Duration, total: Duration) -> Self {
         let total = total.min(FOREVER);
-        Self(Arc::new(Limits {
-            start: Instant::now(),
-            idle,
-            total,
-            at: AtomicU64::new(nanos(idle.min(total))),
-        }))
+        Self(Arc::new(Limits { start, idle, total, at: AtomicU64::new(nanos(idle.min(total))) }))
     }
 
     /// Progress was received: the silence starts anew, within the total.

@@ -52,7 +52,7 @@ async fn a_scripted_server_answers_by_its_exposed_name() {
     assert_eq!(script.calls(), ["echo"]);
 
     let unknown = call(&runtime, "local_missing", json!({})).await.unwrap_err();
-    assert!(matches!(unknown, CallError::UnknownTool(_)), "{unknown}");
+    assert!(matches!(unknown, CallError::UnknownTool { .. }), "{unknown}");
     runtime.stop().await;
 }
 

@@ -9,12 +9,14 @@
     reason = "the switches for tests cover test functions, not the helpers beside them; `pub` marks what they share"
 )]
 
+mod bounds;
 mod cli;
 mod clients;
 mod config;
 mod crowd;
 mod demo;
 mod embed;
+mod faults;
 mod http_upstream;
 mod mcp_host;
 mod mcp_legacy;

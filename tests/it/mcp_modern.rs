@@ -310,3 +310,19 @@ async fn a_runtime_that_drains_sends_its_callers_elsewhere() {
     assert_eq!(body["error"]["code"], -31003);
     host.stop().await;
 }
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_a_problem() {
+    let host = Host::start(Script::new().echo()).await;
+    let url = host.url("/mcp/%ff");
+    let response = reqwest::Client::new().post(url).send().await.unwrap();
+    assert_eq!(response.status(), 400);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let id = response.headers()["x-request-id"].clone();
+    let problem: Value = response.json().await.unwrap();
+    assert_eq!(
+        (problem["code"].as_str(), problem["request_id"].as_str()),
+        (Some("invalid"), id.to_str().ok())
+    );
+    host.stop().await;
+}

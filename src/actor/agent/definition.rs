@@ -92,7 +92,11 @@ impl AgentState {
     ) -> Result<(), ActorProcessingErr> {
         match self.children.get(seat) {
             Some(child) if child.lists() => self.start(myself, seat, "configured").await,
-            _ => Ok(()),
+            Some(child) => {
+                child.rest(&self.exchange);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
@@ -201,6 +205,9 @@ impl AgentState {
         if spec.is_served_here(granted) {
             self.children.remove(&seat);
             return self.add(myself, seat, spec, granted).await;
+        }
+        if let Some(child) = self.children.get_mut(&seat) {
+            child.drain(&self.exchange, "disabled");
         }
         self.forget(&seat);
         Ok(())

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use tokio::time::Instant;
 
 use super::{ConnectionHandle, Standing};
@@ -66,10 +67,17 @@ impl ConnectionHandle {
     }
 
     pub(super) fn overloaded(&self, waiting: usize) -> CallError {
-        let text = format!(
-            "{} has {waiting} calls waiting, which is its limit; the call was not sent, try again in a moment",
-            self.seat.server
-        );
+        self.full(&format!("has {waiting} calls waiting, which is its limit"))
+    }
+
+    pub(super) fn overloaded_by_bytes(&self, limit: usize) -> CallError {
+        let limit = ByteSize::b(u64::try_from(limit).unwrap_or(u64::MAX));
+        self.full(&format!("has calls of {limit} to answer, which is its limit"))
+    }
+
+    fn full(&self, of_what: &str) -> CallError {
+        let text =
+            format!("{} {of_what}; the call was not sent, try again in a moment", self.seat.server);
         let mut failure = self.failure(Kind::Overloaded, Delivery::Queued, text);
         failure.retry_after = failure.retry_after.or(Some(Duration::from_secs(1)));
         CallError::Failed(failure)

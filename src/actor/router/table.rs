@@ -2,10 +2,7 @@
 //!
 //! Immutable; read by every call, built by the router alone.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -29,6 +26,8 @@ pub(crate) struct OwnerView {
     /// Grows when the view really differs.
     pub(crate) version: watch::Sender<u64>,
     pub(super) routes: HashMap<ServerName, Route>,
+    /// Servers that were never listed, and the connections that will list them.
+    pub(super) unlisted: Vec<(ServerName, Arc<ConnectionHandle>)>,
     pub(super) names: Names,
 }
 
@@ -64,12 +63,10 @@ impl OwnerView {
         Some(Target { route, upstream: Arc::clone(&tool.upstream) })
     }
 
-    /// The connection that an unplaced name may belong to: its server was never listed.
+    /// The connection whose listing may bring an unplaced name.
     pub(crate) fn unlisted(&self, exposed: &str) -> Option<&Arc<ConnectionHandle>> {
-        let mut routes = self.routes.iter();
-        let found = routes.find(|(server, route)| {
-            self.names.may_be_of(server, exposed) && route.handle.tools.load(Ordering::Relaxed) == 0
-        });
-        found.map(|(_, route)| &route.handle)
+        let mut unlisted = self.unlisted.iter();
+        let found = unlisted.find(|(server, _)| self.names.may_be_of(server, exposed));
+        found.map(|(_, handle)| handle)
     }
 }

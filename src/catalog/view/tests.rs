@@ -55,6 +55,25 @@ fn exposed(view: &View) -> Vec<&str> {
 }
 
 #[test]
+fn a_name_that_is_nearly_right_leads_to_the_one_that_was_meant() {
+    let servers = [
+        server("github", 0, &["create_issue", "get_file"]),
+        server("search", 0, &["find", "get_file"]),
+    ];
+    let view = View::build(&members(&servers), &ToolMatcher::default(), &mut names(Prefix::Always));
+    for (given, meant) in [
+        ("github_create_isue", Some("github_create_issue")),
+        ("Github_Create_Issue", Some("github_create_issue")),
+        ("find", Some("search_find")),
+        ("get_file", None),
+        ("weather", None),
+    ] {
+        assert_eq!(view.near(given), meant, "{given}");
+    }
+    assert_eq!(view.near(&"github_create_issue".repeat(10)), None);
+}
+
+#[test]
 fn order_then_server_then_the_servers_own_order() {
     let view =
         build(&[server("b", 0, &["z", "a"]), server("c", -1, &["x"]), server("a", 0, &["y"])]);

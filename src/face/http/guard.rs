@@ -135,15 +135,22 @@ impl Admission {
     }
 
     /// Whether a request may come in.
-    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
-        let authority = match (uri.authority(), headers.get(HOST)) {
+    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), (Kind, &'static str)> {
+        let mut given = headers.get_all(HOST).iter();
+        let header = given.next();
+        // Somebody between us may have read another one, or none.
+        if given.next().is_some() || header.is_some_and(HeaderValue::is_empty) {
+            return Err((Kind::Invalid, "a request has one `Host` header, which is not empty"));
+        }
+        let authority = match (uri.authority(), header) {
             (Some(authority), _) => Some(authority.clone()),
             (None, Some(header)) => Authority::try_from(header.as_bytes()).ok(),
             (None, None) => None,
         };
+        let foreign = "this host name is not served here; server.allowed_hosts adds names";
         let authority = authority
             .filter(|authority| self.hosts.contains(&host(authority)))
-            .ok_or("this host name is not served here; server.allowed_hosts adds names")?;
+            .ok_or((Kind::Denied, foreign))?;
         let Some(origin) = headers.get(ORIGIN) else {
             return Ok(());
         };
@@ -160,7 +167,8 @@ impl Admission {
         if allowed {
             Ok(())
         } else {
-            Err("pages of this origin may not call; server.allowed_origins adds origins")
+            let foreign = "pages of this origin may not call; server.allowed_origins adds origins";
+            Err((Kind::Denied, foreign))
         }
     }
 }
@@ -171,7 +179,7 @@ pub(super) fn admit(app: Router, door: Door) -> Router {
         let admission = door.admission.load_full();
         match admission.check(request.uri(), request.headers()) {
             Ok(()) => next.run(request).await,
-            Err(why) => Problem::new(Kind::Denied, why).respond(&RequestId::of(&request)),
+            Err((kind, why)) => Problem::new(kind, why).respond(&RequestId::of(&request)),
         }
     };
     app.layer(middleware::from_fn_with_state(door, check))
@@ -244,6 +252,23 @@ mod tests {
         }
         let admission = Admission::new(&config).unwrap();
         assert!(admission.check(&Uri::from_static("/"), &HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn a_request_has_one_host() {
+        let admission = Admission::new(&HttpFaceConfig::default()).unwrap();
+        let absolute = Uri::from_static("http://localhost/mcp");
+        let relative = Uri::from_static("/mcp");
+        for hosts in [&["localhost", "localhost"][..], &["localhost", "evil.example.com"], &[""]] {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(HOST, HeaderValue::from_static(host));
+            }
+            for uri in [&absolute, &relative] {
+                let (kind, _) = admission.check(uri, &headers).unwrap_err();
+                assert_eq!(kind, Kind::Invalid, "{uri} {hosts:?}");
+            }
+        }
     }
 
     #[test]

@@ -18,8 +18,8 @@ use std::{
 
 use axum::{
     Router,
-    extract::{FromRequest as _, Path, Request, State},
-    http::HeaderMap,
+    extract::{FromRequest as _, FromRequestParts, Path, Request, State},
+    http::{HeaderMap, request::Parts},
     response::{IntoResponse as _, Response},
     routing,
 };
@@ -32,7 +32,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Caller, Fault, batch, era, is_batch, unreadable};
 use crate::{
     access::{Gate, Principal},
-    face::http::{HttpFaceConfig, Life},
+    error::Kind,
+    face::{
+        http::{HttpFaceConfig, Life},
+        problem::{Problem, RequestId},
+    },
     id::{AgentId, Owner},
     trace::Context,
     wire::{Era, Message, envelope::code, header, method},
@@ -157,7 +161,19 @@ impl Endpoint {
 }
 
 /// The last segment of the path, where there is one.
-type Agent = Option<Path<String>>;
+struct Agent(Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Agent {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let segment = Option::<Path<String>>::from_request_parts(parts, state).await;
+        segment.map(|segment| Self(segment.map(|Path(name)| name))).map_err(|_| {
+            let problem = Problem::new(Kind::Invalid, "the path is no UTF-8 once it is decoded");
+            problem.respond(&RequestId::among(&parts.extensions))
+        })
+    }
+}
 
 fn finish(answer: Result<Response, Refusal>) -> Response {
     answer.unwrap_or_else(Refusal::into_response)
@@ -165,9 +181,9 @@ fn finish(answer: Result<Response, Refusal>) -> Response {
 
 /// Whose view the address names.
 fn caller(agent: Agent) -> Result<Caller, Fault> {
-    let owner = match agent {
+    let owner = match agent.0 {
         None => Owner::Store,
-        Some(Path(name)) => Owner::Agent(AgentId::new(&name).map_err(|_| {
+        Some(name) => Owner::Agent(AgentId::new(&name).map_err(|_| {
             let text = format!("unknown agent {name:?}");
             Fault::with_status(404, code::INVALID_PARAMS, text)
         })?),

@@ -122,7 +122,7 @@ pub(crate) fn of_request(error: CallError, era: Era) -> Fault {
             Fault { head: Head::status(404), ..Fault::of_kind(kind, &text, None) }
         }
         CallError::Draining => Fault::of_kind(kind, &text, None).retry_after(Some(DRAINING_RETRY)),
-        CallError::UnknownTool(_) | CallError::Unknown { .. } | CallError::Invalid(_) => {
+        CallError::UnknownTool { .. } | CallError::Unknown { .. } | CallError::Invalid(_) => {
             Fault::of_kind(kind, &text, None)
         }
     }
@@ -210,7 +210,9 @@ mod tests {
         assert_eq!(fault.head.retry_after, Some(Duration::from_secs(8)));
         assert!(fault.error.raw().get().contains(r#""retryAfterMs":8000"#));
 
-        let fault = of_call(CallError::UnknownTool("x".to_owned()), Era::Modern).unwrap_err();
+        let fault =
+            of_call(CallError::UnknownTool { name: "x".to_owned(), near: None }, Era::Modern)
+                .unwrap_err();
         assert_eq!((fault.head.status, fault.error.code()), (200, code::INVALID_PARAMS));
         let fault = of_call(CallError::Draining, Era::Legacy).unwrap_err();
         assert_eq!((fault.head.status, fault.error.code()), (503, code::OVERLOADED));

@@ -168,15 +168,14 @@ impl Pending {
             table.end = Some(end.clone());
         }
         let end = table.end.clone().unwrap_or_else(|| end.clone());
-        let failed: Vec<Entry> = table
-            .entries
-            .extract_if(|_, entry| which(entry.sent))
-            .map(|(_, entry)| entry)
-            .collect();
+        let mut failed: Vec<(u64, Entry)> =
+            table.entries.extract_if(|_, entry| which(entry.sent)).collect();
+        // In their order, so that what goes on to the next link does so in its order too.
+        failed.sort_unstable_by_key(|(id, _)| *id);
         table.cancellations.clear();
         table.replies.clear();
         drop(table);
-        for Entry { answer, sent, .. } in failed {
+        for (_, Entry { answer, sent, .. }) in failed {
             let end = end.clone();
             let error = match sent {
                 Sent::Queued | Sent::Taken => RequestError::NotSent(end),

@@ -57,17 +57,19 @@ async fn write(
     let mut queued = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
+            biased;
+            () = shared.shut.cancelled() => return Ok(()),
             count = lines.recv_many(&mut queued, BATCH) => if count == 0 {
                 return Ok(());
             },
             () = shared.wake.notified() => {}
-            () = shared.shut.cancelled() => return Ok(()),
         }
         let mut batch = Batch::default();
         shared.pending.take(&mut queued, &mut |outgoing| batch.add(outgoing));
         tokio::select! {
-            written = batch.write(shared, sink) => written?,
+            biased;
             () = shared.shut.cancelled() => return Ok(()),
+            written = batch.write(shared, sink) => written?,
         }
     }
 }

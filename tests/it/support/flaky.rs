@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -15,7 +16,7 @@ use switchboard::{
     runtime::{RuntimeHandle, ServerConfig},
     upstream::{Connect, ConnectContext, ConnectError, Link, TransportConfig, memory::InProcess},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::script::Script;
 
@@ -26,6 +27,8 @@ pub enum Attempt {
     Works,
     /// It fails in a way that may pass.
     Fails,
+    /// It works for so long, then fails in a way that may pass.
+    FailsAfter(Duration),
     /// It fails for good.
     Fatal,
     /// It never ends.
@@ -122,6 +125,10 @@ impl Connect for Flaky {
             match attempt {
                 Attempt::Works => shared.inner.connect(context).await,
                 Attempt::Fails => Err(ConnectError::Transport("as planned".to_owned())),
+                Attempt::FailsAfter(time) => {
+                    sleep(time).await;
+                    Err(ConnectError::Transport("as planned".to_owned()))
+                }
                 Attempt::Fatal => Err(ConnectError::Protocol("as planned".to_owned())),
                 Attempt::Hangs => std::future::pending().await,
                 Attempt::Panics => panic!("as planned"),
