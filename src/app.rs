@@ -96,6 +96,7 @@ async fn until_told(signals: &mut Signals, operations: &Operations) -> &'static 
         .inspect_err(|error| tracing::warn!("configuration files are not watched: {error}"))
         .ok();
     loop {
+        #[cfg(feature = "watch")]
         let files = seen.borrow_and_update().clone();
         let saved = async {
             #[cfg(feature = "watch")]
