@@ -114,6 +114,9 @@ impl Actor for AgentSupervisor {
             stopping: None,
         };
         state.define();
+        // Connections of sessions end with the supervisor that opened them; the next call opens
+        // another one.
+        state.exchange.forget_sessions(&state.owner);
         // Handles exist from the start, so that nobody finds a configured server unknown.
         for (server, (spec, granted)) in state.exchange.wanted(&state.owner) {
             state.attach(&myself, Seat::common(server), spec, granted);

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     event::EventLog,
-    handle::ConnectionHandle,
+    handle::{ConnectionHandle, Standing},
     janitor::Sweeps,
     policy::ToolPolicy,
     router::RoutingTable,
@@ -31,6 +31,7 @@ use super::{
 use crate::{
     catalog::{CatalogConfig, FilterError, ToolMatcher},
     id::{AgentId, Owner, Seat, ServerName},
+    restart::State,
     trace::Telemetry,
     upstream::Connect,
 };
@@ -207,6 +208,19 @@ impl Exchange {
         });
         let own = spec.servers.iter().map(|(name, spec)| (name.clone(), (spec.clone(), false)));
         granted.chain(own).filter(|(_, (spec, granted))| spec.is_served_here(*granted)).collect()
+    }
+
+    /// Forgets the connections that sessions of an owner had for themselves: who waits for one is
+    /// refused.
+    pub(crate) fn forget_sessions(&self, owner: &Owner) {
+        self.handles.lock().retain(|(of, seat), handle| {
+            let goes = of == owner && seat.session.is_some();
+            if goes {
+                handle.publish(Standing { state: State::Stopped, ..handle.standing() });
+                self.events.forget(owner, seat);
+            }
+            !goes
+        });
     }
 
     /// Forgets everything of an owner that is no more.

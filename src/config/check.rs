@@ -100,6 +100,7 @@ fn limits(config: &Config, report: &mut Report) {
         (it.connects > 0, "connects"),
         (it.body_bytes.as_u64() > 0, "body_bytes"),
         (it.message_bytes.as_u64() > 0, "message_bytes"),
+        (it.queue_bytes.as_u64() > 0, "queue_bytes"),
         (it.page_size > 0, "page_size"),
     ] {
         at_least_one(value, &at.join(key), report);

@@ -138,15 +138,16 @@ mod tests {
             assert!(line.contains("initialize"), "{line}");
             let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
             theirs.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+            line.clear();
+            theirs.read_line(&mut line).await.unwrap();
+            assert!(line.contains("notifications/initialized"), "{line}");
         };
         let (link, ()) = tokio::join!(connector.connect(context()), server);
         let link = link.unwrap();
         link.close(Duration::ZERO).await;
         assert_eq!(link.ended().await, LinkEnd::Stopped);
         drop(link);
-        let mut rest = String::new();
-        theirs.read_to_string(&mut rest).await.unwrap();
-        assert!(rest.contains("notifications/initialized"), "{rest}");
+        assert_eq!(theirs.read_to_end(&mut Vec::new()).await.unwrap(), 0);
 
         let refused = connector.connect(context()).await.unwrap_err();
         assert_eq!(refused.to_string(), "transport failed: connection refused");

@@ -118,7 +118,7 @@ async fn the_running_instance_is_seen_and_used_from_the_shell() {
     let status = switchboard.command(&["status"]).await;
     let status = text(&status.stdout);
     assert!(status.starts_with("serving for "), "{status}");
-    assert!(status.contains("demo    store     ready  1"), "{status}");
+    assert!(status.contains("demo    store     ready  healthy  "), "{status}");
 
     let tools = switchboard.command(&["tools", "--agent", "research"]).await;
     assert!(text(&tools.stdout).contains("demo_echo   Returns the text"), "{tools:?}");

@@ -70,7 +70,7 @@ fn values_out_of_their_range_are_refused() {
         "[monitoring]\nhealth_check_seconds = 3601\nreconnection_seconds = 0\n\
          tools_update_hours = 0.001\ncleanup_hours = 721\n\
          [timeouts]\nconnect = \"0s\"\ncall_max = \"1s\"\n\
-         [limits]\nconnects = 0\nbody_bytes = \"0\"\n\
+         [limits]\nconnects = 0\nbody_bytes = \"0\"\nqueue_bytes = \"0\"\n\
          [catalog]\nmax_name_length = 15\nseparator = \"/\"\n\
          [server]\nport = 70000\nsession_idle = \"0s\"\n",
         &[
@@ -84,11 +84,21 @@ fn values_out_of_their_range_are_refused() {
              as long)",
             "a.toml: limits.connects: must not be 0 (1 or more)",
             "a.toml: limits.body_bytes: must not be 0 (1 or more)",
+            "a.toml: limits.queue_bytes: must not be 0 (1 or more)",
             "a.toml: catalog.max_name_length: 15 is out of range (16 to 128)",
             "a.toml: catalog.separator: is not a separator that every client accepts in a tool's \
              name (1 to 4 letters, digits, `_`, `-` or `.`)",
             "a.toml: server.session_idle: must be longer than zero (such as \"30s\")",
         ],
+    );
+}
+
+#[test]
+fn a_queue_that_could_not_hold_one_body_is_refused() {
+    says(
+        "[limits]\nbody_bytes = \"8MiB\"\nqueue_bytes = \"4MiB\"\n",
+        &["a.toml: limits.queue_bytes: is smaller than `body_bytes`, so that a call could be too \
+           long for any moment (make it at least as large)"],
     );
 }
 
