@@ -1,6 +1,6 @@
 //! The load run behind `make bench`: one demonstration server, called directly over stdio and
-//! through `switchboard serve` over HTTP; a table goes to standard output and to
-//! docs/benchmarks.md.
+//! through `switchboard serve` over HTTP, and a server that is itself behind HTTP; a table goes to
+//! standard output and to docs/benchmarks.md.
 //!
 //! It measures, it does not judge: ratios and limits belong to the reader.
 
@@ -12,6 +12,7 @@
 
 mod http;
 mod measure;
+mod remote;
 mod report;
 mod stdio;
 mod switchboard;
@@ -20,7 +21,9 @@ use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 use measure::{Bounds, Measurement};
+use remote::Remote;
 use report::{Report, Row};
+use serde_json::Value;
 use switchboard::Switchboard;
 
 /// The program that is measured, as released.
@@ -38,21 +41,20 @@ const IDLE_SERVERS: usize = 20;
 /// The generator has one thread, so that it takes little from what it measures.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
+    if std::env::args().any(|argument| argument == remote::ROLE) {
+        return remote::serve().await;
+    }
     let mut rows = Vec::new();
     for callers in CALLERS {
         rows.push(Row { way: "directly, stdio", callers, measurement: directly(callers).await? });
     }
-    let served = Switchboard::serve(1).await?;
-    for callers in CALLERS {
-        rows.push(Row {
-            way: "through Switchboard, HTTP",
-            callers,
-            measurement: through(&served, callers).await?,
-        });
-    }
-    served.stop().await?;
+    let demo = switchboard::demo();
+    rows.extend(behind("through Switchboard, stdio server", std::slice::from_ref(&demo)).await?);
+    let remote = Remote::start().await?;
+    rows.extend(behind("through Switchboard, HTTP server", &[remote.entry()]).await?);
+    drop(remote);
 
-    let idle = Switchboard::serve(IDLE_SERVERS).await?;
+    let idle = Switchboard::serve(&vec![demo; IDLE_SERVERS]).await?;
     let resident_mb = idle.resident_mb()?;
     idle.stop().await?;
 
@@ -70,7 +72,18 @@ async fn directly(callers: usize) -> Result<Measurement> {
     Ok(measurement)
 }
 
-/// The same server behind Switchboard: every caller on a connection of its own that stays open.
+/// Servers behind Switchboard, the first of which is called.
+async fn behind(way: &'static str, servers: &[Value]) -> Result<Vec<Row>> {
+    let served = Switchboard::serve(servers).await?;
+    let mut rows = Vec::new();
+    for callers in CALLERS {
+        rows.push(Row { way, callers, measurement: through(&served, callers).await? });
+    }
+    served.stop().await?;
+    Ok(rows)
+}
+
+/// A server behind Switchboard: every caller on a connection of its own that stays open.
 async fn through(served: &Switchboard, callers: usize) -> Result<Measurement> {
     let mut connections = Vec::with_capacity(callers);
     for _ in 0..callers {

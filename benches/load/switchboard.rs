@@ -26,8 +26,8 @@ pub struct Switchboard {
 }
 
 impl Switchboard {
-    /// Starts it with so many servers and waits until all of them are listed.
-    pub async fn serve(servers: usize) -> Result<Self> {
+    /// Starts it with servers by their entries and waits until all of them are listed.
+    pub async fn serve(servers: &[Value]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let file = directory.path().join("config.json");
         fs::write(&file, configuration(servers).to_string())?;
@@ -51,7 +51,7 @@ impl Switchboard {
             .with_context(|| format!("no address in {ready:?}"))?
             .parse()?;
         let served = Self { child, pid, address, _directory: directory };
-        timeout(PATIENCE, served.all_listed(servers)).await??;
+        timeout(PATIENCE, served.all_listed(servers.len())).await??;
         Ok(served)
     }
 
@@ -96,10 +96,17 @@ impl Switchboard {
     }
 }
 
-fn configuration(servers: usize) -> Value {
-    // Room for every caller: what is measured is the way, not the waiting.
-    let server = json!({"command": PROGRAM, "args": ["demo-server"], "max_in_flight": 64});
-    let servers: Map<String, Value> =
-        (0..servers).map(|number| (format!("demo{number}"), server.clone())).collect();
+/// The entry of a demonstration server, with room for every caller: what is measured is the way,
+/// not the waiting.
+pub fn demo() -> Value {
+    json!({"command": PROGRAM, "args": ["demo-server"], "max_in_flight": 64})
+}
+
+fn configuration(servers: &[Value]) -> Value {
+    let servers: Map<String, Value> = servers
+        .iter()
+        .enumerate()
+        .map(|(number, server)| (format!("demo{number}"), server.clone()))
+        .collect();
     json!({ "mcpServers": servers })
 }

@@ -424,6 +424,36 @@ async fn what_was_not_executed_is_sent_again_and_what_may_have_run_is_not() {
     runtime.stop().await;
 }
 
+#[tokio::test]
+async fn a_session_that_is_unknown_by_other_words_is_lost_too() {
+    let (_upstream, runtime, calls) = working(false, |count, asked| {
+        let unknown = json!({
+            "jsonrpc": "2.0", "id": null,
+            "error": { "code": -32000, "message": "Bad Request: No valid session ID provided" },
+        });
+        (asked.method() == "tools/call" && count == 1).then(|| json_response(400, &unknown))
+    })
+    .await;
+    let answer = call(&runtime.store(), "a_work", &json!({})).await.unwrap();
+    assert_eq!((said(&answer).as_str(), answer.incarnation.0), ("done", 2));
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    runtime.stop().await;
+}
+
+#[tokio::test]
+async fn a_forbidden_call_says_nothing_of_the_others() {
+    let (_upstream, runtime, _) = working(true, |count, asked| {
+        let forbidden = asked.method() == "tools/call" && count == 1;
+        forbidden.then(|| StatusCode::FORBIDDEN.into_response())
+    })
+    .await;
+    let refused = failure(&runtime.store(), "a_work").await;
+    assert_eq!((refused.kind, refused.phase), (Kind::Upstream, Delivery::Queued));
+    let answer = call(&runtime.store(), "a_work", &json!({})).await.unwrap();
+    assert_eq!((said(&answer).as_str(), answer.incarnation.0), ("done", 1));
+    runtime.stop().await;
+}
+
 /// Events as they are cut off by a connection that breaks.
 fn broken_stream(events: &str) -> Response {
     let start = futures::stream::iter([Ok::<_, std::io::Error>(events.to_owned())]);

@@ -14,6 +14,7 @@ use crate::{
         router::RouterMsg, server::Isolation,
     },
     id::{Seat, ServerName},
+    restart::State,
 };
 
 impl AgentState {
@@ -206,9 +207,6 @@ impl AgentState {
             self.children.remove(&seat);
             return self.add(myself, seat, spec, granted).await;
         }
-        if let Some(child) = self.children.get_mut(&seat) {
-            child.drain(&self.exchange, "disabled");
-        }
         self.forget(&seat);
         Ok(())
     }
@@ -240,7 +238,11 @@ impl AgentState {
     }
 
     pub(super) fn forget(&mut self, seat: &Seat) {
-        if let Some(child) = self.children.remove(seat) {
+        if let Some(mut child) = self.children.remove(seat) {
+            // Whoever still waits at its handle waits in vain.
+            if child.handle.standing().state != State::Stopped {
+                child.drain(&self.exchange, "removed or disabled");
+            }
             child.removed.into_iter().for_each(answer);
         }
         self.exchange.remove(&self.owner, seat);

@@ -60,7 +60,6 @@ impl Head<'_> {
             401 => Fault::Credentials(
                 "the server asks for credentials (401): give it headers.Authorization".to_owned(),
             ),
-            403 => Fault::Credentials("the server denies us access (403)".to_owned()),
             404 if self.in_session => Fault::SessionOver,
             429 => Fault::Busy {
                 retry_after: self.retry_after(),
@@ -80,6 +79,8 @@ impl Head<'_> {
                     self.location.map_or_else(String::new, |to| format!(" to {}", bare(to)));
                 refused(&format!("the server redirects{place}; put the final address into its url"))
             }
+            // One forbidden call says nothing of the others.
+            403 => refused("the server denies us access"),
             405 => refused("the server takes no POST at the path of its url"),
             406 => refused("the server gives no answer in JSON or as an event stream"),
             413 => refused("the request is too large for the server"),
@@ -189,7 +190,9 @@ impl Fault {
     /// For whoever tries to connect.
     pub(super) fn of_connect(self, method: &'static str) -> ConnectError {
         match self {
-            Self::Credentials(why) => ConnectError::Credentials(why),
+            Self::Credentials(why) | Self::Refused { status: 403, why } => {
+                ConnectError::Credentials(why)
+            }
             Self::Busy { retry_after: Some(retry_after), why }
             | Self::Unknown { retry_after: Some(retry_after), why, .. } => {
                 ConnectError::Busy { why, retry_after }
@@ -228,10 +231,9 @@ mod tests {
     #[test]
     fn a_status_says_whether_the_request_ran() {
         let error = |status| fault(head(status)).of_request(Instant::now());
-        for status in [401, 403] {
-            assert!(matches!(error(status), RequestError::NotSent(LinkEnd::Refused(_))));
-        }
-        for status in [301, 308, 405, 406, 413, 415] {
+        assert!(matches!(error(401), RequestError::NotSent(LinkEnd::Refused(_))));
+        assert!(matches!(fault(head(403)).of_connect("x"), ConnectError::Credentials(_)));
+        for status in [301, 308, 403, 405, 406, 413, 415] {
             assert!(matches!(error(status), RequestError::Refused(_)), "{status}");
         }
         for status in [400, 404, 409, 500, 502, 503, 504] {

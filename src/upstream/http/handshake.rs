@@ -62,6 +62,9 @@ impl Talk<'_> {
             None => Ok(Probe::Silent),
             Some(Ok(result)) => Ok(era::discovered(&result, None)),
             Some(Err(Fault::Server(error))) => Ok(era::offered(error)),
+            Some(Err(fault @ Fault::Refused { status: 403, .. })) => {
+                Err(fault.of_connect(method::DISCOVER))
+            }
             Some(Err(
                 Fault::Refused { status: 400..500, .. }
                 | Fault::Unknown { status: Some(400..500), .. },

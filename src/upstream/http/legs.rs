@@ -159,7 +159,10 @@ impl Legs {
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Fault> {
         match request.send().await {
             Ok(response) => {
-                self.vital.hear();
+                // A proxy may say that it failed where the server is long gone.
+                if !response.status().is_server_error() {
+                    self.vital.hear();
+                }
                 Ok(response)
             }
             Err(error) => Err(self.failed(Fault::of_transport(&error))),
@@ -187,9 +190,15 @@ impl Legs {
         if let Some(fault) = head.verdict() {
             return self.failed(fault);
         }
-        let fallback = head.without_words();
+        let (fallback, in_session) = (head.without_words(), head.in_session);
         match self.body(response, REFUSAL).await {
             Ok(body) => match Message::parse(&body) {
+                // How some servers say that they do not know a session (the TypeScript SDK).
+                Ok(Message::Response { id: None, outcome: Err(error) })
+                    if in_session && error.message().to_lowercase().contains("session") =>
+                {
+                    self.failed(Fault::SessionOver)
+                }
                 Ok(Message::Response { outcome: Err(error), .. }) => Fault::Server(error),
                 _ => fallback,
             },
