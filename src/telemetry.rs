@@ -11,6 +11,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing::Dispatch;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry,
     filter::{FilterExt as _, ParseError},
@@ -26,10 +27,10 @@ use crate::{face::http::Metrics, runtime::RuntimeHandle, trace::Telemetry};
 pub mod otel;
 mod seldom;
 
-/// What holds below everything that a user says: both libraries tell of each message at `info`,
-/// rmcp with the message's content.
-const QUIET: &str =
-    "ractor=warn,rmcp=warn,switchboard::trace=off,opentelemetry=warn,h2=warn,hyper=warn";
+/// What holds below everything that a user says: libraries that tell of each message, some with
+/// its content or its headers, do so only when asked for by name.
+const QUIET: &str = "switchboard::trace=off,ractor=warn,rmcp=warn,opentelemetry=warn,\
+                     h2=warn,hyper=warn,hyper_util=warn,reqwest=warn,tonic=warn,tower=warn";
 
 /// What is logged and exported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -173,6 +174,12 @@ impl LogLevel {
 /// # Errors
 /// [`TelemetryError`]; nothing was started.
 pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
+    let (subscriber, guard) = prepare(config)?;
+    subscriber.try_init()?;
+    Ok(guard)
+}
+
+fn prepare(config: &TelemetryConfig) -> Result<(Dispatch, Guard), TelemetryError> {
     let layer = fmt::layer().with_writer(io::stderr);
     let layer = match config.log.format {
         LogFormat::Pretty => layer.with_ansi(io::stderr().is_terminal()).boxed(),
@@ -180,17 +187,19 @@ pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
     };
     let (filter, level) = reload::Layer::new(config.log.filter()?);
     let log = layer.with_filter(filter.and(seldom::Seldom::default()));
+    let subscriber = tracing_subscriber::registry().with(log);
     #[cfg(feature = "otlp")]
     {
         let export = otel::Export::new(&config.otlp)?;
-        tracing_subscriber::registry().with(log).with(export.layer()).try_init()?;
-        Ok(Guard { level: LogLevel(level), export })
+        // An absent layer would count as one that wants every span, and each would be made.
+        let subscriber = match export.layer() {
+            Some(layer) => subscriber.with(layer).into(),
+            None => subscriber.into(),
+        };
+        Ok((subscriber, Guard { level: LogLevel(level), export }))
     }
     #[cfg(not(feature = "otlp"))]
-    {
-        tracing_subscriber::registry().with(log).try_init()?;
-        Ok(Guard { level: LogLevel(level) })
-    }
+    Ok((subscriber.into(), Guard { level: LogLevel(level) }))
 }
 
 #[cfg(test)]
@@ -208,6 +217,15 @@ mod tests {
         assert!(info.contains("rmcp=warn") && info.contains("ractor=warn"));
         let asked = directives("info,rmcp=trace");
         assert!(asked.contains("rmcp=trace") && !asked.contains("rmcp=warn"));
+    }
+
+    #[test]
+    fn without_a_collector_a_span_costs_nothing() {
+        let (subscriber, _guard) = prepare(&TelemetryConfig::default()).unwrap();
+        tracing::dispatcher::with_default(&subscriber, || {
+            assert!(tracing::info_span!(target: crate::trace::TARGET, "call").is_disabled());
+            assert!(!tracing::info_span!("another").is_disabled());
+        });
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod id;
 pub mod meta;
 pub mod method;
 pub mod object;
+pub mod result;
 pub mod revision;
 pub mod sse;
 

@@ -302,7 +302,7 @@ impl ConnectionHandle {
                 trace: leg.context(),
             };
             let outcome = live.link.request(request).instrument(leg.span.clone()).await;
-            leg.end(outcome.as_ref().err());
+            leg.end(outcome.as_deref());
             match outcome {
                 Ok(result) => {
                     drop(permit);

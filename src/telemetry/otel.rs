@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use opentelemetry::{KeyValue, metrics::MeterProvider as _, trace::TracerProvider as _};
 use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig as _,
+    ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig,
 };
 use opentelemetry_sdk::{
     Resource,
@@ -79,7 +79,6 @@ impl Export {
     /// # Errors
     /// [`TelemetryError::Export`].
     pub(super) fn new(config: &OtlpConfig) -> Result<Self, TelemetryError> {
-        let failed = |error: &dyn std::fmt::Display| TelemetryError::Export(error.to_string());
         let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value == "true");
         let named = |signal: &str| {
             let of_signal = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
@@ -98,7 +97,7 @@ impl Export {
         let prometheus = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .build()
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| TelemetryError::Export(error.to_string()))?;
         let mut meters =
             SdkMeterProvider::builder().with_resource(resource).with_reader(prometheus);
         if named("METRICS") {
@@ -173,43 +172,39 @@ fn is_grpc(config: &OtlpConfig) -> bool {
     config.protocol == OtlpProtocol::Grpc
 }
 
-/// Where the configuration says that a signal goes. Over HTTP each has its path at the collector.
-fn endpoint(config: &OtlpConfig, path: &str) -> Option<String> {
-    let place = config.endpoint.trim_end_matches('/');
-    (!place.is_empty())
-        .then(|| if is_grpc(config) { place.to_owned() } else { format!("{place}{path}") })
+/// An exporter's builder with the place that the configuration names, if it does. Over HTTP each
+/// signal has its path at the collector.
+fn aimed<B: WithExportConfig>(builder: B, config: &OtlpConfig, path: &str) -> B {
+    match config.endpoint.trim_end_matches('/') {
+        "" => builder,
+        place if is_grpc(config) => builder.with_endpoint(place),
+        place => builder.with_endpoint(format!("{place}{path}")),
+    }
+}
+
+/// What is wrong, without the value: an endpoint may hold a password.
+fn failed(error: &ExporterBuildError) -> TelemetryError {
+    TelemetryError::Export(match error {
+        ExporterBuildError::InvalidConfiguration(text) => {
+            let setting = text.split(": ").next().unwrap_or_default();
+            format!("what its {setting} says is not valid")
+        }
+        ExporterBuildError::InternalFailure(_) => "the exporter does not start".to_owned(),
+    })
 }
 
 fn spans(config: &OtlpConfig) -> Result<SpanExporter, ExporterBuildError> {
-    let builder = SpanExporter::builder();
-    let endpoint = endpoint(config, "/v1/traces");
+    let (builder, path) = (SpanExporter::builder(), "/v1/traces");
     if is_grpc(config) {
-        let builder = builder.with_tonic();
-        return match endpoint {
-            Some(endpoint) => builder.with_endpoint(endpoint).build(),
-            None => builder.build(),
-        };
+        return aimed(builder.with_tonic(), config, path).build();
     }
-    let builder = builder.with_http().with_protocol(Protocol::HttpBinary);
-    match endpoint {
-        Some(endpoint) => builder.with_endpoint(endpoint).build(),
-        None => builder.build(),
-    }
+    aimed(builder.with_http().with_protocol(Protocol::HttpBinary), config, path).build()
 }
 
 fn metrics(config: &OtlpConfig) -> Result<MetricExporter, ExporterBuildError> {
-    let builder = MetricExporter::builder();
-    let endpoint = endpoint(config, "/v1/metrics");
+    let (builder, path) = (MetricExporter::builder(), "/v1/metrics");
     if is_grpc(config) {
-        let builder = builder.with_tonic();
-        return match endpoint {
-            Some(endpoint) => builder.with_endpoint(endpoint).build(),
-            None => builder.build(),
-        };
+        return aimed(builder.with_tonic(), config, path).build();
     }
-    let builder = builder.with_http().with_protocol(Protocol::HttpBinary);
-    match endpoint {
-        Some(endpoint) => builder.with_endpoint(endpoint).build(),
-        None => builder.build(),
-    }
+    aimed(builder.with_http().with_protocol(Protocol::HttpBinary), config, path).build()
 }

@@ -8,8 +8,6 @@ use std::borrow::Cow;
 use data_encoding::BASE64;
 use serde_json::{Value, value::RawValue};
 
-use super::Object;
-
 /// The revision that a request follows; legacy clients repeat the negotiated one.
 pub const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 /// The method of a modern request.
@@ -158,11 +156,6 @@ pub fn check_params<'h>(
         }
     }
     Ok(())
-}
-
-/// What the header [`NAME`] repeats for a method, where it repeats anything.
-pub fn routed_name<'o>(method: &str, params: Option<&'o Object<'_>>) -> Option<Cow<'o, str>> {
-    params?.text(super::method::routed_parameter(method)?)
 }
 
 /// The headers that repeat the arguments of annotated parameters: names and encoded values.

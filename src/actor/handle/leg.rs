@@ -9,7 +9,7 @@ use crate::{
     error::Classify as _,
     trace::{Context, Operation, TARGET, Telemetry},
     upstream::RequestError,
-    wire::{envelope::code, method},
+    wire::{RawValue, envelope::code, method, result},
 };
 
 /// A wait that is shorter is none worth telling of.
@@ -67,9 +67,12 @@ impl<'a> Leg<'a> {
     }
 
     /// The attempt ended.
-    pub(super) fn end(mut self, error: Option<&RequestError>) {
+    pub(super) fn end(mut self, outcome: Result<&RawValue, &RequestError>) {
         self.ended = true;
-        self.tell(error.map(kind));
+        self.tell(match outcome {
+            Ok(result) => result::is_error(result).then_some("tool_error"),
+            Err(error) => Some(kind(error)),
+        });
     }
 
     fn tell(&self, error: Option<&'static str>) {

@@ -13,11 +13,8 @@ use super::{Caller, Fault, Outcome, Reply};
 use crate::{
     access::Gate,
     trace::{Context, Operation, TARGET, Telemetry},
-    wire::{Id, Object, RawValue, Revision, envelope::code, method},
+    wire::{Id, Object, RawValue, Revision, envelope::code, method, result},
 };
-
-/// A result is searched for `isError` up to this many bytes: texts of errors are short.
-const SEARCHED: usize = 64 * 1024;
 
 /// One request under way. Dropped before its end, it was cancelled.
 #[derive(Debug)]
@@ -69,7 +66,7 @@ impl Received {
     pub(crate) fn end(mut self, outcome: &Outcome) {
         self.ended = true;
         self.tell(match outcome {
-            Ok(result) => failed_tool(result).then_some("tool_error"),
+            Ok(result) => result::is_error(result).then_some("tool_error"),
             Err(fault) => Some(kind(fault.error.code())),
         });
     }
@@ -134,13 +131,6 @@ fn describe(span: &Span, id: &Id, method: &str, params: Option<&RawValue>) {
             span.record("otel.name", method);
         }
     }
-}
-
-fn failed_tool(result: &RawValue) -> bool {
-    let text = result.get();
-    text.len() <= SEARCHED
-        && text.contains("\"isError\"")
-        && Object::read(result).and_then(|result| result.typed("isError")) == Some(true)
 }
 
 /// A name for what went wrong, from a fixed set: the codes that the protocol and we define.

@@ -97,13 +97,7 @@ impl Talk<'_> {
         };
         let facts = era::initialised(&result, None).map_err(ConnectError::Protocol)?;
         self.legs.revision.set(facts.revision).ok();
-        let leg = Leg {
-            id: None,
-            method: method::INITIALIZED,
-            params: None,
-            revision: None,
-            trace: None,
-        };
+        let leg = Leg::aside(method::INITIALIZED);
         let body = envelope::notification(method::INITIALIZED, None).into();
         let left = self.end.saturating_duration_since(Instant::now());
         match timeout(left, self.legs.exchange(leg, body, &mut None)).await {
@@ -124,7 +118,7 @@ impl Talk<'_> {
         // Ids of a handshake and of what follows must differ.
         let id = self.legs.last_id.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let body = Bytes::from(envelope::request(&id, method, params));
-        let leg = Leg { id: Some(id), method, params, revision, trace: None };
+        let leg = Leg { id: Some(id), method, name: None, params, revision, trace: None };
         timeout(limit, self.legs.exchange(leg, body, &mut None)).await.ok()
     }
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use reqwest::{
     Method, RequestBuilder, Response,
-    header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER},
+    header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
 };
 use tokio::sync::Notify;
 
@@ -43,6 +43,13 @@ const REFUSAL: usize = 64 * 1024;
 /// Characters of a server's own words in an error.
 const WORDS: usize = 200;
 
+const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(header::PROTOCOL_VERSION);
+const METHOD: HeaderName = HeaderName::from_static(header::METHOD);
+const NAME: HeaderName = HeaderName::from_static(header::NAME);
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const JSON_OR_EVENTS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+
 /// What the callers and the tasks of one link share.
 #[derive(Debug)]
 pub(super) struct Legs {
@@ -69,11 +76,20 @@ pub(super) struct Leg<'a> {
     /// What its answer names; `None` where none is expected.
     pub(super) id: Option<u64>,
     pub(super) method: &'a str,
+    /// What a modern message is about, such as a tool.
+    pub(super) name: Option<&'a str>,
     pub(super) params: Option<&'a RawValue>,
     /// The revision that a modern message names.
     pub(super) revision: Option<Revision>,
     /// The trace that it belongs to.
     pub(super) trace: Option<&'a Context>,
+}
+
+impl<'a> Leg<'a> {
+    /// A message beside the requests: a notification, or a reply, of which `method` is empty.
+    pub(super) const fn aside(method: &'a str) -> Self {
+        Self { id: None, method, name: None, params: None, revision: None, trace: None }
+    }
 }
 
 /// What came back for a request.
@@ -90,7 +106,7 @@ impl Legs {
         let request = self.headed(self.request(Method::POST), leg).body(body);
         let response = self.send(request).await?;
         if leg.method == method::INITIALIZE
-            && let Some(session) = response.headers().get(header::SESSION_ID)
+            && let Some(session) = response.headers().get(SESSION_ID)
         {
             self.session.set(session.clone()).ok();
         }
@@ -116,37 +132,32 @@ impl Legs {
         let mut request = self.target.client.request(verb, self.target.url.clone());
         request = request.headers(self.target.headers.clone());
         if let Some(session) = self.session.get() {
-            request = request.header(header::SESSION_ID, session);
+            request = request.header(SESSION_ID, session);
         }
         if let Some(revision) = self.revision.get() {
-            request = request.header(header::PROTOCOL_VERSION, revision.as_str());
+            request = request.header(PROTOCOL_VERSION, revision.as_str());
         }
         request
     }
 
     /// The headers of one message (MCP 2026-07-28, streamable HTTP: standard request headers).
     fn headed(&self, request: RequestBuilder, leg: Leg<'_>) -> RequestBuilder {
-        let mut request = request
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "application/json, text/event-stream");
+        let mut request = request.header(CONTENT_TYPE, JSON).header(ACCEPT, JSON_OR_EVENTS);
         for (key, value) in leg.trace.into_iter().flat_map(Context::entries) {
             request = request.header(key, value);
         }
         let Some(revision) = leg.revision else {
             return request;
         };
-        request = request
-            .header(header::PROTOCOL_VERSION, revision.as_str())
-            .header(header::METHOD, leg.method);
-        let params = Object::read_optional(leg.params);
-        let named = header::routed_name(leg.method, params.as_ref());
-        let Some(name) = named else {
+        request = request.header(PROTOCOL_VERSION, revision.as_str()).header(METHOD, leg.method);
+        let Some(name) = leg.name else {
             return request;
         };
-        request = request.header(header::NAME, &*header::encode(&name));
+        request = request.header(NAME, &*header::encode(name));
         if leg.method == method::TOOLS_CALL
-            && let Some(annotated) = self.annotated.read().get(&*name)
+            && let Some(annotated) = self.annotated.read().get(name)
         {
+            let params = Object::read_optional(leg.params);
             let arguments = params.as_ref().and_then(|params| params.get("arguments"));
             for (name, value) in header::params(annotated, arguments) {
                 request = request.header(name, value);
@@ -305,9 +316,8 @@ impl Legs {
 
     /// Answers a server's own request; what becomes of that is the server's affair.
     async fn reply(&self, id: &Id, method: &str) {
-        let leg = Leg { id: None, method, params: None, revision: None, trace: None };
         let body = inbound::reply(id, method);
-        let request = self.headed(self.request(Method::POST), leg).body(body);
+        let request = self.headed(self.request(Method::POST), Leg::aside("")).body(body);
         tokio::time::timeout(super::remote::ASIDE, self.send(request)).await.ok();
     }
 }

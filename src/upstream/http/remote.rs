@@ -92,6 +92,7 @@ impl Remote {
         let leg = Leg {
             id: Some(id),
             method: call.method,
+            name: call.name,
             params: params.as_deref(),
             revision,
             trace: call.trace,
@@ -179,13 +180,7 @@ impl Remote {
             let reason = "the caller cancelled, or the deadline passed";
             let params = raw(&serde_json::json!({ "requestId": id, "reason": reason }));
             let body = envelope::notification(method::CANCELLED, Some(&params)).into();
-            let leg = Leg {
-                id: None,
-                method: method::CANCELLED,
-                params: Some(&params),
-                revision: None,
-                trace: None,
-            };
+            let leg = Leg::aside(method::CANCELLED);
             drop(tokio::time::timeout(ASIDE, legs.exchange(leg, body, &mut None)).await);
         });
     }

@@ -1,0 +1,39 @@
+//! What a result says of itself, read without taking it apart.
+//!
+//! The body stays raw: only the one member that is asked for is looked at.
+
+use super::{Object, RawValue};
+
+/// A result is searched up to this many bytes: texts of errors are short.
+const SEARCHED: usize = 64 * 1024;
+
+/// Whether a tool says that it failed (`isError`; MCP, `CallToolResult`). A result of more than
+/// 64 KiB is taken for a success.
+pub fn is_error(result: &RawValue) -> bool {
+    let text = result.get();
+    text.len() <= SEARCHED
+        && text.split("\"isError\"").skip(1).any(is_true)
+        && Object::read(result).and_then(|result| result.typed("isError")) == Some(true)
+}
+
+/// Whether what follows a key says `true`: most results say `false`, which spares reading them.
+fn is_true(rest: &str) -> bool {
+    let value = rest.trim_start().strip_prefix(':').map(str::trim_start);
+    value.is_some_and(|value| value.starts_with("true"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_results_own_member_counts() {
+        let says = |text: &str| is_error(&RawValue::from_string(text.to_owned()).unwrap());
+        assert!(says(r#"{"content":[],"isError":true}"#));
+        assert!(says("{\"isError\" :\n true}"));
+        assert!(!says(r#"{"content":[],"isError":false}"#));
+        assert!(!says(r#"{"isError":true,"isError":false}"#));
+        assert!(!says(r#"{"content":[],"structuredContent":{"isError":true}}"#));
+        assert!(!says("{}"));
+    }
+}
