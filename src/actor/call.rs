@@ -133,6 +133,8 @@ pub struct Failure {
     pub incarnation: Incarnation,
     /// How far the call came.
     pub phase: Delivery,
+    /// How long ago it had gone to the server, where that is known.
+    pub written: Option<Duration>,
     /// When trying again makes sense, where that is known.
     pub retry_after: Option<Duration>,
     /// One sentence that a model can act on. No text from the server stands in it.
@@ -141,7 +143,7 @@ pub struct Failure {
 
 impl Serialize for Failure {
     /// The `io.switchboard/failure` object: `kind`, `server`, `incarnation`, `phase`, `sent`,
-    /// `retryAfterMs`.
+    /// `sentMsAgo`, `retryAfterMs`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("kind", &self.kind)?;
@@ -149,9 +151,11 @@ impl Serialize for Failure {
         map.serialize_entry("incarnation", &self.incarnation)?;
         map.serialize_entry("phase", &self.phase)?;
         map.serialize_entry("sent", &(self.phase == Delivery::Written))?;
-        if let Some(after) = self.retry_after {
-            let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-            map.serialize_entry("retryAfterMs", &millis)?;
+        for (key, time) in [("sentMsAgo", self.written), ("retryAfterMs", self.retry_after)] {
+            if let Some(time) = time {
+                let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                map.serialize_entry(key, &millis)?;
+            }
         }
         map.end()
     }

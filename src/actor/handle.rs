@@ -15,7 +15,6 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
-use tracing::Instrument as _;
 
 use super::{
     admission::Admission,
@@ -26,19 +25,15 @@ use super::{
 use crate::{
     id::{Incarnation, Owner, Seat},
     restart::State,
-    trace::Telemetry,
-    upstream::{Deadline, Link, ProgressSink, Request, RequestError, StderrRing},
-    wire::{RawValue, method},
+    upstream::{Link, StderrRing},
 };
 
+mod delivery;
 mod held;
 mod leg;
 mod refusal;
 
-use leg::{Leg, waited};
-
-/// The least pause before a busy server is asked again.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+pub(crate) use delivery::Errand;
 
 /// A live link in the life that it belongs to.
 #[derive(Debug)]
@@ -239,151 +234,19 @@ impl ConnectionHandle {
         }
     }
 
-    /// Carries out `tools/call` of a tool by its server's own name: admission, parking, delivery.
+    /// Carries out one `tools/call`: admission, parking, delivery.
     ///
-    /// What was provably not sent goes to the next incarnation, inside the deadline. Dropping the
-    /// future ends the call in whatever phase it is.
-    pub(crate) async fn call(
-        &self,
-        telemetry: &dyn Telemetry,
-        caller: &Arc<str>,
-        name: &Arc<str>,
-        params: Arc<RawValue>,
-        progress: Option<ProgressSink>,
-        deadline: &Deadline,
-    ) -> Result<Answer, CallError> {
+    /// What was provably not executed goes to the next incarnation, inside the deadline; what may
+    /// have been executed only where policy says that this does no harm. Dropping the future ends
+    /// the call in whatever phase it is.
+    pub(crate) async fn call(&self, errand: Errand<'_>) -> Result<Answer, CallError> {
         self.stats.calls.fetch_add(1, Ordering::Relaxed);
         *self.last_call.lock() = Instant::now();
-        let outcome = self.carry_out(telemetry, caller, name, params, progress, deadline).await;
+        let outcome = self.carry_out(errand).await;
         *self.last_call.lock() = Instant::now();
         if matches!(outcome, Err(CallError::Failed(_))) {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
         }
         outcome
-    }
-
-    async fn carry_out(
-        &self,
-        telemetry: &dyn Telemetry,
-        caller: &Arc<str>,
-        name: &Arc<str>,
-        params: Arc<RawValue>,
-        progress: Option<ProgressSink>,
-        deadline: &Deadline,
-    ) -> Result<Answer, CallError> {
-        let refused = {
-            let standing = self.standing.borrow();
-            (verdict(standing.state) == Verdict::Refuse).then(|| standing.clone())
-        };
-        if let Some(standing) = refused {
-            return Err(self.unavailable(&standing));
-        }
-        let admission = Arc::clone(&self.terms.load().admission);
-        let entered = Instant::now();
-        let permit = tokio::select! {
-            biased;
-            entered = admission.enter(caller) => entered.map_err(|full| self.overloaded(full.waiting))?,
-            () = deadline.passed() => return Err(self.late_in_queue()),
-        };
-        waited("admitted", entered);
-        let mut pauses = 0;
-        let mut dead = None;
-        loop {
-            let parked = Instant::now();
-            let live = self.live(dead, deadline).await?;
-            waited("connected", parked);
-            let leg = Leg::begin(telemetry, self, &live, name);
-            let request = Request {
-                method: method::TOOLS_CALL,
-                params: Some(Arc::clone(&params)),
-                name: Some(Arc::clone(name)),
-                progress: progress.clone(),
-                deadline: deadline.clone(),
-                trace: leg.context(),
-            };
-            let outcome = live.link.request(request).instrument(leg.span.clone()).await;
-            leg.end(outcome.as_deref());
-            match outcome {
-                Ok(result) => {
-                    drop(permit);
-                    let server = self.seat.server.clone();
-                    return Ok(Answer { result, server, incarnation: live.incarnation });
-                }
-                // Not executed, so it goes to the next life of the connection.
-                Err(RequestError::NotSent(_)) => dead = Some(live.incarnation),
-                // Not executed either, and the same life may take it later.
-                Err(RequestError::Busy { retry_after }) => {
-                    pauses += 1;
-                    self.come_again(retry_after, pauses, deadline).await?;
-                }
-                Err(error) => return Err(self.failed(error, live.incarnation)),
-            }
-        }
-    }
-
-    /// Waits for a live link, other than the one that was found dead, inside the deadline; fails
-    /// at once where waiting makes no sense. Calls that wait go on in the order in which they came.
-    async fn live(
-        &self,
-        dead: Option<Incarnation>,
-        deadline: &Deadline,
-    ) -> Result<Arc<Live>, CallError> {
-        let alive = |standing: &Standing| {
-            let live = standing.live.as_ref().filter(|live| Some(live.incarnation) != dead);
-            live.map(Arc::clone)
-        };
-        if let Some(live) = alive(&self.standing.borrow()) {
-            return Ok(live);
-        }
-        let _turn = tokio::select! {
-            biased;
-            turn = self.parked.lock() => turn,
-            () = deadline.passed() => return Err(self.late_in_queue()),
-        };
-        let mut standing = self.watch();
-        loop {
-            {
-                let now = standing.borrow_and_update();
-                match verdict(now.state) {
-                    Verdict::Go => {
-                        if let Some(live) = alive(&now) {
-                            return Ok(live);
-                        }
-                    }
-                    Verdict::Refuse => return Err(self.unavailable(&now)),
-                    Verdict::Wake => self.wake(),
-                    Verdict::Park => {}
-                }
-            }
-            self.changed(&mut standing, deadline).await?;
-        }
-    }
-
-    /// Waits as long as a busy server asks for, or a little longer each time if it names nothing.
-    async fn come_again(
-        &self,
-        retry_after: Option<Duration>,
-        pauses: u32,
-        deadline: &Deadline,
-    ) -> Result<(), CallError> {
-        let grown = FIRST_PAUSE.saturating_mul(1 << pauses.min(6));
-        let pause = retry_after.unwrap_or(grown).max(FIRST_PAUSE);
-        if pause >= deadline.remaining() {
-            return Err(self.busy(pause));
-        }
-        tokio::time::sleep(pause).await;
-        Ok(())
-    }
-
-    async fn changed(
-        &self,
-        standing: &mut watch::Receiver<Standing>,
-        deadline: &Deadline,
-    ) -> Result<(), CallError> {
-        tokio::select! {
-            biased;
-            changed = standing.changed() => changed.map_err(|_| CallError::Draining),
-            () = deadline.passed() => Err(self.late_in_queue()),
-        }
     }
 }

@@ -166,6 +166,7 @@ mod tests {
             server: ServerName::new("files").unwrap(),
             incarnation: Incarnation(1),
             phase: Delivery::Queued,
+            written: None,
             retry_after: Some(Duration::from_millis(1500)),
             text: "files is busy".to_owned(),
         };

@@ -16,7 +16,7 @@ use crate::{
         agent::NotOpened,
         agents::AgentsMsg,
         call::{Delivery, Failure},
-        handle::ConnectionHandle,
+        handle::{ConnectionHandle, Errand},
         root::RootMsg,
         router::{RouterMsg, Target},
     },
@@ -82,7 +82,8 @@ impl RuntimeHandle {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let _held = handle.hold(params.get().len(), limit)?;
         let telemetry = &*self.tree.exchange.telemetry;
-        handle.call(telemetry, &caller, &target.upstream, params, progress, &deadline).await
+        let (target, deadline) = (&target, &deadline);
+        handle.call(Errand { telemetry, caller, target, params, progress, deadline }).await
     }
 
     /// Places a name by the snapshot.
@@ -173,6 +174,7 @@ fn sessions_full(server: &ServerName, limit: u32) -> CallError {
         server: server.clone(),
         incarnation: Incarnation::default(),
         phase: Delivery::Queued,
+        written: None,
         retry_after: Some(SESSION_RETRY),
         text: format!(
             "{server} serves as many sessions as it may ({limit}, limits.session_connections); \

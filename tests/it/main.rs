@@ -14,6 +14,7 @@ mod cli;
 mod clients;
 mod config;
 mod crowd;
+mod delivery;
 mod demo;
 mod embed;
 mod faults;

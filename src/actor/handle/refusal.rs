@@ -25,6 +25,7 @@ impl ConnectionHandle {
             server: self.seat.server.clone(),
             incarnation: standing.incarnation,
             phase,
+            written: None,
             retry_after: standing.next.map(|next| next.saturating_duration_since(Instant::now())),
             text,
         }
@@ -50,6 +51,7 @@ impl ConnectionHandle {
             server: self.seat.server.clone(),
             incarnation: standing.incarnation,
             phase: Delivery::Queued,
+            written: None,
             retry_after,
             text,
         })
@@ -112,6 +114,10 @@ impl ConnectionHandle {
 
     pub(super) fn failed(&self, error: RequestError, incarnation: Incarnation) -> CallError {
         let name = &self.seat.server;
+        let written = match &error {
+            RequestError::Lost { written, .. } => Some(written.elapsed()),
+            _ => None,
+        };
         let (kind, phase, text) = match error {
             RequestError::Server(error) => {
                 return CallError::Server { server: name.clone(), error };
@@ -145,6 +151,6 @@ impl ConnectionHandle {
             ),
         };
         let failure = self.failure(kind, phase, text);
-        CallError::Failed(Failure { incarnation, ..failure })
+        CallError::Failed(Failure { incarnation, written, ..failure })
     }
 }

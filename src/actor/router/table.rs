@@ -10,6 +10,7 @@ use crate::{
     actor::{handle::ConnectionHandle, policy::ToolPolicy},
     catalog::{Names, View},
     id::{Owner, ServerName},
+    wire::RawValue,
 };
 
 /// The published state: what every owner sees, and where each tool's calls go.
@@ -46,6 +47,15 @@ pub(crate) struct Target {
     pub(crate) route: Route,
     /// The tool's name at its server.
     pub(crate) upstream: Arc<str>,
+    /// What its server says of it.
+    pub(crate) definition: Arc<RawValue>,
+}
+
+impl Target {
+    /// Whether a call that may have run does no harm when it runs again.
+    pub(crate) fn may_repeat(&self) -> bool {
+        self.route.policy.may_repeat(&self.upstream, &self.definition)
+    }
 }
 
 impl RoutingTable {
@@ -60,7 +70,8 @@ impl OwnerView {
     pub(crate) fn target(&self, exposed: &str) -> Option<Target> {
         let tool = self.view.resolve(exposed)?;
         let route = self.routes.get(&tool.server)?.clone();
-        Some(Target { route, upstream: Arc::clone(&tool.upstream) })
+        let (upstream, definition) = (Arc::clone(&tool.upstream), Arc::clone(&tool.raw));
+        Some(Target { route, upstream, definition })
     }
 
     /// The connection whose listing may bring an unplaced name.

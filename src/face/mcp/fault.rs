@@ -181,6 +181,7 @@ mod tests {
             server: ServerName::new("github").unwrap(),
             incarnation: Incarnation(3),
             phase: Delivery::Queued,
+            written: None,
             retry_after: Some(Duration::from_secs(8)),
             text: "github is restarting, next try in 8 s; the call was not sent".to_owned(),
         }

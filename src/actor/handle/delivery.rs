@@ -1,0 +1,190 @@
+//! One call on its way to a live link: admitted, parked, sent, and sent again where that is safe.
+//!
+//! Part of the connection's handle. It ends every call by its deadline, and never sends twice what
+//! may have run unless the tool's policy says that this does no harm.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+use tracing::Instrument as _;
+
+use super::{
+    ConnectionHandle, Live, Standing, Verdict,
+    leg::{Leg, waited},
+    verdict,
+};
+use crate::{
+    actor::{
+        call::{Answer, CallError, Delivery},
+        router::Target,
+    },
+    id::Incarnation,
+    trace::Telemetry,
+    upstream::{Deadline, ProgressSink, Request, RequestError},
+    wire::{RawValue, method},
+};
+
+/// The least pause before a busy server is asked again.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// How often a call that may have run is sent again: one that kills its server must come to an end.
+const REPEATS: u32 = 2;
+
+/// One call, as it is carried out.
+#[derive(Debug)]
+pub(crate) struct Errand<'a> {
+    pub(crate) telemetry: &'a dyn Telemetry,
+    /// Whose turn in the queue it takes.
+    pub(crate) caller: Arc<str>,
+    /// What is called.
+    pub(crate) target: &'a Target,
+    pub(crate) params: Arc<RawValue>,
+    pub(crate) progress: Option<ProgressSink>,
+    pub(crate) deadline: &'a Deadline,
+}
+
+/// A sending whose outcome is unknown, and the life that it belongs to.
+type Lost = (RequestError, Incarnation);
+
+impl ConnectionHandle {
+    pub(super) async fn carry_out(&self, errand: Errand<'_>) -> Result<Answer, CallError> {
+        let mut lost = None;
+        let outcome = self.deliver(errand, &mut lost).await;
+        match (outcome, lost) {
+            // Once it may have run, a later sending that never was makes that no less true.
+            (Err(CallError::Failed(failure)), Some((error, incarnation)))
+                if failure.phase == Delivery::Queued =>
+            {
+                Err(self.failed(error, incarnation))
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    async fn deliver(
+        &self,
+        errand: Errand<'_>,
+        lost: &mut Option<Lost>,
+    ) -> Result<Answer, CallError> {
+        let Errand { telemetry, caller, target, params, progress, deadline } = errand;
+        let refused = {
+            let standing = self.standing.borrow();
+            (verdict(standing.state) == Verdict::Refuse).then(|| standing.clone())
+        };
+        if let Some(standing) = refused {
+            return Err(self.unavailable(&standing));
+        }
+        let admission = Arc::clone(&self.terms.load().admission);
+        let entered = Instant::now();
+        let permit = tokio::select! {
+            biased;
+            entered = admission.enter(&caller) => entered.map_err(|full| self.overloaded(full.waiting))?,
+            () = deadline.passed() => return Err(self.late_in_queue()),
+        };
+        waited("admitted", entered);
+        let (mut pauses, mut repeats) = (0, 0);
+        let mut dead = None;
+        loop {
+            let parked = Instant::now();
+            let live = self.live(dead, deadline).await?;
+            waited("connected", parked);
+            let leg = Leg::begin(telemetry, self, &live, &target.upstream);
+            let request = Request {
+                method: method::TOOLS_CALL,
+                params: Some(Arc::clone(&params)),
+                name: Some(Arc::clone(&target.upstream)),
+                progress: progress.clone(),
+                deadline: deadline.clone(),
+                trace: leg.context(),
+            };
+            let outcome = live.link.request(request).instrument(leg.span.clone()).await;
+            leg.end(outcome.as_deref());
+            match outcome {
+                Ok(result) => {
+                    drop(permit);
+                    let server = self.seat.server.clone();
+                    return Ok(Answer { result, server, incarnation: live.incarnation });
+                }
+                // Not executed, so it goes to the next life of the connection.
+                Err(RequestError::NotSent(_)) => dead = Some(live.incarnation),
+                // Not executed either, and the same life may take it later.
+                Err(RequestError::Busy { retry_after }) => {
+                    pauses += 1;
+                    self.come_again(retry_after, pauses, deadline).await?;
+                }
+                Err(error @ RequestError::Lost { .. })
+                    if repeats < REPEATS && target.may_repeat() =>
+                {
+                    repeats += 1;
+                    *lost = Some((error, live.incarnation));
+                }
+                Err(error) => return Err(self.failed(error, live.incarnation)),
+            }
+        }
+    }
+
+    /// Waits for a live link, other than the one that was found dead, inside the deadline; fails
+    /// at once where waiting makes no sense. Calls that wait go on in the order in which they came.
+    async fn live(
+        &self,
+        dead: Option<Incarnation>,
+        deadline: &Deadline,
+    ) -> Result<Arc<Live>, CallError> {
+        let alive = |standing: &Standing| {
+            let live = standing.live.as_ref().filter(|live| Some(live.incarnation) != dead);
+            live.map(Arc::clone)
+        };
+        if let Some(live) = alive(&self.standing.borrow()) {
+            return Ok(live);
+        }
+        let _turn = tokio::select! {
+            biased;
+            turn = self.parked.lock() => turn,
+            () = deadline.passed() => return Err(self.late_in_queue()),
+        };
+        let mut standing = self.watch();
+        loop {
+            {
+                let now = standing.borrow_and_update();
+                match verdict(now.state) {
+                    Verdict::Go => {
+                        if let Some(live) = alive(&now) {
+                            return Ok(live);
+                        }
+                    }
+                    Verdict::Refuse => return Err(self.unavailable(&now)),
+                    Verdict::Wake => self.wake(),
+                    Verdict::Park => {}
+                }
+            }
+            self.changed(&mut standing, deadline).await?;
+        }
+    }
+
+    /// Waits as long as a busy server asks for, or a little longer each time if it names nothing.
+    async fn come_again(
+        &self,
+        retry_after: Option<Duration>,
+        pauses: u32,
+        deadline: &Deadline,
+    ) -> Result<(), CallError> {
+        let grown = FIRST_PAUSE.saturating_mul(1 << pauses.min(6));
+        let pause = retry_after.unwrap_or(grown).max(FIRST_PAUSE);
+        if pause >= deadline.remaining() {
+            return Err(self.busy(pause));
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    async fn changed(
+        &self,
+        standing: &mut watch::Receiver<Standing>,
+        deadline: &Deadline,
+    ) -> Result<(), CallError> {
+        tokio::select! {
+            biased;
+            changed = standing.changed() => changed.map_err(|_| CallError::Draining),
+            () = deadline.passed() => Err(self.late_in_queue()),
+        }
+    }
+}
