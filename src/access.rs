@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use once::Once;
 use tokio::sync::watch;
 
 pub use crate::runtime::{
@@ -17,6 +18,8 @@ use crate::{
     runtime::{RuntimeHandle, Scope},
     trace::Telemetry,
 };
+
+mod once;
 
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,12 +67,20 @@ impl Drop for SessionLease {
 #[derive(Debug)]
 pub struct Gate {
     runtime: RuntimeHandle,
+    once: Arc<Once>,
 }
 
 impl Gate {
     /// A gate in front of a runtime.
     pub fn new(runtime: RuntimeHandle) -> Arc<Self> {
-        Arc::new(Self { runtime })
+        let once = Arc::<Once>::default();
+        let swept = Arc::downgrade(&once);
+        runtime.on_cleanup("idempotency keys", move || {
+            if let Some(once) = swept.upgrade() {
+                once.expire();
+            }
+        });
+        Arc::new(Self { runtime, once })
     }
 
     /// What this principal may use of an owner's.
@@ -90,6 +101,10 @@ impl Gate {
     /// Calls a tool of the owner's view. Dropping the future cancels the call. A call without a
     /// session is the principal's: it stands for one where a server is isolated by session.
     ///
+    /// A call whose `_meta` has an `io.switchboard/idempotencyKey` is carried out once for its
+    /// principal, owner and tool: a repeat joins it, or gets its answer for ten minutes, an unknown
+    /// outcome included. It goes on when its caller leaves.
+    ///
     /// # Errors
     /// [`CallError`]; what was provably not sent says so.
     pub async fn call(
@@ -99,7 +114,11 @@ impl Gate {
         mut request: CallRequest,
     ) -> Result<Answer, CallError> {
         request.session.get_or_insert_with(|| principal.session());
-        self.scope(principal, owner)?.call(request).await
+        let scope = self.scope(principal, owner)?;
+        match once::key(&request.params)? {
+            Some(key) => self.once.call(principal, scope, request, key).await,
+            None => scope.call(request).await,
+        }
     }
 
     /// What the owner sees now, from memory.

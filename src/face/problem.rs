@@ -46,7 +46,7 @@ pub(crate) struct Problem {
     /// A code of its own, where the kind says too little.
     code: Option<&'static str>,
     detail: String,
-    failure: Option<Failure>,
+    failure: Option<Box<Failure>>,
 }
 
 impl Problem {
@@ -73,7 +73,7 @@ impl Problem {
             failure: Option<&'a Failure>,
         }
         let (status, title) = row(self.kind);
-        let retry_after = retry_after(self.kind, self.failure.as_ref());
+        let retry_after = retry_after(self.kind, self.failure.as_deref());
         let body = raw(&Members {
             r#type: "about:blank",
             title,
@@ -83,7 +83,7 @@ impl Problem {
             request_id: request.0.to_str().unwrap_or_default(),
             error: matches!(self.kind, Kind::Limited | Kind::Overloaded).then_some(title),
             retry_after,
-            failure: self.failure.as_ref(),
+            failure: self.failure.as_deref(),
         });
         let mut response = Response::new(Body::from(body.get().to_owned()));
         *response.status_mut() =
@@ -107,7 +107,7 @@ impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
         let mut problem = Self::new(error.kind(), error.to_string());
         if let CallError::Failed(failure) = error {
-            problem.failure = Some(failure);
+            problem.failure = Some(Box::new(failure));
         }
         problem
     }

@@ -114,10 +114,7 @@ impl ConnectionHandle {
 
     pub(super) fn failed(&self, error: RequestError, incarnation: Incarnation) -> CallError {
         let name = &self.seat.server;
-        let written = match &error {
-            RequestError::Lost { written, .. } => Some(written.elapsed()),
-            _ => None,
-        };
+        let mut written_ago = None;
         let (kind, phase, text) = match error {
             RequestError::Server(error) => {
                 return CallError::Server { server: name.clone(), error };
@@ -137,13 +134,16 @@ impl ConnectionHandle {
                     "{name} did not answer before the deadline; the call was cancelled but may have run, check before repeating"
                 ),
             ),
-            RequestError::Lost { .. } => (
-                Kind::OutcomeUnknown,
-                Delivery::Written,
-                format!(
-                    "{name} was lost after the call was sent; it may have run, check before repeating"
-                ),
-            ),
+            RequestError::Lost { written, .. } => {
+                written_ago = Some(written.elapsed());
+                (
+                    Kind::OutcomeUnknown,
+                    Delivery::Written,
+                    format!(
+                        "{name} was lost after the call was sent; it may have run, check before repeating"
+                    ),
+                )
+            }
             RequestError::Malformed(why) => (
                 Kind::Upstream,
                 Delivery::Written,
@@ -151,6 +151,6 @@ impl ConnectionHandle {
             ),
         };
         let failure = self.failure(kind, phase, text);
-        CallError::Failed(Failure { incarnation, written, ..failure })
+        CallError::Failed(Failure { incarnation, written: written_ago, ..failure })
     }
 }
