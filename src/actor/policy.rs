@@ -65,7 +65,7 @@ fn is_harmless(definition: &RawValue) -> bool {
 mod tests {
     use super::*;
 
-    fn policy(config: serde_json::Value) -> ToolPolicy {
+    fn policy(config: &serde_json::Value) -> ToolPolicy {
         let mut whole = serde_json::json!({ "name": "files" });
         whole.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
         ToolPolicy::new(&serde_json::from_value(whole).unwrap()).unwrap()
@@ -82,7 +82,7 @@ mod tests {
             hints(r#"{"idempotentHint":true}"#),
             hints(r#"{"readOnlyHint":"true"}"#),
         );
-        let trusted = policy(serde_json::json!({ "retry": "safe", "trust_annotations": true }));
+        let trusted = policy(&serde_json::json!({ "retry": "safe", "trust_annotations": true }));
         assert!(trusted.may_repeat("get", &read) && trusted.may_repeat("get", &again));
         assert!(!trusted.may_repeat("get", &write));
         for untrusted in [
@@ -90,14 +90,14 @@ mod tests {
             serde_json::json!({ "retry": "safe" }),
             serde_json::json!({ "trust_annotations": true }),
         ] {
-            assert!(!policy(untrusted).may_repeat("get", &read));
+            assert!(!policy(&untrusted).may_repeat("get", &read));
         }
         let rules = serde_json::json!({ "get*": { "retry": "safe" }, "get_all": { "retry": "never" },
             "g*": { "retry": "never" } });
-        let ruled = policy(serde_json::json!({ "retry": "safe", "trust_annotations": true,
+        let ruled = policy(&serde_json::json!({ "retry": "safe", "trust_annotations": true,
             "tool_rules": rules }));
         assert!(!ruled.may_repeat("get", &read), "the first in the order of their text decides");
         let rules = serde_json::json!({ "get*": { "retry": "safe" } });
-        assert!(policy(serde_json::json!({ "tool_rules": rules })).may_repeat("get", &write));
+        assert!(policy(&serde_json::json!({ "tool_rules": rules })).may_repeat("get", &write));
     }
 }
