@@ -14,12 +14,14 @@ use crate::unit;
 pub mod diff;
 pub mod filter;
 pub mod naming;
+mod near;
 pub mod tool;
 pub mod view;
 
 pub use diff::Diff;
 pub use filter::{FilterError, ToolFilter, ToolMatcher};
 pub use naming::Names;
+pub use near::nearest;
 pub use tool::{Tool, ToolError};
 pub use view::{Member, Page, View, ViewTool};
 

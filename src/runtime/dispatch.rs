@@ -142,7 +142,8 @@ impl RuntimeHandle {
             Ok(Ok(handle)) => Ok(handle),
             Ok(Err(NotOpened::Full(limit))) => Err(sessions_full(&seat.server, limit)),
             Ok(Err(NotOpened::Unknown)) | Err(_) => {
-                Err(CallError::Unknown { what: "server", name: seat.server.as_str().to_owned() })
+                let name = seat.server.as_str().to_owned();
+                Err(CallError::Unknown { what: "server", name, near: None })
             }
         }
     }
@@ -182,5 +183,5 @@ fn sessions_full(server: &ServerName, limit: u32) -> CallError {
 }
 
 pub(super) fn unknown_owner(owner: &Owner) -> CallError {
-    CallError::Unknown { what: "agent", name: owner.as_str().to_owned() }
+    CallError::Unknown { what: "agent", name: owner.as_str().to_owned(), near: None }
 }
