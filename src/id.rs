@@ -106,6 +106,13 @@ name!(
     check_server
 );
 
+impl ServerName {
+    /// Who answers what Switchboard itself answers.
+    pub(crate) fn ourselves() -> Self {
+        Self("switchboard".into())
+    }
+}
+
 fn check_agent(name: &str) -> Result<(), &'static str> {
     if name == "store" {
         return Err("is reserved for the store; choose another name");

@@ -35,6 +35,7 @@ use ractor::{Actor, ActorRef};
 
 mod dispatch;
 mod explain;
+mod introspect;
 mod reconfigure;
 mod scope;
 mod timeline;

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Catalog, ContentHash, Names, Tool, ToolMatcher, nearest};
+use super::{Catalog, ContentHash, Names, OwnTool, Tool, ToolMatcher, nearest};
 use crate::{
     id::ServerName,
     wire::{Object, RawValue},
@@ -102,10 +102,28 @@ impl View {
                 view.sources.push(Arc::clone(&tool.raw));
             }
         }
-        view.hash = ContentHash::of(view.tools.iter().flat_map(|tool| {
+        view.seal()
+    }
+
+    /// The same view with our own tools behind all others, as far as the agent's filter shows
+    /// them.
+    #[must_use]
+    pub fn with_own(mut self, filter: &ToolMatcher) -> Self {
+        for tool in OwnTool::ALL.into_iter().filter(|tool| filter.passes(tool.name())) {
+            let (name, raw): (Arc<str>, _) = (tool.name().into(), tool.definition());
+            self.index.insert(Arc::clone(&name), self.tools.len());
+            self.sources.push(Arc::clone(&raw));
+            let (exposed, upstream) = (Arc::clone(&name), name);
+            self.tools.push(ViewTool { exposed, server: ServerName::ourselves(), upstream, raw });
+        }
+        self.seal()
+    }
+
+    fn seal(mut self) -> Self {
+        self.hash = ContentHash::of(self.tools.iter().flat_map(|tool| {
             [&*tool.exposed, tool.server.as_str(), &*tool.upstream, tool.raw.get()]
         }));
-        view
+        self
     }
 
     /// The tools in their order.

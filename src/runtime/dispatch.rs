@@ -10,7 +10,7 @@ use std::{
 use ractor::concurrency;
 use tokio::time::Instant;
 
-use super::{Answer, CallError, CallRequest, RuntimeHandle};
+use super::{Answer, CallError, CallRequest, RuntimeHandle, Scope, introspect};
 use crate::{
     actor::{
         agent::NotOpened,
@@ -20,6 +20,7 @@ use crate::{
         root::RootMsg,
         router::{RouterMsg, Target},
     },
+    catalog::OwnTool,
     error::{Classify as _, Kind},
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     upstream::Deadline,
@@ -65,6 +66,10 @@ impl RuntimeHandle {
         if !request.params.get().starts_with('{') {
             return Err(CallError::Invalid("the parameters of a call are an object".to_owned()));
         }
+        if let Some(tool) = self.own_tool(owner, &request.tool) {
+            let scope = Scope::new(self.clone(), owner.clone());
+            return introspect::answer(&scope, tool, &request);
+        }
         let target = match self.placed(owner, &request.tool)? {
             Some(target) => target,
             None => self.resolve(owner, &request).await?,
@@ -83,6 +88,13 @@ impl RuntimeHandle {
         let _held = handle.hold(params.get().len(), limit)?;
         let telemetry = &*self.tree.exchange.telemetry;
         handle.call(telemetry, &caller, &target.upstream, params, progress, &deadline).await
+    }
+
+    /// Our own tool of a name, if the owner sees it. Nobody else's tool has such a name.
+    fn own_tool(&self, owner: &Owner, name: &str) -> Option<OwnTool> {
+        let tool = OwnTool::of(name)?;
+        let table = self.tree.exchange.table.load();
+        table.owner(owner)?.view.resolve(name).map(|_| tool)
     }
 
     /// Places a name by the snapshot.

@@ -156,6 +156,8 @@ impl<'a> Reason<'a> {
                 Some(exit) => Some(format!("its process {exit}")),
                 None => down.trouble.map(|trouble| remedy::brief(trouble).to_owned()),
             },
+            // Why it starts anew may name a server that the agent does not see.
+            Self::Wish(event) if event.to == State::Connecting => None,
             Self::Wish(event) => Some(event.cause.to_string()),
             Self::Nothing | Self::Words(_) => None,
         }

@@ -14,7 +14,7 @@ use super::{Event, Explanation, RuntimeHandle, Scope, ServerStatus, explain};
 use crate::{
     actor::{handle::ConnectionHandle, status},
     catalog::nearest,
-    id::{Owner, Seat, ServerName},
+    id::{Owner, Seat, ServerName, SessionKey},
 };
 
 /// What a reader of the stream of events hears.
@@ -74,7 +74,12 @@ impl Scope {
     /// Why a server is as it is; `None` if this scope has none of this name. For one that was
     /// granted as a shared one, that of the store's connection.
     pub fn why(&self, server: &ServerName) -> Option<Story> {
-        let handle = self.serving(server)?;
+        self.story(server, None)
+    }
+
+    /// The same, of a session's own connection where it has one.
+    pub(super) fn story(&self, server: &ServerName, session: Option<&SessionKey>) -> Option<Story> {
+        let handle = self.serving(server, session)?;
         let status = status::server(&handle);
         let events = self.runtime.timeline(&handle.owner, &handle.seat);
         let explanation = explain(&status, &events, SystemTime::now());
@@ -93,12 +98,21 @@ impl Scope {
         seen.into_iter().find(|name| name.as_str() == near)
     }
 
-    /// The common connection that serves this scope's calls of a server.
-    fn serving(&self, server: &ServerName) -> Option<Arc<ConnectionHandle>> {
+    /// The connection that serves this scope's calls of a server.
+    fn serving(
+        &self,
+        server: &ServerName,
+        session: Option<&SessionKey>,
+    ) -> Option<Arc<ConnectionHandle>> {
         if !self.seen().contains(server) {
             return None;
         }
-        let (exchange, seat) = (&self.runtime.tree.exchange, Seat::common(server.clone()));
-        exchange.handle(&self.owner, &seat).or_else(|| exchange.handle(&Owner::Store, &seat))
+        let exchange = &self.runtime.tree.exchange;
+        let own = session.and_then(|session| {
+            exchange.handle(&self.owner, &Seat::of_session(server.clone(), session.clone()))
+        });
+        let common = Seat::common(server.clone());
+        own.or_else(|| exchange.handle(&self.owner, &common))
+            .or_else(|| exchange.handle(&Owner::Store, &common))
     }
 }

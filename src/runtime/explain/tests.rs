@@ -170,7 +170,7 @@ fn every_quiet_state_has_its_sentence() {
             1,
             wish(State::Idle, State::Connecting, "configured"),
             "github is connecting for the first time (life #1, for 1.5 s)\nconfigured\n\
-             nothing: it is being tried\ngithub is connecting for the first time: configured.",
+             nothing: it is being tried\ngithub is connecting for the first time.",
         ),
         (
             State::Draining,
