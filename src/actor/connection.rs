@@ -313,7 +313,11 @@ impl ConnectionState {
         if self.closing {
             return Ok(());
         }
-        Err(ConnectionFailure::from(end))
+        let mut failure = ConnectionFailure::from(end);
+        if let Some(line) = self.handle.stderr.last(1).pop() {
+            failure.cause = format!("{}; its last words: {line}", failure.cause);
+        }
+        Err(failure)
     }
 
     fn close(&mut self, myself: &ActorRef<ConnectionMsg>, exit: Exit) {

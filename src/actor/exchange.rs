@@ -222,6 +222,11 @@ impl Exchange {
         granted.chain(own).cloned().collect()
     }
 
+    /// Whether an owner was granted the store's server of this name.
+    pub(crate) fn is_granted(&self, owner: &Owner, server: &ServerName) -> bool {
+        self.owners.lock().get(owner).is_some_and(|spec| spec.grants.contains(server))
+    }
+
     /// Forgets the connections that sessions of an owner had for themselves: who waits for one is
     /// refused.
     pub(crate) fn forget_sessions(&self, owner: &Owner) {

@@ -14,7 +14,7 @@ use super::{Event, Explanation, RuntimeHandle, Scope, ServerStatus, explain};
 use crate::{
     actor::{handle::ConnectionHandle, status},
     catalog::nearest,
-    id::{Owner, Seat, ServerName, SessionKey},
+    id::{Incarnation, Owner, Seat, ServerName, SessionKey},
 };
 
 /// What a reader of the stream of events hears.
@@ -98,7 +98,9 @@ impl Scope {
         seen.into_iter().find(|name| name.as_str() == near)
     }
 
-    /// The connection that serves this scope's calls of a server.
+    /// The connection that serves this scope's calls of a server. An agent's own one that was
+    /// never started waits for tools that the store's connection lists: where that one is not
+    /// ready, it is the one to be explained.
     fn serving(
         &self,
         server: &ServerName,
@@ -112,7 +114,12 @@ impl Scope {
             exchange.handle(&self.owner, &Seat::of_session(server.clone(), session.clone()))
         });
         let common = Seat::common(server.clone());
-        own.or_else(|| exchange.handle(&self.owner, &common))
-            .or_else(|| exchange.handle(&Owner::Store, &common))
+        let granted = exchange.is_granted(&self.owner, server);
+        let listing = exchange.handle(&Owner::Store, &common).filter(|_| granted);
+        let is_listed = listing.as_ref().is_none_or(|listing| listing.is_ready());
+        let started = |handle: &Arc<ConnectionHandle>| {
+            is_listed || handle.standing().incarnation > Incarnation(0)
+        };
+        own.or_else(|| exchange.handle(&self.owner, &common).filter(started)).or(listing)
     }
 }

@@ -36,3 +36,4 @@ mod supervision;
 mod support;
 mod telemetry;
 mod tidy;
+mod why;
