@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use once::Once;
 use tokio::sync::watch;
+use tokio_stream::Stream;
 
 pub use crate::runtime::{
-    Answer, CallError, CallRequest, Delivery, Event, Failure, Health, Page, Phase, Progress,
-    ProgressSink, RuntimeStatus, ServerStatus, View, ViewTool,
+    Answer, CallError, CallRequest, Delivery, Event, Explanation, Failure, Health, Heard, Page,
+    Phase, Progress, ProgressSink, RuntimeStatus, ServerStatus, Story, View, ViewTool,
 };
 use crate::{
     id::{Owner, ServerName, SessionKey},
@@ -63,6 +64,14 @@ impl Drop for SessionLease {
     }
 }
 
+fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
+    CallError::Unknown {
+        what: "server",
+        name: server.as_str().to_owned(),
+        near: scope.near(server).map(|near| near.as_str().to_owned()),
+    }
+}
+
 /// The gate in front of one runtime.
 #[derive(Debug)]
 pub struct Gate {
@@ -86,9 +95,11 @@ impl Gate {
     /// What this principal may use of an owner's.
     fn scope(&self, principal: &Principal, owner: &Owner) -> Result<Scope, CallError> {
         tracing::trace!(principal = principal.as_str(), %owner, "access");
-        self.runtime
-            .scope(owner)
-            .ok_or_else(|| CallError::Unknown { what: "agent", name: owner.as_str().to_owned() })
+        self.runtime.scope(owner).ok_or_else(|| CallError::Unknown {
+            what: "agent",
+            name: owner.as_str().to_owned(),
+            near: None,
+        })
     }
 
     /// Registers a session of an owner's, so that servers with `isolation = "session"` serve it by
@@ -181,10 +192,30 @@ impl Gate {
         server: &ServerName,
     ) -> Result<(), CallError> {
         let scope = self.scope(principal, owner)?;
-        scope
-            .restart(server)
-            .await
-            .map_err(|_| CallError::Unknown { what: "server", name: server.as_str().to_owned() })
+        scope.restart(server).await.map_err(|_| unknown_server(&scope, server))
+    }
+
+    /// Why a server is as it is, for an operator: its error output may stand in it.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner or a server that the principal does not see.
+    pub fn why(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        server: &ServerName,
+    ) -> Result<Story, CallError> {
+        let scope = self.scope(principal, owner)?;
+        scope.why(server).ok_or_else(|| unknown_server(&scope, server))
+    }
+
+    /// The kept events of all connections and everything from then on, for an operator.
+    pub fn follow(
+        &self,
+        principal: &Principal,
+    ) -> (Vec<Arc<Event>>, impl Stream<Item = Heard> + Send + use<>) {
+        tracing::trace!(principal = principal.as_str(), "events");
+        self.runtime.follow()
     }
 
     /// Has something done at each clean-up interval, such as dropping idle sessions.

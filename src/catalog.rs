@@ -14,12 +14,16 @@ use crate::unit;
 pub mod diff;
 pub mod filter;
 pub mod naming;
+mod near;
+mod own;
 pub mod tool;
 pub mod view;
 
 pub use diff::Diff;
 pub use filter::{FilterError, ToolFilter, ToolMatcher};
 pub use naming::Names;
+pub use near::nearest;
+pub use own::OwnTool;
 pub use tool::{Tool, ToolError};
 pub use view::{Member, Page, View, ViewTool};
 
@@ -37,6 +41,9 @@ pub struct CatalogConfig {
     #[serde(with = "unit::duration")]
     #[schemars(with = "String")]
     pub tools_grace: Duration,
+    /// Whether agents may ask about the servers that they see, by the tools `switchboard_status`
+    /// and `switchboard_why`. Default: false.
+    pub introspection: bool,
 }
 
 impl CatalogConfig {
@@ -56,6 +63,7 @@ impl Default for CatalogConfig {
             separator: "_".to_owned(),
             max_name_length: 64,
             tools_grace: Duration::from_mins(10),
+            introspection: false,
         }
     }
 }

@@ -20,10 +20,12 @@ use crate::{
     },
 };
 
+mod asking;
 mod call;
 mod config;
 mod control;
 mod demo_server;
+mod events;
 mod exit;
 pub(crate) mod output;
 mod relay;
@@ -34,6 +36,8 @@ mod status;
 mod stdio;
 mod table;
 mod tools;
+mod tree;
+mod why;
 
 pub use exit::report;
 
@@ -65,15 +69,21 @@ enum Command {
     #[command(subcommand)]
     Config(config::Command),
     /// Show what a running instance is doing
-    Status(status::Args),
+    Status(asking::Asking),
+    /// Explain why a server is as it is, and what can be done
+    Why(why::Args),
+    /// Show what happened to the connections
+    Events(events::Args),
+    /// Draw the supervision tree of a running instance
+    Tree(tree::Args),
     /// List the tools that a running instance offers
-    Tools(tools::Args),
+    Tools(asking::AskingOf),
     /// Call a tool of a running instance
     Call(call::Args),
     /// Restart a server's connection in a running instance
     Restart(restart::Args),
     /// Have a running instance read its configuration anew
-    Reload(reload::Args),
+    Reload(asking::Asking),
     /// Add a server to a running instance, for good
     Add(reload::AddArgs),
     /// Remove a server that was added to a running instance
@@ -143,6 +153,9 @@ pub fn run() -> Result<ExitCode> {
         Command::Stdio(args) => on_all_cores(stdio::run(args)),
         Command::Config(command) => config::run(command),
         Command::Status(args) => on_this_thread(status::run(args)),
+        Command::Why(args) => on_this_thread(why::run(args)),
+        Command::Events(args) => on_this_thread(events::run(args)),
+        Command::Tree(args) => on_this_thread(tree::run(args)),
         Command::Tools(args) => on_this_thread(tools::run(args)),
         Command::Call(args) => return on_this_thread(call::run(args)),
         Command::Restart(args) => on_this_thread(restart::run(args)),
@@ -194,6 +207,10 @@ mod tests {
             "config show --json",
             "config schema",
             "status --json",
+            "why github --agent research --json",
+            "events --follow --server github --json",
+            "tree --watch",
+            "tree --json",
             "tools --agent research --json",
             "call github_search {\"q\":1} --agent research --timeout 2m",
             "call github_search -",
@@ -211,6 +228,8 @@ mod tests {
             "stdio --agent a/b",
             "call",
             "call a {} --timeout 5",
+            "why",
+            "tree --watch --json",
             "add time",
             "add time --url http://a -- b",
             "add time --header A=b -- b",

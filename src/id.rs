@@ -106,6 +106,13 @@ name!(
     check_server
 );
 
+impl ServerName {
+    /// Who answers what Switchboard itself answers.
+    pub(crate) fn ourselves() -> Self {
+        Self("switchboard".into())
+    }
+}
+
 fn check_agent(name: &str) -> Result<(), &'static str> {
     if name == "store" {
         return Err("is reserved for the store; choose another name");
@@ -166,10 +173,20 @@ impl Serialize for Owner {
     }
 }
 
+impl<'de> Deserialize<'de> for Owner {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name == Self::Store.as_str() {
+            return Ok(Self::Store);
+        }
+        AgentId::new(name).map(Self::Agent).map_err(D::Error::custom)
+    }
+}
+
 /// A session that has connections of its own to servers with `isolation = "session"`.
 ///
 /// Derived from what identifies the session, which it does not give away: it may be shown.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SessionKey(Arc<str>);
 
@@ -224,7 +241,9 @@ impl fmt::Display for Seat {
 }
 
 /// Which life of a connection: 1 for the first, 0 before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Incarnation(pub u64);
 

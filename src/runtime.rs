@@ -10,19 +10,16 @@ use std::{
     time::Duration,
 };
 
-use ractor::{Actor, ActorRef};
-use tokio_stream::{Stream, StreamExt as _, wrappers::BroadcastStream};
-
 pub use crate::actor::{
     call::{Answer, CallError, CallRequest, Delivery, Failure},
     change::Changes,
-    event::Event,
+    event::{Detail, Down, Event, Trouble, Via, Waiting},
     server::{Isolation, Retry, ServerConfig, Startup, ToolRule},
     settings::{AgentConfig, GroupConfig, LimitsConfig, MonitoringConfig, TimeoutsConfig},
     status::{Health, Phase, RuntimeStatus, ServerStatus},
 };
 pub use crate::catalog::{Page, View, ViewTool};
-pub use crate::upstream::{Progress, ProgressSink};
+pub use crate::upstream::{ProcessExit, Progress, ProgressSink};
 use crate::{
     actor::{
         agents::AgentsMsg,
@@ -34,13 +31,19 @@ use crate::{
     id::{AgentId, Owner, ServerName, SessionKey},
     trace::{Silent, Telemetry},
 };
+use ractor::{Actor, ActorRef};
 
 mod dispatch;
+mod explain;
+mod introspect;
 mod reconfigure;
 mod scope;
+mod timeline;
 
+pub use explain::{Explanation, explain, told};
 pub use reconfigure::Prepared;
 pub use scope::{AddError, Scope, WaitError};
+pub use timeline::{Heard, Story};
 
 /// How long the tree may take to stop in order before it is ended at once: the close ladder of a
 /// child process, and some.
@@ -247,12 +250,6 @@ impl RuntimeHandle {
     /// The agents that are configured.
     pub fn agents(&self) -> Vec<AgentId> {
         self.tree.exchange.agents()
-    }
-
-    /// Every change of every connection from now on. A reader that falls more than 1024 events
-    /// behind loses the oldest.
-    pub fn events(&self) -> impl Stream<Item = Arc<Event>> + Send + use<> {
-        BroadcastStream::new(self.tree.exchange.events.subscribe()).filter_map(Result::ok)
     }
 
     /// Everything that runs, from memory.

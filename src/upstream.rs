@@ -21,6 +21,7 @@ mod channel;
 mod child;
 mod deadline;
 mod era;
+pub mod exit;
 pub mod http;
 mod link;
 pub mod memory;
@@ -34,6 +35,7 @@ mod testing;
 mod vital;
 
 pub use deadline::Deadline;
+pub use exit::ProcessExit;
 pub use link::{Link, LinkEvent, Progress, ProgressSink, Request};
 pub use stderr::StderrRing;
 
@@ -120,8 +122,10 @@ pub enum ConnectError {
     /// The process ended before the connection was ready.
     #[error("the process {how} before the connection was ready{hint}")]
     Exited {
-        /// Exit code or signal, in words, such as `exited with code 1`.
-        how: String,
+        /// Exit code or signal.
+        how: ProcessExit,
+        /// The number that it had.
+        pid: Option<u32>,
         /// The end of its error output or its first garbage line, if there was any.
         hint: String,
     },
@@ -173,9 +177,9 @@ pub enum ConnectError {
 /// Why a live link ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkEnd {
-    /// The process ended: exit code or signal, in words, such as `exited with code 1`.
+    /// The process ended: exit code or signal.
     #[error("the process {0}")]
-    Exited(String),
+    Exited(ProcessExit),
     /// The server closed its output but its process lives.
     #[error("the server closed its output")]
     Closed,

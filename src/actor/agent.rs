@@ -11,7 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use tokio::sync::mpsc;
 
 use super::{
-    child::{Child, Ended},
+    child::Child,
     connection::{ConnectionActor, ConnectionArgs, ConnectionFailure, ConnectionMsg},
     exchange::{Exchange, ServerSpec},
     group::Groups,
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     catalog::{Catalog, Diff},
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
-    restart::{Exit, Meter, State},
+    restart::{Meter, State},
 };
 
 /// Bugs in a period that this supervisor survives.
@@ -190,17 +190,15 @@ impl Actor for AgentSupervisor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => {
-                let ended = match error.downcast_ref::<ConnectionFailure>() {
-                    Some(failure) => Ended { exit: failure.exit, cause: failure.cause.clone() },
-                    None => Ended { exit: Exit::Bug, cause: format!("a bug of ours: {error}") },
-                };
+                let ended = error.downcast_ref::<ConnectionFailure>().cloned();
+                let ended = ended.unwrap_or_else(|| ConnectionFailure::bug(&error.to_string()));
                 state.ended(&myself, &cell, ended).await
             }
             SupervisionEvent::ActorTerminated(cell, _, reason) => {
                 // A connection ends itself with a typed reason; one that was killed did not.
                 let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-                let cause = format!("its actor was terminated: {reason}");
-                state.ended(&myself, &cell, Ended { exit: Exit::Bug, cause }).await
+                let bug = ConnectionFailure::bug(&format!("its actor was terminated: {reason}"));
+                state.ended(&myself, &cell, bug).await
             }
             _ => Ok(()),
         }

@@ -3,13 +3,19 @@
 //! An owner's supervisor that dies of bugs is started again with what is configured; one that
 //! keeps dying is quarantined, and no other owner notices.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::mpsc;
 
 use super::{
     agent::{AgentArgs, AgentMsg, AgentSupervisor, Opened},
+    child::GIVEN_UP,
+    event::{Detail, Down, Event, Trouble},
     exchange::{Exchange, OwnerSpec, ServerSpec},
     handle::Standing,
     router::RouterMsg,
@@ -326,20 +332,42 @@ impl AgentsState {
         }
         tracing::error!(%owner, cause, "the supervisor of an owner died");
         if supervised.deaths.record(now) {
+            let cause = format!("its supervisor ended, a bug of Switchboard: {cause}");
+            self.record_bug(&owner, State::Idle, &cause.into(), "the supervisor is started again");
             return self.start(myself, owner).await;
         }
         let cause: Arc<str> =
             format!("{owner} is in quarantine after repeated bugs: {cause}").into();
-        for handle in self.exchange.handles() {
-            if handle.owner == owner {
-                handle.publish(Standing {
-                    state: State::Failed,
-                    incarnation: handle.standing().incarnation,
-                    cause: Some(Arc::clone(&cause)),
-                    ..Standing::default()
-                });
-            }
+        self.record_bug(&owner, State::Failed, &cause, GIVEN_UP);
+        for handle in self.exchange.handles().iter().filter(|handle| handle.owner == owner) {
+            handle.publish(Standing {
+                state: State::Failed,
+                incarnation: handle.standing().incarnation,
+                cause: Some(Arc::clone(&cause)),
+                ..Standing::default()
+            });
         }
         Ok(())
+    }
+
+    /// A supervisor's end is a part of the story of each of its connections.
+    fn record_bug(&self, owner: &Owner, to: State, cause: &Arc<str>, decision: &str) {
+        for handle in self.exchange.handles().iter().filter(|handle| handle.owner == *owner) {
+            let standing = handle.standing();
+            self.exchange.events.record(Event {
+                time: SystemTime::now(),
+                owner: owner.clone(),
+                server: handle.seat.server.clone(),
+                session: handle.seat.session.clone(),
+                incarnation: standing.incarnation,
+                from: standing.state,
+                to,
+                cause: Arc::clone(cause),
+                decision: decision.into(),
+                next: None,
+                waiting: handle.waiting(),
+                detail: Detail::Down(Down { trouble: Some(Trouble::Bug), ..Down::default() }),
+            });
+        }
     }
 }

@@ -74,12 +74,14 @@ pub enum CallError {
         near: Option<String>,
     },
     /// No such agent or server in the caller's view.
-    #[error("unknown {what} {name:?}")]
+    #[error("unknown {what} {name:?}{}", did_you_mean(near.as_deref()))]
     Unknown {
         /// `agent` or `server`.
         what: &'static str,
         /// Its name.
         name: String,
+        /// A name that the caller knows and that was probably meant.
+        near: Option<String>,
     },
     /// Parameters that fail their check.
     #[error("{0}")]

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use super::{
     call::spoken,
-    connection::ConnectionMsg,
-    event::Event,
+    connection::{ConnectionFailure, ConnectionMsg},
+    event::{Detail, Event, Waiting},
     exchange::{Exchange, ServerSpec},
     handle::{ConnectionHandle, Live, Standing},
     server::ServerConfig,
@@ -27,11 +27,29 @@ use crate::{
     wire::Era,
 };
 
-/// How an incarnation ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) exit: Exit,
-    pub(crate) cause: String,
+/// What is decided where another try is useless.
+pub(crate) const GIVEN_UP: &str =
+    "given up until the configuration changes or a restart is asked for";
+
+mod life;
+
+use life::Life;
+
+/// One move of a connection, to be published and recorded.
+struct Step<'a> {
+    from: State,
+    cause: &'a str,
+    decision: &'a str,
+    /// The pause before the next try.
+    next: Option<Duration>,
+    live: Option<Arc<Live>>,
+    detail: Detail,
+}
+
+impl<'a> Step<'a> {
+    const fn new(from: State, cause: &'a str, decision: &'a str) -> Self {
+        Self { from, cause, decision, next: None, live: None, detail: Detail::Step }
+    }
 }
 
 /// One supervised connection.
@@ -62,6 +80,7 @@ pub(crate) struct Child {
     /// Its last life was lost, so its group hears of it when it is back.
     lost: bool,
     closing: bool,
+    life: Life,
     /// The era that the server was found to speak.
     era: Option<Era>,
 }
@@ -90,6 +109,7 @@ impl Child {
             down_since: None,
             lost: false,
             closing: false,
+            life: Life::begin(),
             era: None,
         }
     }
@@ -128,7 +148,8 @@ impl Child {
         self.ladder.start();
         self.incarnation = self.incarnation.next();
         self.closing = false;
-        self.transition(exchange, from, cause, "connect", None, None);
+        self.life = Life::begin();
+        self.transition(exchange, Step::new(from, cause, "connect"));
     }
 
     /// Its link is made. Says whether the life before was lost.
@@ -137,7 +158,9 @@ impl Child {
         self.era = Some(live.link.facts().era);
         self.ladder.ready(exchange.started.elapsed());
         self.down_since = None;
-        self.transition(exchange, from, "connected", "serve", None, Some(live));
+        let detail = self.life.ready(&self.handle, &live);
+        let step = Step::new(from, "connected", "serve");
+        self.transition(exchange, Step { live: Some(live), detail, ..step });
         std::mem::take(&mut self.lost)
     }
 
@@ -154,7 +177,7 @@ impl Child {
     pub(crate) fn ended(
         &mut self,
         exchange: &Exchange,
-        ended: &Ended,
+        ended: &ConnectionFailure,
         tripped: bool,
     ) -> Option<Duration> {
         let from = self.ladder.state();
@@ -185,15 +208,14 @@ impl Child {
             Decision::Fail { probe: Some(after) } => {
                 (format!("given up, one slow probe in {}", spoken(after)), Some(after))
             }
-            Decision::Fail { probe: None } => (
-                "given up until the configuration changes or a restart is asked for".to_owned(),
-                None,
-            ),
+            Decision::Fail { probe: None } => (GIVEN_UP.to_owned(), None),
             Decision::Stop => ("stopped".to_owned(), None),
             Decision::Idle => ("started again by the next call".to_owned(), None),
         };
         if self.restart_cause.is_none() && self.replacement.is_none() {
-            self.transition(exchange, from, &ended.cause, &words, pause, None);
+            let detail = self.life.ended(&self.handle, self.incarnation, ended);
+            let step = Step::new(from, &ended.cause, &words);
+            self.transition(exchange, Step { next: pause, detail, ..step });
         }
         pause
     }
@@ -241,40 +263,34 @@ impl Child {
         } else {
             self.ladder.stop();
         }
-        self.transition(exchange, from, cause, "close", None, None);
+        self.transition(exchange, Step::new(from, cause, "close"));
         self.close(Exit::Asked).is_some()
     }
 
     /// Publishes and records a step that the ladder does not take part in.
     fn announce(&self, exchange: &Exchange, from: State, to: State, cause: &str, decision: &str) {
-        let cause: Arc<str> = cause.into();
+        let waiting = self.handle.waiting();
+        let shown: Arc<str> = cause.into();
         self.handle.publish(Standing {
             state: to,
             incarnation: self.incarnation,
-            cause: Some(Arc::clone(&cause)),
+            cause: Some(shown),
             ..Standing::default()
         });
-        self.record(exchange, from, to, cause, decision, None);
+        self.record(exchange, to, waiting, Step::new(from, cause, decision));
     }
 
-    fn transition(
-        &self,
-        exchange: &Exchange,
-        from: State,
-        cause: &str,
-        decision: &str,
-        next: Option<Duration>,
-        live: Option<Arc<Live>>,
-    ) {
+    fn transition(&self, exchange: &Exchange, mut step: Step<'_>) {
         let to = self.ladder.state();
-        let explained =
-            to != State::Ready || self.ladder.recent_failures(exchange.started.elapsed()) > 0;
+        let recent_failures = self.ladder.recent_failures(exchange.started.elapsed());
+        let explained = to != State::Ready || recent_failures > 0;
         let before = self.handle.standing().cause;
-        let cause: Arc<str> = cause.into();
+        // Before it is published: who waits goes on at that moment.
+        let waiting = self.handle.waiting();
         self.handle.publish(Standing {
             state: to,
             incarnation: self.incarnation,
-            live,
+            live: step.live.take(),
             // A server that is back still shows why it was away.
             cause: match to {
                 State::Ready | State::Connecting | State::HalfOpen if explained => before,
@@ -286,34 +302,29 @@ impl Child {
                 | State::Open
                 | State::Draining
                 | State::Stopped
-                | State::Failed => Some(Arc::clone(&cause)),
+                | State::Failed => Some(step.cause.into()),
             },
-            next: next.map(|after| Instant::now() + after),
-            recent_failures: self.ladder.recent_failures(exchange.started.elapsed()),
+            next: step.next.map(|after| Instant::now() + after),
+            recent_failures,
+            since: None,
         });
-        self.record(exchange, from, to, cause, decision, next);
+        self.record(exchange, to, waiting, step);
     }
 
-    fn record(
-        &self,
-        exchange: &Exchange,
-        from: State,
-        to: State,
-        cause: Arc<str>,
-        decision: &str,
-        next: Option<Duration>,
-    ) {
+    fn record(&self, exchange: &Exchange, to: State, waiting: Waiting, step: Step<'_>) {
         exchange.events.record(Event {
             time: SystemTime::now(),
             owner: self.handle.owner.clone(),
             server: self.handle.seat.server.clone(),
             session: self.handle.seat.session.clone(),
             incarnation: self.incarnation,
-            from,
+            from: step.from,
             to,
-            cause,
-            decision: decision.into(),
-            next,
+            cause: step.cause.into(),
+            decision: step.decision.into(),
+            next: step.next,
+            waiting,
+            detail: step.detail,
         });
     }
 }

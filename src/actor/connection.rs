@@ -11,6 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::{
     agent::AgentMsg,
+    event::Trouble,
     exchange::{Exchange, ServerSpec},
     handle::{ConnectionHandle, Live},
     server::ServerConfig,
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     id::Incarnation,
     restart::Exit,
-    upstream::{ConnectContext, ConnectError, Link, LinkEnd, LinkEvent, Protocol, RequestError},
+    upstream::{ConnectContext, Link, LinkEnd, LinkEvent, Protocol, RequestError},
 };
 
 /// How long changes of a server's tools are gathered before they are listed again.
@@ -82,14 +83,6 @@ pub(crate) enum ConnectionMsg {
     Panicked(String),
 }
 
-/// Why an incarnation ended, for the supervisor to classify. Any other error is a bug.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{cause}")]
-pub(crate) struct ConnectionFailure {
-    pub(crate) exit: Exit,
-    pub(crate) cause: String,
-}
-
 /// What an incarnation holds.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
@@ -112,9 +105,11 @@ pub(crate) struct ConnectionState {
     closing: bool,
 }
 
+mod failure;
 mod health;
 mod listing;
 
+pub(crate) use failure::ConnectionFailure;
 use listing::{Listing, listing};
 
 impl Actor for ConnectionActor {
@@ -169,7 +164,7 @@ impl Actor for ConnectionActor {
             ConnectionMsg::Redefined(config) => state.redefined(&myself, config),
             ConnectionMsg::Close(exit) => state.close(&myself, exit),
             ConnectionMsg::Closed(exit) => {
-                return Err(Box::new(ConnectionFailure { exit, cause: "closed".to_owned() }));
+                return Err(Box::new(ConnectionFailure::asked(exit)));
             }
             ConnectionMsg::Panicked(words) => return Err(words.into()),
         }
@@ -236,7 +231,7 @@ impl ConnectionState {
                     }
                     match listing(&link, timeout).await {
                         Ok(listing) => Ok((link, Some(listing))),
-                        Err(cause) => Err(ConnectionFailure { exit: Exit::Lost, cause }),
+                        Err(cause) => Err(ConnectionFailure::lost(Trouble::Protocol, cause)),
                     }
                 })
                 .await;
@@ -318,19 +313,11 @@ impl ConnectionState {
         if self.closing {
             return Ok(());
         }
-        let mut cause = end.to_string();
+        let mut failure = ConnectionFailure::from(end);
         if let Some(line) = self.handle.stderr.last(1).pop() {
-            cause = format!("{cause}; its last words: {line}");
+            failure.cause = format!("{}; its last words: {line}", failure.cause);
         }
-        let exit = match end {
-            LinkEnd::Refused(_) => Exit::Refused,
-            LinkEnd::Exited(_)
-            | LinkEnd::Closed
-            | LinkEnd::Transport(_)
-            | LinkEnd::SessionOver
-            | LinkEnd::Stopped => Exit::Lost,
-        };
-        Err(ConnectionFailure { exit, cause })
+        Err(failure)
     }
 
     fn close(&mut self, myself: &ActorRef<ConnectionMsg>, exit: Exit) {
@@ -347,25 +334,5 @@ impl ConnectionState {
             }
             actor.cast(ConnectionMsg::Closed(exit)).ok();
         });
-    }
-}
-
-impl From<ConnectError> for ConnectionFailure {
-    fn from(error: ConnectError) -> Self {
-        let exit = match &error {
-            ConnectError::Credentials(_) => Exit::Refused,
-            ConnectError::Busy { retry_after, .. } => {
-                Exit::RateLimited { retry_after: *retry_after }
-            }
-            ConnectError::Spawn { .. }
-            | ConnectError::Protocol(_)
-            | ConnectError::Configuration(_)
-            | ConnectError::Unsupported(_) => Exit::Fatal,
-            ConnectError::Exited { .. }
-            | ConnectError::Timeout { .. }
-            | ConnectError::Refused { .. }
-            | ConnectError::Transport(_) => Exit::Lost,
-        };
-        Self { exit, cause: error.to_string() }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::{
@@ -19,23 +19,28 @@ use crate::{
     restart::State,
 };
 
+mod detail;
+mod number;
+
+pub use detail::{Detail, Down, Trouble, Via, Waiting};
+
 /// Events kept for each connection.
 const KEPT: usize = 64;
 /// Events that a reader of the stream may be behind before it loses some.
 const BEHIND: usize = 1024;
 
 /// One transition of one connection.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// When, in seconds since the Unix epoch.
-    #[serde(serialize_with = "unix")]
+    #[serde(with = "number::epoch")]
     pub time: SystemTime,
     /// Whose connection.
     pub owner: Owner,
     /// Which server.
     pub server: ServerName,
     /// Which session's own connection; `None` for the common one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionKey>,
     /// Which life.
     pub incarnation: Incarnation,
@@ -48,18 +53,38 @@ pub struct Event {
     /// What was decided, in words.
     pub decision: Arc<str>,
     /// Time from then until the next try, in seconds.
-    #[serde(serialize_with = "seconds")]
+    #[serde(default, with = "number::optional_seconds")]
     pub next: Option<Duration>,
+    /// Calls that waited for the connection at that moment.
+    #[serde(default, skip_serializing_if = "Waiting::is_nobody")]
+    pub waiting: Waiting,
+    /// What else is known.
+    #[serde(default, skip_serializing_if = "Detail::is_step")]
+    pub detail: Detail,
 }
 
-fn unix<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    serializer.serialize_f64(since.as_secs_f64())
-}
+impl Event {
+    /// How a life ended, where this is the end of one.
+    pub const fn down(&self) -> Option<&Down> {
+        match &self.detail {
+            Detail::Down(down) => Some(down),
+            Detail::Step | Detail::Up { .. } => None,
+        }
+    }
 
-#[allow(clippy::ref_option, reason = "the shape that serde calls")]
-fn seconds<S: Serializer>(next: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    next.map(|next| next.as_secs_f64()).serialize(serializer)
+    /// The process that it tells of.
+    pub const fn pid(&self) -> Option<u32> {
+        match &self.detail {
+            Detail::Up { via: Via::Process { pid }, .. } => Some(*pid),
+            Detail::Down(down) => down.pid,
+            Detail::Step | Detail::Up { .. } => None,
+        }
+    }
+
+    /// Whose connection it tells of.
+    pub fn seat(&self) -> Seat {
+        Seat { server: self.server.clone(), session: self.session.clone() }
+    }
 }
 
 /// The last events of one connection.
@@ -88,19 +113,30 @@ impl EventLog {
             to = %event.to,
             cause = %event.cause,
             decision = %event.decision,
+            pid = event.pid(),
+            exit = event.down().and_then(|down| down.exit.as_ref()).map(tracing::field::display),
             "connection",
         );
         let event = Arc::new(event);
         let mut rings = self.rings.lock();
-        let seat = Seat { server: event.server.clone(), session: event.session.clone() };
-        let ring = rings.entry((event.owner.clone(), seat)).or_default();
+        let ring = rings.entry((event.owner.clone(), event.seat())).or_default();
         if ring.len() == KEPT {
             ring.pop_front();
         }
         ring.push_back(Arc::clone(&event));
-        drop(rings);
-        // Nobody listening is no failure.
+        // Nobody listening is no failure. Sent under the lock, so that who follows gets each
+        // event once.
         self.stream.send(event).ok();
+    }
+
+    /// All kept events in their order, and everything from then on.
+    pub(crate) fn follow(&self) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>) {
+        let rings = self.rings.lock();
+        let mut kept: Vec<_> = rings.values().flatten().cloned().collect();
+        let next = self.stream.subscribe();
+        drop(rings);
+        kept.sort_by_key(|event| event.time);
+        (kept, next)
     }
 
     /// The kept events of one connection, oldest first.
@@ -129,24 +165,30 @@ impl EventLog {
 mod tests {
     use super::*;
 
+    fn event(incarnation: u64) -> Event {
+        Event {
+            time: SystemTime::UNIX_EPOCH + Duration::from_millis(1500),
+            owner: Owner::Store,
+            server: ServerName::new("a").unwrap(),
+            session: None,
+            incarnation: Incarnation(incarnation),
+            from: State::Ready,
+            to: State::Backoff,
+            cause: "x".into(),
+            decision: "y".into(),
+            next: None,
+            waiting: Waiting::default(),
+            detail: Detail::Step,
+        }
+    }
+
     #[tokio::test]
     async fn a_timeline_is_bounded_and_in_order() {
         let log = EventLog::new();
         let mut stream = log.subscribe();
-        let seat = Seat::common(ServerName::new("a").unwrap());
+        let seat = event(0).seat();
         for incarnation in 0..100 {
-            log.record(Event {
-                time: SystemTime::now(),
-                owner: Owner::Store,
-                server: seat.server.clone(),
-                session: None,
-                incarnation: Incarnation(incarnation),
-                from: State::Ready,
-                to: State::Backoff,
-                cause: "x".into(),
-                decision: "y".into(),
-                next: None,
-            });
+            log.record(event(incarnation));
         }
         let kept = log.of(&Owner::Store, &seat);
         assert_eq!(kept.len(), KEPT);
@@ -154,5 +196,47 @@ mod tests {
         assert_eq!(stream.recv().await.unwrap().incarnation, Incarnation(0));
         log.forget(&Owner::Store, &seat);
         assert!(log.of(&Owner::Store, &seat).is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_follows_gets_what_was_kept_and_then_each_event_once() {
+        let log = EventLog::new();
+        log.record(event(1));
+        let (kept, mut next) = log.follow();
+        log.record(event(2));
+        assert_eq!(kept, [Arc::new(event(1))]);
+        assert_eq!(*next.recv().await.unwrap(), event(2));
+        assert!(next.is_empty());
+    }
+
+    #[test]
+    fn an_event_is_the_same_after_it_was_written_and_read() {
+        let plain = event(7);
+        let text = serde_json::to_string(&plain).unwrap();
+        assert_eq!(
+            text,
+            r#"{"time":1.5,"owner":"store","server":"a","incarnation":7,"from":"ready","to":"backoff","cause":"x","decision":"y","next":null}"#
+        );
+        let down = Detail::Down(Down {
+            trouble: Some(Trouble::Exited),
+            pid: Some(41),
+            exit: Some(crate::upstream::ProcessExit::Code(3)),
+            served: Some(Duration::from_millis(250)),
+            stderr: vec!["no".to_owned()],
+        });
+        let waiting = Waiting { calls: 2, longest: Duration::from_secs(4) };
+        let session = Some(SessionKey::of("s"));
+        let via = Via::Process { pid: 41 };
+        for detail in
+            [Detail::Up { via, took: Duration::from_secs(1) }, down, Detail::Down(Down::default())]
+        {
+            let next = Some(Duration::from_millis(125));
+            let full = Event { waiting, session: session.clone(), next, detail, ..plain.clone() };
+            let text = serde_json::to_string(&full).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), full, "{text}");
+        }
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), plain);
+        let nonsense = text.replace("1.5", "-1");
+        assert!(serde_json::from_str::<Event>(&nonsense).is_err());
     }
 }

@@ -210,6 +210,23 @@ impl Exchange {
         granted.chain(own).filter(|(_, (spec, granted))| spec.is_served_here(*granted)).collect()
     }
 
+    /// The servers that one owner sees: its own and those that it was granted.
+    pub(crate) fn seen(&self, owner: &Owner) -> Vec<ServerName> {
+        let owners = self.owners.lock();
+        let Some(spec) = owners.get(owner) else { return Vec::new() };
+        let store = owners.get(&Owner::Store);
+        let granted = spec.grants.iter().filter(|server| {
+            store.and_then(|store| store.servers.get(*server)).is_some_and(|it| it.config.enabled)
+        });
+        let own = spec.servers.iter().filter(|(_, spec)| spec.config.enabled).map(|(name, _)| name);
+        granted.chain(own).cloned().collect()
+    }
+
+    /// Whether an owner was granted the store's server of this name.
+    pub(crate) fn is_granted(&self, owner: &Owner, server: &ServerName) -> bool {
+        self.owners.lock().get(owner).is_some_and(|spec| spec.grants.contains(server))
+    }
+
     /// Forgets the connections that sessions of an owner had for themselves: who waits for one is
     /// refused.
     pub(crate) fn forget_sessions(&self, owner: &Owner) {

@@ -19,6 +19,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     admission::Admission,
     call::{Answer, CallError},
+    event::Waiting,
     exchange::ServerSpec,
     server::ServerConfig,
 };
@@ -31,9 +32,13 @@ use crate::{
 mod delivery;
 mod held;
 mod leg;
+mod parked;
 mod refusal;
+mod verdict;
 
 pub(crate) use delivery::Errand;
+use parked::Parked;
+use verdict::{Verdict, verdict};
 
 /// A live link in the life that it belongs to.
 #[derive(Debug)]
@@ -53,28 +58,8 @@ pub(crate) struct Standing {
     pub(crate) next: Option<Instant>,
     /// Failures in the ladder's window: a ready connection with some is a warning.
     pub(crate) recent_failures: usize,
-}
-
-/// What a call does about a standing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Go,
-    Park,
-    /// Park, and ask the supervisor to start the connection.
-    Wake,
-    Refuse,
-}
-
-/// The verdict for each state: a connection that will be tried soon is worth waiting for.
-const fn verdict(state: State) -> Verdict {
-    match state {
-        State::Ready => Verdict::Go,
-        State::Connecting | State::Backoff => Verdict::Park,
-        State::Idle => Verdict::Wake,
-        State::Open | State::HalfOpen | State::Draining | State::Stopped | State::Failed => {
-            Verdict::Refuse
-        }
-    }
+    /// Since when it is in this state; set by the handle when it is published.
+    pub(crate) since: Option<Instant>,
 }
 
 /// Counters of one connection; relaxed, because nobody orders by them.
@@ -123,7 +108,8 @@ pub(crate) struct ConnectionHandle {
     pub(crate) tools: AtomicU64,
     standing: watch::Sender<Standing>,
     /// Calls that wait for a link queue here, because a change of standing wakes in any order.
-    parked: tokio::sync::Mutex<()>,
+    turn: tokio::sync::Mutex<()>,
+    parked: Parked,
     /// Under which definition it serves; replaced with it.
     terms: ArcSwap<Terms>,
     /// Asks the present supervisor to start the connection; replaced with it.
@@ -153,7 +139,8 @@ impl ConnectionHandle {
             stats: Stats::default(),
             tools: AtomicU64::new(0),
             standing: watch::Sender::new(Standing::default()),
-            parked: tokio::sync::Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            parked: Parked::default(),
             terms: ArcSwap::from_pointee(Terms::new(spec, None)),
             starter: Mutex::new(None),
             woken: AtomicBool::new(false),
@@ -191,8 +178,13 @@ impl ConnectionHandle {
     }
 
     /// Supervisor only: says where the connection stands now.
-    pub(crate) fn publish(&self, standing: Standing) {
-        self.standing.send_replace(standing);
+    pub(crate) fn publish(&self, mut standing: Standing) {
+        self.standing.send_modify(|before| {
+            let stays =
+                before.state == standing.state && before.incarnation == standing.incarnation;
+            standing.since = before.since.filter(|_| stays).or_else(|| Some(Instant::now()));
+            *before = standing;
+        });
         self.woken.store(false, Ordering::Relaxed);
     }
 
@@ -213,10 +205,15 @@ impl ConnectionHandle {
         self.woken.store(false, Ordering::Relaxed);
     }
 
-    /// Calls in flight and waiting.
+    /// Calls in flight and waiting. One that waits for a connection has a place in flight already.
     pub(crate) fn load(&self) -> (usize, usize) {
-        let terms = self.terms.load();
-        (terms.admission.in_flight(), terms.admission.waiting())
+        let (terms, parked) = (self.terms.load(), self.parked.waiting().calls);
+        (terms.admission.in_flight().saturating_sub(parked), terms.admission.waiting() + parked)
+    }
+
+    /// The calls that wait for a connection.
+    pub(crate) fn waiting(&self) -> Waiting {
+        self.parked.waiting()
     }
 
     /// How long nobody called.

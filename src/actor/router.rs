@@ -43,7 +43,7 @@ pub(crate) enum RouterMsg {
     Define { owner: Owner, grants: Vec<ServerName>, filter: ToolMatcher },
     /// An owner is no more.
     Undefine { owner: Owner },
-    /// Tools are named by other rules from now on.
+    /// Tools may be named and shown by other rules from now on.
     Rename,
     /// A connection exists.
     Attach { handle: Arc<ConnectionHandle>, spec: ServerSpec },
@@ -166,7 +166,7 @@ impl RouterState {
 
     fn rename(&mut self) {
         let settings = self.exchange.settings();
-        for scope in self.scopes.values_mut() {
+        for scope in self.scopes.values_mut().filter(|it| !it.names.follows(&settings.catalog)) {
             scope.names = Names::new(&settings.catalog);
         }
         let owners: Vec<Owner> = self.scopes.keys().cloned().collect();
@@ -281,7 +281,10 @@ impl RouterState {
                 filter: &definition.spec.policy.filter,
             })
             .collect();
-        let view = before.rebuild(&list, &scope.filter, &mut scope.names);
+        let mut view = before.rebuild(&list, &scope.filter, &mut scope.names);
+        if self.exchange.settings().catalog.introspection {
+            view = view.with_own(&scope.filter);
+        }
         for ((_, _, serving), member) in members.iter().zip(&list) {
             serving.handle.tools.store(member.catalog.tools().len() as u64, Ordering::Relaxed);
         }

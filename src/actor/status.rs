@@ -13,7 +13,7 @@ use super::{
     handle::{ConnectionHandle, Standing},
 };
 use crate::{
-    id::{Incarnation, Owner, ServerName, SessionKey},
+    id::{AgentId, Incarnation, Owner, ServerName, SessionKey},
     restart::State,
     wire::{Era, Revision},
 };
@@ -34,6 +34,9 @@ pub struct ServerStatus {
     pub health: Health,
     /// Which life it is in; 0 before the first.
     pub incarnation: Incarnation,
+    /// How long it has been in this state; `None` if it never left the first.
+    #[serde(rename = "since_ms", with = "optional_millis")]
+    pub since: Option<Duration>,
     /// Why it is in this state, in words; `None` where there is nothing to explain.
     pub cause: Option<String>,
     /// Time until the next try.
@@ -53,6 +56,9 @@ pub struct ServerStatus {
     pub in_flight: usize,
     /// Calls waiting.
     pub waiting: usize,
+    /// How long the first of those that wait for the connection has.
+    #[serde(rename = "waited_ms", with = "optional_millis")]
+    pub waited: Option<Duration>,
     /// Calls accepted since the runtime started.
     pub calls: u64,
     /// Calls that ended without the server's answer.
@@ -109,6 +115,8 @@ pub struct RuntimeStatus {
     pub calls: u64,
     /// Tools in the store's view.
     pub tools: usize,
+    /// The agents that are configured.
+    pub agents: Vec<AgentId>,
     /// Every connection, the store's first.
     pub servers: Vec<ServerStatus>,
 }
@@ -138,6 +146,7 @@ pub(crate) fn of(exchange: &Exchange) -> RuntimeStatus {
         uptime: exchange.started.elapsed(),
         calls: exchange.calls.load(Ordering::Relaxed),
         tools: table.owner(&Owner::Store).map_or(0, |view| view.view.tools().len()),
+        agents: exchange.agents(),
         servers,
     }
 }
@@ -147,7 +156,7 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
     let standing = handle.standing();
     let facts = standing.live.as_ref().map(|live| live.link.facts());
     let (in_flight, waiting) = handle.load();
-    let terms = handle.terms();
+    let (terms, parked) = (handle.terms(), handle.waiting());
     ServerStatus {
         owner: handle.owner.clone(),
         server: handle.seat.server.clone(),
@@ -155,6 +164,7 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         state: standing.state,
         health: Health::of(&standing),
         incarnation: standing.incarnation,
+        since: standing.since.map(|since| since.elapsed()),
         cause: standing.cause.as_deref().map(ToOwned::to_owned),
         next_try: standing.next.map(|next| next.saturating_duration_since(Instant::now())),
         transport: terms.transport,
@@ -164,6 +174,7 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         tools: usize::try_from(handle.tools.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
         in_flight,
         waiting,
+        waited: (!parked.is_nobody()).then_some(parked.longest),
         calls: handle.stats.calls.load(Ordering::Relaxed),
         failures: handle.stats.failures.load(Ordering::Relaxed),
         // Nobody waits for a session's own connection but that session.

@@ -25,7 +25,7 @@ use crate::{
         http::{Door, HttpFaceError},
         operator::{AddServer, Done, Operator, Refusal, RemoveServer},
     },
-    id::{AgentId, ServerName},
+    id::{AgentId, Owner, ServerName},
     runtime::{Changes, RuntimeHandle, SpawnError},
     telemetry::{self, LogLevel},
     wire::raw,
@@ -242,6 +242,30 @@ impl Operator for Operations {
     fn remove(&self, server: RemoveServer) -> BoxFuture<'_, Done> {
         async { done(logged("switchboard remove", self.remove(server).await)) }.boxed()
     }
+
+    fn defined(&self, owner: &Owner, server: &ServerName) -> Option<String> {
+        place(&load(&self.sources).ok()?, owner, server)
+    }
+}
+
+/// The layer that has a server's entry, and where in it: the agent's own one, else the top-level
+/// one.
+fn place(loaded: &Loaded, owner: &Owner, server: &ServerName) -> Option<String> {
+    let config = &loaded.config;
+    let own = match owner {
+        Owner::Agent(agent) => {
+            let path = KeyPath::root("agents").join(agent.as_str());
+            let private = &config.agents.get(agent)?.private;
+            private.contains_key(server).then_some(path)
+        }
+        Owner::Store => None,
+    };
+    let path = match own {
+        Some(path) => path.join("mcpServers"),
+        None => KeyPath::root("mcpServers"),
+    };
+    let path = path.join(server.as_str());
+    Some(format!("{}: {path}", loaded.origins.nearest(&path)?))
 }
 
 /// Says in the log what was done, whoever asked.

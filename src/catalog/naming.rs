@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::{CatalogConfig, Prefix};
+use super::{CatalogConfig, OwnTool, Prefix};
 use crate::id::ServerName;
 
 /// Characters of the suffix that sets a name apart, without its underscore.
@@ -35,7 +35,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// No names yet. A length outside [`CatalogConfig::NAME_LENGTHS`] counts as the nearest one
+    /// No names yet but those of our own tools, which nobody else gets. A length outside [`CatalogConfig::NAME_LENGTHS`] counts as the nearest one
     /// inside.
     pub fn new(config: &CatalogConfig) -> Self {
         let lengths = CatalogConfig::NAME_LENGTHS;
@@ -44,8 +44,14 @@ impl Names {
             separator: config.separator.clone(),
             longest: config.max_name_length.clamp(*lengths.start(), *lengths.end()),
             assigned: HashMap::new(),
-            taken: HashSet::new(),
+            taken: OwnTool::ALL.into_iter().map(|tool| tool.name().into()).collect(),
         }
+    }
+
+    /// Whether these are the rules by which names were chosen.
+    pub fn follows(&self, config: &CatalogConfig) -> bool {
+        let Self { prefix, separator, longest, .. } = Self::new(config);
+        (prefix, &separator, longest) == (self.prefix, &self.separator, self.longest)
     }
 
     /// The exposed name of a server's tool, assigned now if it has none.

@@ -5,16 +5,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Catalog, ContentHash, Names, Tool, ToolMatcher};
+use super::{Catalog, ContentHash, Names, OwnTool, Tool, ToolMatcher, nearest};
 use crate::{
     id::ServerName,
     wire::{Object, RawValue},
 };
-
-/// How similar a name must be to be suggested: one letter wrong of five.
-const NEAR: f64 = 0.8;
-/// Names longer than this, in bytes, have no suggestion.
-const NEAR_LENGTH: usize = 128;
 
 /// One server of a view.
 #[derive(Clone, Copy, Debug)]
@@ -107,10 +102,28 @@ impl View {
                 view.sources.push(Arc::clone(&tool.raw));
             }
         }
-        view.hash = ContentHash::of(view.tools.iter().flat_map(|tool| {
+        view.seal()
+    }
+
+    /// The same view with our own tools behind all others, as far as the agent's filter shows
+    /// them.
+    #[must_use]
+    pub fn with_own(mut self, filter: &ToolMatcher) -> Self {
+        for tool in OwnTool::ALL.into_iter().filter(|tool| filter.passes(tool.name())) {
+            let (name, raw): (Arc<str>, _) = (tool.name().into(), tool.definition());
+            self.index.insert(Arc::clone(&name), self.tools.len());
+            self.sources.push(Arc::clone(&raw));
+            let (exposed, upstream) = (Arc::clone(&name), name);
+            self.tools.push(ViewTool { exposed, server: ServerName::ourselves(), upstream, raw });
+        }
+        self.seal()
+    }
+
+    fn seal(mut self) -> Self {
+        self.hash = ContentHash::of(self.tools.iter().flat_map(|tool| {
             [&*tool.exposed, tool.server.as_str(), &*tool.upstream, tool.raw.get()]
         }));
-        view
+        self
     }
 
     /// The tools in their order.
@@ -121,23 +134,11 @@ impl View {
     /// The exposed name that was probably meant by one that does not exist: that of the only tool
     /// whose server calls it so, else the most similar one, if it is similar enough.
     pub fn near(&self, name: &str) -> Option<&str> {
-        // Nobody mistypes a name of that length, and comparing it would take its time.
-        if name.len() > NEAR_LENGTH {
-            return None;
-        }
         let mut own = self.tools.iter().filter(|tool| &*tool.upstream == name);
         if let (Some(tool), None) = (own.next(), own.next()) {
             return Some(&tool.exposed);
         }
-        let alike = |tool: &ViewTool| {
-            strsim::normalized_damerau_levenshtein(
-                &tool.exposed.to_lowercase(),
-                &name.to_lowercase(),
-            )
-        };
-        let tools = self.tools.iter().map(|tool| (alike(tool), tool));
-        let best = tools.max_by(|(first, _), (second, _)| first.total_cmp(second));
-        best.filter(|(alike, _)| *alike >= NEAR).map(|(_, tool)| &*tool.exposed)
+        nearest(name, self.tools.iter().map(|tool| &*tool.exposed))
     }
 
     /// The tool of an exposed name.

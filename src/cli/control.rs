@@ -5,7 +5,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Method, Request, StatusCode, header, request, response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, client::conn::http1};
@@ -99,6 +99,20 @@ impl Control {
         if status == StatusCode::OK { Ok(body) } else { Err(refused(status, &body)) }
     }
 
+    /// Sends one request whose answer is lines, as they come in.
+    pub(super) async fn lines(
+        &self,
+        head: request::Builder,
+        body: Bytes,
+    ) -> Result<Lines, ControlError> {
+        let answer = self.send(head, body).await?;
+        let status = answer.head.status;
+        if status == StatusCode::OK {
+            return Ok(Lines { answer, buffer: BytesMut::new() });
+        }
+        Err(refused(status, &answer.whole().await?))
+    }
+
     /// Sends one request and gives its answer, whatever it is, as it comes in.
     pub(super) async fn send(
         &self,
@@ -155,6 +169,32 @@ impl Answer {
     /// The whole body.
     pub(super) async fn whole(self) -> Result<Bytes, ControlError> {
         Ok(self.body.collect().await?.to_bytes())
+    }
+}
+
+/// An answer that comes line by line.
+#[derive(Debug)]
+pub(super) struct Lines {
+    answer: Answer,
+    /// What came of the next line.
+    buffer: BytesMut,
+}
+
+impl Lines {
+    /// The next line; `None` at the end. May be dropped and asked again without losing one.
+    pub(super) async fn next(&mut self) -> Result<Option<String>, ControlError> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer.split_to(end + 1);
+                return Ok(Some(String::from_utf8_lossy(line.trim_ascii_end()).into_owned()));
+            }
+            match self.answer.piece().await {
+                Ok(Some(piece)) => self.buffer.extend_from_slice(&piece),
+                Ok(None) => return Ok(None),
+                // Nothing was asked that could have been done in part.
+                Err(_) => return Err(ControlError::Ended),
+            }
+        }
     }
 }
 

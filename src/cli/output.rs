@@ -46,10 +46,22 @@ fn complain(what: &str, text: &str) {
     writeln!(io::stderr().lock(), "{what}: {}", printable(text)).ok();
 }
 
-/// The columns of the terminal, if standard output is one.
+/// Writes what steers a terminal, as it is.
+pub(super) fn screen(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Columns and lines of the terminal, if standard output is one.
+pub(super) fn size() -> Option<(usize, usize)> {
+    let (width, height) = terminal_size::terminal_size_of(io::stdout())?;
+    Some((usize::from(width.0), usize::from(height.0)))
+}
+
+/// Its columns.
 pub(super) fn width() -> Option<usize> {
-    let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
-    Some(usize::from(width.0))
+    size().map(|(width, _)| width)
 }
 
 /// Text without control characters other than line breaks and tabs.

@@ -4,23 +4,16 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, de::Error as _};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Place, control::Control, output};
+use super::{
+    asking::{Asking, AskingOf},
+    output,
+};
 use crate::{
     face::operator::{AddServer, RemoveServer},
-    id::{AgentId, ServerName},
+    id::ServerName,
     runtime::Changes,
     wire::raw,
 };
-
-/// Arguments of `reload`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    place: Place,
-    /// Print what changed as JSON
-    #[arg(long)]
-    json: bool,
-}
 
 /// Arguments of `add`.
 #[derive(Debug, clap::Args)]
@@ -30,10 +23,7 @@ pub(super) struct AddArgs {
     /// The name of the server
     server: ServerName,
     #[command(flatten)]
-    place: Place,
-    /// For this agent alone, instead of for all
-    #[arg(long, value_name = "NAME")]
-    agent: Option<AgentId>,
+    of: AskingOf,
     /// The address of a server over HTTP
     #[arg(
         long,
@@ -51,9 +41,6 @@ pub(super) struct AddArgs {
     /// Replace a server that was added before
     #[arg(long)]
     replace: bool,
-    /// Print what changed as JSON
-    #[arg(long)]
-    json: bool,
     /// The command and its arguments
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -65,13 +52,7 @@ pub(super) struct RemoveArgs {
     /// The name of the server
     server: ServerName,
     #[command(flatten)]
-    place: Place,
-    /// Of this agent, instead of for all
-    #[arg(long, value_name = "NAME")]
-    agent: Option<AgentId>,
-    /// Print what changed as JSON
-    #[arg(long)]
-    json: bool,
+    of: AskingOf,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -80,14 +61,14 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// Has the instance read its configuration anew.
-pub(super) async fn run(args: Args) -> Result<()> {
-    let control = Control::of(&args.place.state_dir()?);
-    print(&control.post("/reload", &json!({})).await?, args.json)
+pub(super) async fn run(asking: Asking) -> Result<()> {
+    print(&asking.control()?.post("/reload", &json!({})).await?, asking.json)
 }
 
 /// Has the instance add a server.
 pub(super) async fn add(args: AddArgs) -> Result<()> {
-    let control = Control::of(&args.place.state_dir()?);
+    let AskingOf { asking, agent } = args.of;
+    let control = asking.control()?;
     let pairs = |pairs: Vec<(String, String)>| -> Map<String, Value> {
         pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
     };
@@ -110,15 +91,16 @@ pub(super) async fn add(args: AddArgs) -> Result<()> {
         (None, None) => bail!("name a command behind `--`, or a --url"),
     }
     let entry = raw(&entry);
-    let wish = AddServer { server: args.server, agent: args.agent, entry, replace: args.replace };
-    print(&control.post("/servers/add", &wish).await?, args.json)
+    let wish = AddServer { server: args.server, agent, entry, replace: args.replace };
+    print(&control.post("/servers/add", &wish).await?, asking.json)
 }
 
 /// Has the instance remove a server that was added.
 pub(super) async fn remove(args: RemoveArgs) -> Result<()> {
-    let control = Control::of(&args.place.state_dir()?);
-    let wish = RemoveServer { server: args.server, agent: args.agent };
-    print(&control.post("/servers/remove", &wish).await?, args.json)
+    let AskingOf { asking, agent } = args.of;
+    let control = asking.control()?;
+    let wish = RemoveServer { server: args.server, agent };
+    print(&control.post("/servers/remove", &wish).await?, asking.json)
 }
 
 /// What an instance says that it did.

@@ -6,24 +6,13 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Place, control::Control, output, table::Table};
-use crate::app::counted;
-
-/// Arguments of `status`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    place: Place,
-    /// Print everything as JSON
-    #[arg(long)]
-    json: bool,
-}
+use super::{asking::Asking, output, table::Table};
+use crate::{app::counted, runtime::told};
 
 /// Prints a line about the whole and a table of the connections.
-pub(super) async fn run(args: Args) -> Result<()> {
-    let control = Control::of(&args.place.state_dir()?);
-    let status: Value = control.get("/status").await?;
-    if args.json {
+pub(super) async fn run(asking: Asking) -> Result<()> {
+    let status: Value = asking.control()?.get("/status").await?;
+    if asking.json {
         output::json(&status)?;
     } else {
         let status = Status::deserialize(status)?;
@@ -32,39 +21,49 @@ pub(super) async fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// The part of the answer that is shown.
+/// The part of the answer that is shown, here and by `tree`.
 #[derive(Debug, Deserialize)]
-struct Status {
+pub(super) struct Status {
     phase: String,
     ready: bool,
     uptime_seconds: u64,
-    calls: usize,
-    tools: usize,
-    servers: Vec<Connection>,
+    pub(super) calls: usize,
+    pub(super) tools: usize,
+    pub(super) agents: Vec<String>,
+    pub(super) servers: Vec<Connection>,
 }
 
+/// One connection.
 #[derive(Debug, Deserialize)]
-struct Connection {
-    owner: String,
+pub(super) struct Connection {
+    pub(super) owner: String,
     server: String,
     session: Option<String>,
-    state: String,
+    pub(super) state: String,
     health: String,
-    incarnation: u64,
-    cause: Option<String>,
+    pub(super) incarnation: u64,
+    since_ms: Option<u64>,
+    pub(super) cause: Option<String>,
     next_try_ms: Option<u64>,
-    pid: Option<u32>,
+    pub(super) pid: Option<u32>,
     tools: usize,
     calls: u64,
+    pub(super) in_flight: usize,
+    pub(super) waiting: usize,
+}
+
+/// Where the whole stands and for how long.
+pub(super) fn uptime(status: &Status) -> String {
+    let uptime = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
+    let not = if status.ready { "" } else { ", not ready" };
+    format!("{}{not} for {uptime}", status.phase)
 }
 
 impl Status {
     fn render(&self, width: Option<usize>) -> String {
-        let uptime = humantime::format_duration(Duration::from_secs(self.uptime_seconds));
-        let not = if self.ready { "" } else { ", not ready" };
         let head = format!(
-            "{}{not} for {uptime}: {}, {}, {}\n",
-            self.phase,
+            "{}: {}, {}, {}\n",
+            uptime(self),
             counted(self.servers.len(), "connection"),
             counted(self.tools, "tool"),
             counted(self.calls, "call"),
@@ -90,17 +89,28 @@ impl Status {
 }
 
 impl Connection {
+    /// The server, and whose session's own connection it is.
+    pub(super) fn name(&self) -> String {
+        match &self.session {
+            Some(session) => format!("{} (session {session})", self.server),
+            None => self.server.clone(),
+        }
+    }
+
+    /// How long it has been in its state.
+    pub(super) fn since(&self) -> Option<Duration> {
+        self.since_ms.map(Duration::from_millis)
+    }
+
+    /// How long it is until the next try.
+    pub(super) fn next_try(&self) -> Option<Duration> {
+        self.next_try_ms.map(Duration::from_millis)
+    }
+
     fn cells(&self) -> [String; 10] {
-        let next_try = self.next_try_ms.map(|millis| {
-            // Tenths are enough to see it coming.
-            let tenths = Duration::from_millis(millis.next_multiple_of(100));
-            format!("in {}", humantime::format_duration(tenths))
-        });
+        let next_try = self.next_try().map(|next| format!("in {}", told(next)));
         [
-            match &self.session {
-                Some(session) => format!("{} (session {session})", self.server),
-                None => self.server.clone(),
-            },
+            self.name(),
             self.owner.clone(),
             self.state.clone(),
             self.health.clone(),
@@ -124,15 +134,16 @@ mod tests {
         let ready = json!({
             "owner": "store", "server": "github", "state": "ready", "incarnation": 3,
             "cause": null, "next_try_ms": null, "pid": 41, "tools": 2, "calls": 7, "health": "healthy",
+            "in_flight": 0, "waiting": 0,
         });
         let waiting = json!({
             "owner": owner, "server": "search", "state": "backoff", "incarnation": 1,
-            "cause": "exit code 1", "next_try_ms": 2050, "pid": null, "tools": 0, "calls": 0,
-            "health": "reconnecting",
+            "cause": "exit code 1", "next_try_ms": 2049, "pid": null, "tools": 0, "calls": 0,
+            "health": "reconnecting", "in_flight": 0, "waiting": 0,
         });
         let whole = json!({
             "phase": "serving", "ready": true, "uptime_seconds": 3725, "calls": 7, "tools": 2,
-            "servers": [ready, waiting],
+            "agents": [], "servers": [ready, waiting],
         });
         Status::deserialize(whole).unwrap()
     }
@@ -142,9 +153,9 @@ mod tests {
         assert_eq!(
             status("store").render(None),
             "serving for 1h 2m 5s: 2 connections, 2 tools, 7 calls\n\
-             SERVER  STATE    HEALTH        #  PID  TOOLS  CALLS  NEXT TRY     CAUSE\n\
+             SERVER  STATE    HEALTH        #  PID  TOOLS  CALLS  NEXT TRY  CAUSE\n\
              github  ready    healthy       3  41   2      7\n\
-             search  backoff  reconnecting  1       0      0      in 2s 100ms  exit code 1\n"
+             search  backoff  reconnecting  1       0      0      in 2.0 s  exit code 1\n"
         );
     }
 

@@ -75,7 +75,7 @@ fn one_line(cell: &str) -> String {
 }
 
 /// The text, or its beginning with a mark, in so many columns.
-fn cut(text: &str, room: Option<usize>) -> Cow<'_, str> {
+pub(super) fn cut(text: &str, room: Option<usize>) -> Cow<'_, str> {
     let Some(room) = room.filter(|room| text.width() > *room) else {
         return Cow::Borrowed(text);
     };

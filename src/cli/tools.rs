@@ -4,31 +4,16 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Place, control::Control, output, table::Table};
-use crate::id::AgentId;
-
-/// Arguments of `tools`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    place: Place,
-    /// What this agent sees, instead of the tools of all top-level servers
-    #[arg(long, value_name = "NAME")]
-    agent: Option<AgentId>,
-    /// Print the whole definitions as JSON
-    #[arg(long)]
-    json: bool,
-}
+use super::{asking::AskingOf, output, table::Table};
 
 /// Prints a table of the tools.
-pub(super) async fn run(args: Args) -> Result<()> {
-    let control = Control::of(&args.place.state_dir()?);
-    let path = match &args.agent {
+pub(super) async fn run(of: AskingOf) -> Result<()> {
+    let path = match &of.agent {
         Some(agent) => format!("/tools?agent={agent}"),
         None => "/tools".to_owned(),
     };
-    let listed: Value = control.get(&path).await?;
-    if args.json {
+    let listed: Value = of.asking.control()?.get(&path).await?;
+    if of.asking.json {
         output::json(&listed)?;
     } else {
         let listed = Listed::deserialize(listed)?;

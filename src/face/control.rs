@@ -39,6 +39,8 @@ use crate::{
     wire::{Object, RawValue},
 };
 
+mod timeline;
+
 /// The socket's name in the state directory.
 pub const SOCKET: &str = "control.sock";
 
@@ -87,8 +89,10 @@ impl ControlSocket {
             .map_err(|source| ControlError::Bind { path: path.clone(), source })?;
         let life = Life::default();
         let endpoint = Endpoint::new(Arc::clone(&gate), config, &life);
-        let app =
-            bounded(endpoint.routes().merge(routes(gate)).merge(wishes(operator)), body_bytes);
+        let stopping = life.stopping.clone();
+        let told = timeline::routes(Arc::clone(&gate), Arc::clone(&operator), stopping);
+        let routes = endpoint.routes().merge(routes(gate)).merge(wishes(operator)).merge(told);
+        let app = bounded(routes, body_bytes);
         let served = Served::start(listener, with_request_id(app), life);
         Ok(Self { path, served })
     }
@@ -179,9 +183,10 @@ struct Call {
     timeout_ms: Option<u64>,
 }
 
+/// A server by its name and its owner's.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Restart {
+struct Named {
     server: ServerName,
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<String>,
@@ -236,7 +241,7 @@ async fn call(State(gate): State<Arc<Gate>>, request: Request) -> Response {
 async fn restart(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     let id = RequestId::of(&request);
     let restarted = async {
-        let restart: Restart = body(request).await?;
+        let restart: Named = body(request).await?;
         let owner = owner(restart.agent.as_deref())?;
         gate.restart(&Principal::local(), &owner, &restart.server).await?;
         Ok(Json(restart).into_response())

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Kind,
-    id::{AgentId, ServerName},
+    id::{AgentId, Owner, ServerName},
     wire::RawValue,
 };
 
@@ -66,4 +66,8 @@ pub trait Operator: Send + Sync + fmt::Debug {
 
     /// Removes a server from what was added.
     fn remove(&self, server: RemoveServer) -> BoxFuture<'_, Done>;
+
+    /// Where a server is defined: the layer and the key path, such as
+    /// `team.toml: mcpServers.github`.
+    fn defined(&self, owner: &Owner, server: &ServerName) -> Option<String>;
 }

@@ -10,7 +10,7 @@ use std::{
 use ractor::concurrency;
 use tokio::time::Instant;
 
-use super::{Answer, CallError, CallRequest, RuntimeHandle};
+use super::{Answer, CallError, CallRequest, RuntimeHandle, Scope, introspect};
 use crate::{
     actor::{
         agent::NotOpened,
@@ -20,6 +20,7 @@ use crate::{
         root::RootMsg,
         router::{RouterMsg, Target},
     },
+    catalog::OwnTool,
     error::{Classify as _, Kind},
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     upstream::Deadline,
@@ -65,6 +66,10 @@ impl RuntimeHandle {
         if !request.params.get().starts_with('{') {
             return Err(CallError::Invalid("the parameters of a call are an object".to_owned()));
         }
+        if let Some(tool) = self.own_tool(owner, &request.tool) {
+            let scope = Scope::new(self.clone(), owner.clone());
+            return introspect::answer(&scope, tool, &request);
+        }
         let target = match self.placed(owner, &request.tool)? {
             Some(target) => target,
             None => self.resolve(owner, &request).await?,
@@ -84,6 +89,13 @@ impl RuntimeHandle {
         let telemetry = &*self.tree.exchange.telemetry;
         let (target, deadline) = (&target, &deadline);
         handle.call(Errand { telemetry, caller, target, params, progress, deadline }).await
+    }
+
+    /// Our own tool of a name, if the owner sees it. Nobody else's tool has such a name.
+    fn own_tool(&self, owner: &Owner, name: &str) -> Option<OwnTool> {
+        let tool = OwnTool::of(name)?;
+        let table = self.tree.exchange.table.load();
+        table.owner(owner)?.view.resolve(name).map(|_| tool)
     }
 
     /// Places a name by the snapshot.
@@ -143,7 +155,8 @@ impl RuntimeHandle {
             Ok(Ok(handle)) => Ok(handle),
             Ok(Err(NotOpened::Full(limit))) => Err(sessions_full(&seat.server, limit)),
             Ok(Err(NotOpened::Unknown)) | Err(_) => {
-                Err(CallError::Unknown { what: "server", name: seat.server.as_str().to_owned() })
+                let name = seat.server.as_str().to_owned();
+                Err(CallError::Unknown { what: "server", name, near: None })
             }
         }
     }
@@ -184,5 +197,5 @@ fn sessions_full(server: &ServerName, limit: u32) -> CallError {
 }
 
 pub(super) fn unknown_owner(owner: &Owner) -> CallError {
-    CallError::Unknown { what: "agent", name: owner.as_str().to_owned() }
+    CallError::Unknown { what: "agent", name: owner.as_str().to_owned(), near: None }
 }

@@ -9,7 +9,7 @@ use rmcp::ServerHandler;
 use tokio::sync::watch;
 
 use super::{
-    Answer, CallError, CallRequest, Event, RuntimeHandle, ServerConfig, ServerStatus,
+    Answer, CallError, CallRequest, RuntimeHandle, ServerConfig, ServerStatus,
     dispatch::unknown_owner,
 };
 use crate::{
@@ -81,8 +81,8 @@ pub enum WaitError {
 /// The store or one agent.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    runtime: RuntimeHandle,
-    owner: Owner,
+    pub(super) runtime: RuntimeHandle,
+    pub(super) owner: Owner,
 }
 
 impl Scope {
@@ -205,11 +205,6 @@ impl Scope {
             .exchange
             .handle(&self.owner, &Seat::common(server.clone()))
             .map(|handle| status::server(&handle))
-    }
-
-    /// The last changes of one connection, oldest first, at most 64.
-    pub fn history(&self, server: &ServerName) -> Vec<Arc<Event>> {
-        self.runtime.tree.exchange.events.of(&self.owner, &Seat::common(server.clone()))
     }
 
     /// Waits until a server is ready and its tools are listed.

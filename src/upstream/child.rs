@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ConnectError, LinkEnd, StderrRing, peer::Body, stdio::StdioConfig};
+use super::{ConnectError, LinkEnd, ProcessExit, StderrRing, peer::Body, stdio::StdioConfig};
 
 mod environment;
 mod lookup;
@@ -33,8 +33,8 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 pub(super) struct Process {
     pid: Option<u32>,
     group: Arc<Group>,
-    /// How it ended, in words, once it has.
-    exit: watch::Receiver<Option<String>>,
+    /// How it ended, once it has.
+    exit: watch::Receiver<Option<ProcessExit>>,
     /// Reaps it and drains its error output.
     _tasks: JoinSet<()>,
 }
@@ -89,14 +89,14 @@ async fn reap(
     mut child: Child,
     group: Arc<Group>,
     mut drain: JoinSet<()>,
-    exit: watch::Sender<Option<String>>,
+    exit: watch::Sender<Option<ProcessExit>>,
 ) {
     let status = child.wait().await;
     group.bury();
     timeout(LAST_WORDS, drain.join_next()).await.ok();
     let how = match status {
-        Ok(status) => system::in_words(status),
-        Err(error) => format!("could not be waited for: {error}"),
+        Ok(status) => system::exit(status),
+        Err(error) => ProcessExit::Unknown(format!("could not be waited for: {error}")),
     };
     exit.send_replace(Some(how));
     // A helper that left the group may still write to the error output.
@@ -104,12 +104,10 @@ async fn reap(
 }
 
 impl Process {
-    async fn exited(&self) -> String {
+    async fn exited(&self) -> ProcessExit {
         let mut exit = self.exit.clone();
-        match exit.wait_for(Option::is_some).await {
-            Ok(how) => how.clone().unwrap_or_default(),
-            Err(_) => "ended unseen".to_owned(),
-        }
+        let how = exit.wait_for(Option::is_some).await.ok().and_then(|how| how.clone());
+        how.unwrap_or_else(|| ProcessExit::Unknown("ended unseen".to_owned()))
     }
 
     async fn exits_within(&self, limit: Duration) -> bool {

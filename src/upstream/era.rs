@@ -203,7 +203,7 @@ impl Talk<'_> {
         let end = timeout(CAUSE, self.peer.ended()).await;
         let hint = self.hint();
         match end.unwrap_or(LinkEnd::Closed) {
-            LinkEnd::Exited(how) => ConnectError::Exited { how, hint },
+            LinkEnd::Exited(how) => ConnectError::Exited { how, pid: self.peer.pid(), hint },
             LinkEnd::Transport(why) => ConnectError::Transport(format!("{why}{hint}")),
             end @ (LinkEnd::Closed
             | LinkEnd::Stopped

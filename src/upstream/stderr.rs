@@ -87,6 +87,25 @@ impl StderrRing {
         last
     }
 
+    /// The last lines of one life, oldest first: at most so many, and so many bytes of text.
+    pub fn tail(&self, incarnation: Incarnation, lines: usize, bytes: usize) -> Vec<String> {
+        let ring = self.0.lock();
+        let mut room = bytes;
+        let mut tail = Vec::new();
+        let of_life = ring.lines.iter().rev().filter(|line| line.incarnation == incarnation);
+        for line in of_life.take(lines) {
+            let end = line.text.floor_char_boundary(room);
+            let part = &line.text[..end];
+            if part.is_empty() && !line.text.is_empty() {
+                break;
+            }
+            room -= part.len();
+            tail.push(part.to_owned());
+        }
+        tail.reverse();
+        tail
+    }
+
     /// Every line that is kept, of earlier lives too, oldest first.
     pub fn lines(&self) -> Vec<StderrLine> {
         self.0.lock().lines.iter().cloned().collect()
@@ -222,6 +241,7 @@ mod tests {
         ring.push("before");
         ring.begin(Incarnation(2), []);
         assert!(ring.last(3).is_empty());
+        assert_eq!(ring.tail(Incarnation(1), 3, 4), ["befo"]);
         for _ in 0..2 * LINES {
             ring.push(&"é".repeat(2 * LINE));
         }

@@ -37,3 +37,4 @@ mod supervision;
 mod support;
 mod telemetry;
 mod tidy;
+mod why;

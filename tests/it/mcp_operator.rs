@@ -13,6 +13,7 @@ use switchboard::{
         http::{HttpFace, HttpFaceConfig, HttpFaceError},
         operator::{AddServer, Done, Operator, Refusal, RemoveServer},
     },
+    id::{Owner, ServerName},
 };
 use tempfile::TempDir;
 
@@ -36,6 +37,10 @@ impl Operator for Fixed {
 
     fn remove(&self, _: RemoveServer) -> BoxFuture<'_, Done> {
         refused()
+    }
+
+    fn defined(&self, _: &Owner, _: &ServerName) -> Option<String> {
+        None
     }
 }
 

@@ -123,6 +123,11 @@ async fn ask(instance: &Switchboard, said: &mut Said) {
     for question in [
         &["status"][..],
         &["status", "--json"],
+        &["why", "loud"],
+        &["why", "ending", "--json"],
+        &["events"],
+        &["events", "--json"],
+        &["tree"],
         &["tools"],
         &["tools", "--agent", "research", "--json"],
         &["restart", "ending"],

@@ -4,10 +4,7 @@ use ractor::{ActorCell, ActorProcessingErr, ActorRef};
 
 use super::{AgentMsg, AgentState, BUG_PERIOD, BUGS, after};
 use crate::{
-    actor::{
-        child::{Child, Ended},
-        router::RouterMsg,
-    },
+    actor::{child::Child, connection::ConnectionFailure, router::RouterMsg},
     id::ServerName,
     restart::{Exit, State},
 };
@@ -18,7 +15,7 @@ impl AgentState {
         &mut self,
         myself: &ActorRef<AgentMsg>,
         cell: &ActorCell,
-        ended: Ended,
+        ended: ConnectionFailure,
     ) -> Result<(), ActorProcessingErr> {
         let found = self.children.iter_mut().find(|(_, child)| child.is(cell));
         let Some((seat, child)) = found else {

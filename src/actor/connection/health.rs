@@ -8,7 +8,7 @@ use ractor::{ActorRef, RpcReplyPort};
 use tokio::time::Instant;
 
 use super::{ConnectionFailure, ConnectionMsg, ConnectionState, PROBES};
-use crate::{restart::Exit, upstream::Deadline};
+use crate::{actor::event::Trouble, restart::Exit, upstream::Deadline};
 
 impl ConnectionState {
     /// Only received messages count: a silent server is probed.
@@ -51,7 +51,7 @@ impl ConnectionState {
             silent.as_secs_f64(),
             self.unanswered
         );
-        Err(ConnectionFailure { exit: Exit::Lost, cause })
+        Err(ConnectionFailure::lost(Trouble::Silent, cause))
     }
 
     pub(super) fn probed(

@@ -136,9 +136,10 @@ impl ConnectionHandle {
         if let Some(live) = alive(&self.standing.borrow()) {
             return Ok(live);
         }
+        let _place = self.parked.enter();
         let _turn = tokio::select! {
             biased;
-            turn = self.parked.lock() => turn,
+            turn = self.turn.lock() => turn,
             () = deadline.passed() => return Err(self.late_in_queue()),
         };
         let mut standing = self.watch();

@@ -9,6 +9,8 @@ use std::{fs::Metadata, io, process::ExitStatus};
 use parking_lot::Mutex;
 use tokio::process::Command;
 
+use crate::upstream::ProcessExit;
+
 /// The process group that a child leads; `None` once it is gone.
 pub(super) struct Group(Mutex<Option<imp::Pid>>);
 
@@ -45,12 +47,12 @@ pub(super) fn lead(command: &mut Command) {
     imp::lead(command);
 }
 
-/// How a process ended, to be put after "the process".
-pub(super) fn in_words(status: ExitStatus) -> String {
+/// How a process ended.
+pub(super) fn exit(status: ExitStatus) -> ProcessExit {
     match (status.code(), imp::signal(status)) {
-        (Some(code), _) => format!("exited with code {code}"),
-        (None, Some(name)) => format!("was killed by {name}"),
-        (None, None) => format!("ended: {status}"),
+        (Some(code), _) => ProcessExit::Code(code),
+        (None, Some(name)) => ProcessExit::Signal(name),
+        (None, None) => ProcessExit::Unknown(format!("ended: {status}")),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    upstream::testing::{Script, scripted},
+    upstream::{
+        ProcessExit,
+        testing::{Script, scripted},
+    },
     wire::Era,
 };
 
@@ -231,7 +234,7 @@ async fn a_server_that_goes_away_on_the_probe_is_told_from_one_that_goes_later()
                 script.refuse(id, -32601, "null").await;
                 expect(&mut script, "initialize").await;
             }
-            let end = LinkEnd::Exited("exited with code 2".to_owned());
+            let end = LinkEnd::Exited(ProcessExit::Code(2));
             body.end.send_replace(Some(end));
         };
         let (outcome, ()) = tokio::join!(agree(&peer, Protocol::Auto, MINUTE), server);

@@ -8,7 +8,7 @@ use tokio::time::{interval, timeout};
 use super::*;
 use crate::{
     id::{Incarnation, ServerName},
-    upstream::{Deadline, LinkEnd, Request, RequestError, StderrRing},
+    upstream::{Deadline, LinkEnd, ProcessExit, Request, RequestError, StderrRing},
     wire::{Era, RawValue},
 };
 
@@ -187,7 +187,7 @@ async fn a_killed_server_fails_its_calls_at_once() {
         let error = answer.unwrap_err();
         assert!(matches!(error, RequestError::Lost { .. } | RequestError::NotSent(_)));
     }
-    assert_eq!(link.ended().await, LinkEnd::Exited("was killed by SIGKILL".to_owned()));
+    assert_eq!(link.ended().await, LinkEnd::Exited(ProcessExit::Signal("SIGKILL".to_owned())));
     assert!(matches!(call(&link).await, Err(RequestError::NotSent(LinkEnd::Exited(_)))));
 }
 

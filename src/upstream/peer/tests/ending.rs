@@ -3,6 +3,7 @@
 use tokio::time::timeout;
 
 use super::*;
+use crate::upstream::ProcessExit;
 
 #[tokio::test]
 async fn the_server_learns_that_a_caller_is_gone() {
@@ -81,7 +82,7 @@ async fn a_lost_link_tells_what_was_sent_from_what_was_not() {
         assert!(matches!(answer, Err(RequestError::NotSent(_))), "{answer:?}");
     }
     // The better cause is waited for.
-    let end = LinkEnd::Exited("exited with code 3".to_owned());
+    let end = LinkEnd::Exited(ProcessExit::Code(3));
     body.end.send_replace(Some(end.clone()));
     assert_eq!(peer.ended().await, end);
     assert_eq!(peer.ended().await, end);
@@ -100,7 +101,7 @@ async fn what_the_server_said_before_it_ended_still_counts() {
     let server = async {
         let (_, id) = script.asked().await;
         // The end is known before the answer is read.
-        let end = LinkEnd::Exited("exited with code 0".to_owned());
+        let end = LinkEnd::Exited(ProcessExit::Code(0));
         body.end.send_replace(Some(end));
         script.answer(id, "{}").await;
         drop(script);
