@@ -15,7 +15,7 @@ pub use crate::runtime::{
     Phase, Progress, ProgressSink, RuntimeStatus, ServerStatus, Story, View, ViewTool,
 };
 use crate::{
-    id::{Owner, ServerName, SessionKey},
+    id::{Incarnation, Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
     trace::Telemetry,
 };
@@ -193,6 +193,24 @@ impl Gate {
     ) -> Result<(), CallError> {
         let scope = self.scope(principal, owner)?;
         scope.restart(server).await.map_err(|_| unknown_server(&scope, server))
+    }
+
+    /// Replaces a server's connection without an interruption; gives the life that serves.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner or a server that the principal does not see, and
+    /// [`CallError::Invalid`] in words where the present life serves on.
+    pub async fn hand_over(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        server: &ServerName,
+    ) -> Result<Incarnation, CallError> {
+        let scope = self.scope(principal, owner)?;
+        if scope.server(server).is_none() {
+            return Err(unknown_server(&scope, server));
+        }
+        scope.hand_over(server).await.map_err(CallError::Invalid)
     }
 
     /// Why a server is as it is, for an operator: its error output may stand in it.

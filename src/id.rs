@@ -247,14 +247,6 @@ impl fmt::Display for Seat {
 #[serde(transparent)]
 pub struct Incarnation(pub u64);
 
-impl Incarnation {
-    /// The one after this.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
 impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)

@@ -11,8 +11,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use tokio::sync::mpsc;
 
 use super::{
-    child::Child,
-    connection::{ConnectionActor, ConnectionArgs, ConnectionFailure, ConnectionMsg},
+    child::{Child, HandedOver},
+    connection::{ConnectionActor, ConnectionFailure, ConnectionMsg},
     exchange::{Exchange, ServerSpec},
     group::Groups,
     handle::Live,
@@ -51,6 +51,8 @@ pub(crate) enum AgentMsg {
     Start { seat: Seat },
     /// Restart it now, whatever state it is in; answered when that is under way.
     Restart { server: ServerName, reply: RpcReplyPort<()> },
+    /// Make its next life beside the present one, and tell how that went.
+    HandOver { server: ServerName, reply: HandedOver },
     /// Ask it for a sign of life now.
     Check { server: ServerName, reply: RpcReplyPort<Result<Duration, String>> },
     /// A session's own connection to a server, made known where there is none yet.
@@ -90,6 +92,7 @@ pub(crate) struct AgentState {
 
 mod definition;
 mod end;
+mod handover;
 mod session;
 
 pub(crate) use session::{NotOpened, Opened};
@@ -158,6 +161,9 @@ impl Actor for AgentSupervisor {
                 state.restart(&myself, &server).await?;
                 answer(Some(reply));
             }
+            AgentMsg::HandOver { server, reply } => {
+                state.hand_over_asked(&myself, &server, reply).await?;
+            }
             AgentMsg::Check { server, reply } => state.check(&server, reply),
             AgentMsg::Up { seat, live, catalog } => state.up(&myself, &seat, live, catalog),
             AgentMsg::Refreshed { seat, incarnation, catalog } => {
@@ -219,23 +225,17 @@ impl AgentState {
         cause: &str,
     ) -> Result<(), ActorProcessingErr> {
         let update = self.exchange.settings().monitoring.update_tools_on_reconnection;
-        let Some(child) = self.children.get_mut(seat) else {
-            return Ok(());
-        };
+        let Some(child) = self.children.get_mut(seat) else { return Ok(()) };
         if child.actor.is_some() || self.stopping.is_some() {
             return Ok(());
         }
+        if let Some(spec) = child.take_wanted() {
+            self.adopt(seat, &spec);
+        }
+        let Some(child) = self.children.get_mut(seat) else { return Ok(()) };
         child.begin(&self.exchange, cause);
-        let args = ConnectionArgs {
-            exchange: Arc::clone(&self.exchange),
-            handle: Arc::clone(&child.handle),
-            spec: child.spec.clone(),
-            supervisor: myself.clone(),
-            incarnation: child.incarnation,
-            failures: child.ladder.attempt(),
-            protocol: child.protocol(),
-            list: child.lists() && (update || child.catalog.is_none()),
-        };
+        let list = child.lists() && (update || child.catalog.is_none());
+        let args = child.arguments(&self.exchange, myself, list);
         // Its start does no I/O, so waiting for it costs microseconds.
         let (actor, _) =
             Actor::spawn_linked(None, ConnectionActor, args, myself.get_cell()).await?;
@@ -297,9 +297,11 @@ impl AgentState {
         live: Arc<Live>,
         catalog: Option<Arc<Catalog>>,
     ) {
-        let Some(child) = self.children.get_mut(seat) else {
+        let Some(child) = self.children.get(seat) else { return };
+        if child.awaits(live.incarnation) && !self.taken_over(seat, &live, catalog.as_ref()) {
             return;
-        };
+        }
+        let Some(child) = self.children.get_mut(seat) else { return };
         if live.incarnation != child.incarnation || child.actor.is_none() {
             return;
         }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{
     agent::{AgentArgs, AgentMsg, AgentSupervisor, Opened},
-    child::GIVEN_UP,
+    child::{GIVEN_UP, HandedOver},
     event::{Detail, Down, Event, Trouble},
     exchange::{Exchange, OwnerSpec, ServerSpec},
     handle::Standing,
@@ -42,6 +42,8 @@ pub(crate) enum AgentsMsg {
     Remove { owner: Owner, server: ServerName, reply: RpcReplyPort<()> },
     /// Restart a server's connection; answered when that is under way.
     Restart { owner: Owner, server: ServerName, reply: RpcReplyPort<()> },
+    /// Make the next life of a server's connection beside the present one.
+    HandOver { owner: Owner, server: ServerName, reply: HandedOver },
     /// Check a server's connection.
     Check { owner: Owner, server: ServerName, reply: RpcReplyPort<Result<Duration, String>> },
     /// A session's own connection to a server.
@@ -105,6 +107,10 @@ impl Actor for AgentsSupervisor {
             AgentsMsg::Restart { owner, server, reply } => {
                 state.revive(&myself, &owner).await?;
                 state.tell(&owner, AgentMsg::Restart { server, reply });
+            }
+            AgentsMsg::HandOver { owner, server, reply } => {
+                state.revive(&myself, &owner).await?;
+                state.tell(&owner, AgentMsg::HandOver { server, reply });
             }
             AgentsMsg::Check { owner, server, reply } => {
                 state.tell(&owner, AgentMsg::Check { server, reply });

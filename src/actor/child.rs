@@ -12,8 +12,9 @@ use ractor::{ActorCell, ActorRef, RpcReplyPort};
 use tokio::time::Instant;
 
 use super::{
+    agent::AgentMsg,
     call::spoken,
-    connection::{ConnectionFailure, ConnectionMsg},
+    connection::{ConnectionArgs, ConnectionFailure, ConnectionMsg},
     event::{Detail, Event, Waiting},
     exchange::{Exchange, ServerSpec},
     handle::{ConnectionHandle, Live, Standing},
@@ -32,8 +33,10 @@ pub(crate) const GIVEN_UP: &str =
     "given up until the configuration changes or a restart is asked for";
 
 mod life;
+mod successor;
 
 use life::Life;
+pub(crate) use successor::{HandedOver, Successor};
 
 /// One move of a connection, to be published and recorded.
 struct Step<'a> {
@@ -73,6 +76,10 @@ pub(crate) struct Child {
     pub(crate) removed: Vec<Option<RpcReplyPort<()>>>,
     /// Takes over when its present life has ended; whether it is a grant.
     pub(crate) replacement: Option<(ServerSpec, bool)>,
+    /// Made beside the present life, to take over from it.
+    successor: Option<Successor>,
+    /// A definition whose life did not take over: the next life is by it.
+    wanted: Option<ServerSpec>,
     /// Why it starts again at once when its present life has ended.
     pub(crate) restart_cause: Option<Arc<str>>,
     /// The generation in which it went down; `None` while it is ready.
@@ -105,6 +112,8 @@ impl Child {
             granted,
             removed: Vec::new(),
             replacement: None,
+            successor: None,
+            wanted: None,
             restart_cause: None,
             down_since: None,
             lost: false,
@@ -138,6 +147,43 @@ impl Child {
         }
     }
 
+    /// Whether its present life is to go on.
+    pub(crate) const fn is_settled(&self) -> bool {
+        !self.closing
+            && self.replacement.is_none()
+            && self.restart_cause.is_none()
+            && self.removed.is_empty()
+    }
+
+    /// The definition of its next life.
+    pub(crate) fn next_spec(&self) -> ServerSpec {
+        self.wanted.as_ref().unwrap_or(&self.spec).clone()
+    }
+
+    /// The definition of its next life, where it is another than that of the present one.
+    pub(crate) fn take_wanted(&mut self) -> Option<ServerSpec> {
+        self.wanted.take()
+    }
+
+    /// What its next life is started with.
+    pub(crate) fn arguments(
+        &self,
+        exchange: &Arc<Exchange>,
+        supervisor: &ActorRef<AgentMsg>,
+        list: bool,
+    ) -> ConnectionArgs {
+        ConnectionArgs {
+            exchange: Arc::clone(exchange),
+            handle: Arc::clone(&self.handle),
+            spec: self.spec.clone(),
+            supervisor: supervisor.clone(),
+            incarnation: self.incarnation,
+            failures: self.ladder.attempt(),
+            protocol: self.protocol(),
+            list,
+        }
+    }
+
     pub(crate) const fn stable_after(&self) -> Duration {
         self.ladder.policy().stable
     }
@@ -146,7 +192,7 @@ impl Child {
     pub(crate) fn begin(&mut self, exchange: &Exchange, cause: &str) {
         let from = self.ladder.state();
         self.ladder.start();
-        self.incarnation = self.incarnation.next();
+        self.incarnation = self.handle.issue();
         self.closing = false;
         self.life = Life::begin();
         self.transition(exchange, Step::new(from, cause, "connect"));
@@ -222,6 +268,7 @@ impl Child {
 
     /// Ends the present life to begin another: calls wait meanwhile. `None` if there is none.
     pub(crate) fn cycle(&mut self, exchange: &Exchange, cause: &str) -> Option<()> {
+        self.abandon(cause);
         self.close(Exit::Asked)?;
         let standing = self.handle.standing();
         self.restart_cause = Some(cause.into());
@@ -257,6 +304,7 @@ impl Child {
 
     /// Asks it to end for good. Says whether there is an end to wait for.
     pub(crate) fn drain(&mut self, exchange: &Exchange, cause: &str) -> bool {
+        self.abandon(cause);
         let from = self.ladder.state();
         if self.actor.is_some() {
             self.ladder.drain();

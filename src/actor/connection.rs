@@ -29,6 +29,8 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 const RELISTEN: Duration = Duration::from_secs(5);
 /// How long a server may take to end by itself once its input is closed.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// How often a life that another one took over from is asked whether its calls are finished.
+const QUIET_TICK: Duration = Duration::from_millis(25);
 /// Unanswered probes after which an idle server is lost.
 const PROBES: u32 = 2;
 
@@ -75,6 +77,8 @@ pub(crate) enum ConnectionMsg {
     IdleTick,
     /// Its definition or the settings changed, but not the way to the server.
     Redefined(Arc<ServerConfig>),
+    /// Another life has taken over: finish the calls under way, then end.
+    Retire,
     /// Close the link in order and end.
     Close(Exit),
     /// The link is closed.
@@ -162,7 +166,11 @@ impl Actor for ConnectionActor {
             ConnectionMsg::Probed { alive } => state.probed(&myself, alive)?,
             ConnectionMsg::IdleTick => state.idle(&myself),
             ConnectionMsg::Redefined(config) => state.redefined(&myself, config),
-            ConnectionMsg::Close(exit) => state.close(&myself, exit),
+            ConnectionMsg::Retire => {
+                let patience = state.exchange.settings().timeouts.drain;
+                state.close(&myself, Exit::Asked, patience);
+            }
+            ConnectionMsg::Close(exit) => state.close(&myself, exit, Duration::ZERO),
             ConnectionMsg::Closed(exit) => {
                 return Err(Box::new(ConnectionFailure::asked(exit)));
             }
@@ -320,19 +328,33 @@ impl ConnectionState {
         Err(failure)
     }
 
-    fn close(&mut self, myself: &ActorRef<ConnectionMsg>, exit: Exit) {
+    /// Closes the link and ends, once nothing is under way any more, or patience is at its end.
+    fn close(&mut self, myself: &ActorRef<ConnectionMsg>, exit: Exit, patience: Duration) {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
+        self.health_timer = Timer::default();
+        self.refresh_timer = Timer::default();
+        self.idle_timer = Timer::default();
         let live = self.live.clone();
         let actor = myself.clone();
         // Dropping the other tasks first ends an attempt to connect and whatever it started.
         self.tasks = Tasks::default();
         self.spawn(myself, async move {
             if let Some(live) = live {
+                // What is still under way then ends with the link.
+                tokio::time::timeout(patience, quiet(&live.link)).await.ok();
                 live.link.close(CLOSE_GRACE).await;
             }
             actor.cast(ConnectionMsg::Closed(exit)).ok();
         });
+    }
+}
+
+/// Resolves when nothing is under way.
+async fn quiet(link: &Link) {
+    let mut ticks = tokio::time::interval(QUIET_TICK);
+    while link.in_flight() > 0 {
+        ticks.tick().await;
     }
 }

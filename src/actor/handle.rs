@@ -107,6 +107,8 @@ pub(crate) struct ConnectionHandle {
     pub(crate) stats: Stats,
     pub(crate) tools: AtomicU64,
     standing: watch::Sender<Standing>,
+    /// The number of the last life that began.
+    issued: AtomicU64,
     /// Calls that wait for a link queue here, because a change of standing wakes in any order.
     turn: tokio::sync::Mutex<()>,
     parked: Parked,
@@ -139,6 +141,7 @@ impl ConnectionHandle {
             stats: Stats::default(),
             tools: AtomicU64::new(0),
             standing: watch::Sender::new(Standing::default()),
+            issued: AtomicU64::new(0),
             turn: tokio::sync::Mutex::default(),
             parked: Parked::default(),
             terms: ArcSwap::from_pointee(Terms::new(spec, None)),
@@ -160,6 +163,11 @@ impl ConnectionHandle {
     /// Under which definition it serves.
     pub(crate) fn terms(&self) -> Arc<Terms> {
         self.terms.load_full()
+    }
+
+    /// Supervisor only: the number of a life that begins. None is given twice.
+    pub(crate) fn issue(&self) -> Incarnation {
+        Incarnation(self.issued.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Where the connection stands.

@@ -1,10 +1,10 @@
 //! `restart`: makes a server's connection anew.
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Place, control::Control, output};
-use crate::id::{AgentId, ServerName};
+use crate::id::{AgentId, Incarnation, ServerName};
 
 /// Arguments of `restart`.
 #[derive(Debug, clap::Args)]
@@ -16,6 +16,9 @@ pub(super) struct Args {
     /// This agent's connection, instead of the shared one
     #[arg(long, value_name = "NAME")]
     agent: Option<AgentId>,
+    /// Start the next process or session beside the present one, which serves until that is ready
+    #[arg(long)]
+    handover: bool,
 }
 
 #[derive(Serialize)]
@@ -23,13 +26,24 @@ struct Restart<'a> {
     server: &'a ServerName,
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<&'a AgentId>,
+    handover: bool,
 }
 
-/// Asks for the restart and returns; `status` shows how it goes.
+#[derive(Deserialize)]
+struct Restarted {
+    incarnation: Option<Incarnation>,
+}
+
+/// Asks for the restart and returns; `status` shows how it goes. A handover is waited for.
 pub(super) async fn run(args: Args) -> Result<()> {
     let control = Control::of(&args.place.state_dir()?);
-    let restart = Restart { server: &args.server, agent: args.agent.as_ref() };
-    control.post("/restart", &restart).await?;
-    output::data(&format!("restarting {}", args.server))?;
+    let Args { server, agent, handover, .. } = &args;
+    let restart = Restart { server, agent: agent.as_ref(), handover: *handover };
+    let answer = control.post("/restart", &restart).await?;
+    let Restarted { incarnation } = serde_json::from_str(answer.get())?;
+    output::data(&match incarnation {
+        Some(incarnation) => format!("{server} {incarnation} took over"),
+        None => format!("restarting {server}"),
+    })?;
     Ok(())
 }

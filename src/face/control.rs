@@ -35,7 +35,7 @@ use super::{
 use crate::{
     access::{CallRequest, Gate, Principal},
     error::Kind,
-    id::{AgentId, Owner, ServerName},
+    id::{AgentId, Incarnation, Owner, ServerName},
     wire::{Object, RawValue},
 };
 
@@ -238,13 +238,36 @@ async fn call(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     called.await.unwrap_or_else(|problem: Problem| problem.respond(&id))
 }
 
+/// A server that is to be restarted, and whether its next life is made beside the present one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Restart {
+    server: ServerName,
+    agent: Option<String>,
+    #[serde(default)]
+    handover: bool,
+}
+
+/// How far a restart came: the life that took over, if it was a handover.
+#[derive(Debug, Serialize)]
+struct Restarted {
+    server: ServerName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incarnation: Option<Incarnation>,
+}
+
 async fn restart(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     let id = RequestId::of(&request);
     let restarted = async {
-        let restart: Named = body(request).await?;
-        let owner = owner(restart.agent.as_deref())?;
-        gate.restart(&Principal::local(), &owner, &restart.server).await?;
-        Ok(Json(restart).into_response())
+        let Restart { server, agent, handover } = body(request).await?;
+        let (principal, owner) = (Principal::local(), owner(agent.as_deref())?);
+        let incarnation = if handover {
+            Some(gate.hand_over(&principal, &owner, &server).await?)
+        } else {
+            gate.restart(&principal, &owner, &server).await?;
+            None
+        };
+        Ok(Json(Restarted { server, incarnation }).into_response())
     };
     restarted.await.unwrap_or_else(|problem: Problem| problem.respond(&id))
 }

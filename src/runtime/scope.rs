@@ -15,7 +15,7 @@ use super::{
 use crate::{
     actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, status},
     catalog::{FilterError, View},
-    id::{Owner, Seat, ServerName},
+    id::{Incarnation, Owner, Seat, ServerName},
     restart::State,
     upstream::{Connect, TransportConfig, memory::InProcess},
 };
@@ -173,6 +173,21 @@ impl Scope {
         self.known(server)?;
         let (owner, server) = (self.owner.clone(), server.clone());
         self.ask(|reply| AgentsMsg::Restart { owner, server, reply }).await
+    }
+
+    /// Replaces a server's connection without an interruption: its next life is started beside
+    /// the present one, connected and listed, then takes the calls over, and the one before
+    /// finishes what it has under way, for at most `timeouts.drain`. Gives the life that serves.
+    ///
+    /// # Errors
+    /// In words, why the present life serves on; a new one without any tools is not taken. A server
+    /// that does not serve is restarted, and that is said.
+    pub async fn hand_over(&self, server: &ServerName) -> Result<Incarnation, String> {
+        let (owner, name) = (self.owner.clone(), server.clone());
+        self.known(server).map_err(|error| error.to_string())?;
+        self.ask(|reply| AgentsMsg::HandOver { owner, server: name, reply })
+            .await
+            .map_err(|error| error.to_string())?
     }
 
     /// Asks a server for a sign of life now and says how long it took.

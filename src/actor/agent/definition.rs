@@ -134,12 +134,23 @@ impl AgentState {
             return Ok(());
         }
         let change = Change::between(&child.spec.config, &spec.config);
+        if change != Change::Restart {
+            child.abandon("its definition is what it was again");
+            child.take_wanted();
+        }
         if change != Change::Restart && child.granted == granted && child.removed.is_empty() {
             if change == Change::InPlace {
                 self.redefine(&seat, spec);
             }
             return Ok(());
         }
+        if child.is_becoming(&spec) {
+            return Ok(());
+        }
+        if self.may_hand_over(&seat) && !granted {
+            return self.hand_over(myself, &seat, spec, "its definition changed", None).await;
+        }
+        let Some(child) = self.children.get_mut(&seat) else { return Ok(()) };
         if child.cycle(&self.exchange, "its definition changed").is_some() {
             // The old life ends first; its end brings the new definition up.
             child.replacement = Some((spec, granted));
@@ -153,13 +164,19 @@ impl AgentState {
         let Some(child) = self.children.get_mut(seat) else { return };
         // The connection knows its own way to the server, and has its state in it.
         let spec = ServerSpec { connector: Arc::clone(&child.spec.connector), ..spec };
-        child.handle.redefine(&spec);
+        child.redefined(&spec.config);
+        self.adopt(seat, &spec);
+    }
+
+    /// Takes a definition for that of the present life, or of the next one.
+    pub(super) fn adopt(&mut self, seat: &Seat, spec: &ServerSpec) {
+        let Some(child) = self.children.get_mut(seat) else { return };
+        child.handle.redefine(spec);
         let policy = self.groups.policy(&seat.server, &self.exchange.settings(), &spec.config);
         child.ladder.set_policy(policy);
-        child.redefined(&spec.config);
         child.spec = spec.clone();
         let handle = Arc::clone(&child.handle);
-        self.route_attach(&handle, &spec);
+        self.route_attach(&handle, spec);
     }
 
     /// Makes what is supervised equal to what is configured.

@@ -19,6 +19,9 @@ impl AgentState {
     ) -> Result<(), ActorProcessingErr> {
         let found = self.children.iter_mut().find(|(_, child)| child.is(cell));
         let Some((seat, child)) = found else {
+            if self.not_taken_over(cell, &ended) {
+                self.route(RouterMsg::Settled);
+            }
             return Ok(());
         };
         let seat = seat.clone();
@@ -28,6 +31,7 @@ impl AgentState {
             && !matches!(ended.exit, Exit::Asked | Exit::Idle)
             && seat.session.is_none()
             && !self.groups.record(&seat.server, self.exchange.started.elapsed());
+        child.abandon("the present life ended first");
         let pause = child.ended(&self.exchange, &ended, tripped);
         if was_ready {
             let grace = self.exchange.settings().catalog.tools_grace;

@@ -127,7 +127,7 @@ impl ConnectionState {
         let limit = self.idle_limit();
         let unused = self.handle.unused_for();
         if self.handle.load() == (0, 0) && unused >= limit {
-            self.close(myself, Exit::Idle);
+            self.close(myself, Exit::Idle, Duration::ZERO);
         } else {
             let rest = limit.saturating_sub(unused).max(Duration::from_secs(1));
             self.arm_idle(myself, rest);

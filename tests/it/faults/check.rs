@@ -165,7 +165,7 @@ impl Judge<'_> {
         let server = &self.plan.servers[call.server].name;
         let ended = |event: &Event| event.from == State::Ready && event.incarnation == life;
         // A supervisor that died says nothing of the lives that it took along.
-        let anew = |event: &Event| event.from == State::Idle && event.incarnation == life.next();
+        let anew = |event: &Event| event.from == State::Idle && event.incarnation.0 == life.0 + 1;
         self.recorded.events.iter().any(|(at, event)| {
             time.contains(at)
                 && owner_of(event) == serving

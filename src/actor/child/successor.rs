@@ -1,0 +1,135 @@
+//! The next life of a connection, made beside the present one that serves on meanwhile.
+//!
+//! Part of the supervised connection. It takes over once it is connected and listed; if it fails,
+//! the present life stays and says why.
+
+use std::sync::Arc;
+
+use ractor::{ActorCell, ActorRef, RpcReplyPort};
+
+use super::{Child, Life, Step};
+use crate::{
+    actor::{
+        connection::ConnectionMsg,
+        event::Detail,
+        exchange::{Exchange, ServerSpec},
+        handle::Live,
+    },
+    catalog::Catalog,
+    id::Incarnation,
+    restart::Exit,
+};
+
+/// Who waits to hear which life serves, or why it is still the one before.
+pub(crate) type HandedOver = RpcReplyPort<Result<Incarnation, String>>;
+
+/// A life that is to take over.
+#[derive(Debug)]
+pub(crate) struct Successor {
+    actor: ActorRef<ConnectionMsg>,
+    incarnation: Incarnation,
+    /// The definition that it was made by.
+    spec: ServerSpec,
+    life: Life,
+    reply: Option<HandedOver>,
+}
+
+impl Successor {
+    pub(crate) fn new(
+        actor: ActorRef<ConnectionMsg>,
+        incarnation: Incarnation,
+        spec: ServerSpec,
+        reply: Option<HandedOver>,
+    ) -> Self {
+        Self { actor, incarnation, spec, life: Life::begin(), reply }
+    }
+
+    fn answer(&mut self, outcome: Result<Incarnation, String>) {
+        if let Some(reply) = self.reply.take() {
+            // Who asked may have left.
+            reply.send(outcome).ok();
+        }
+    }
+}
+
+impl Child {
+    /// Another life is made beside the present one.
+    pub(crate) fn succeed(&mut self, exchange: &Exchange, successor: Successor, cause: &str) {
+        self.abandon("another life was asked for");
+        let incarnation = successor.incarnation;
+        self.successor = Some(successor);
+        let decision = format!("connect {incarnation} beside it");
+        self.note(exchange, cause, &decision);
+    }
+
+    /// Whether this actor is the life that is to take over.
+    pub(crate) fn is_succeeded_by(&self, cell: &ActorCell) -> bool {
+        self.successor.as_ref().is_some_and(|next| next.actor.get_id() == cell.get_id())
+    }
+
+    /// Whether a life by this definition is to take over.
+    pub(crate) fn is_becoming(&self, spec: &ServerSpec) -> bool {
+        self.successor.as_ref().is_some_and(|next| next.spec.config == spec.config)
+    }
+
+    /// Whether this is the life that is to take over.
+    pub(crate) fn awaits(&self, incarnation: Incarnation) -> bool {
+        self.successor.as_ref().is_some_and(|next| next.incarnation == incarnation)
+    }
+
+    /// The life that was awaited takes over; the present one finishes its calls and ends. Gives
+    /// the definition that holds from now on, or nothing where the new life is not good enough.
+    pub(crate) fn hand_over(
+        &mut self,
+        exchange: &Exchange,
+        live: &Live,
+        catalog: Option<&Arc<Catalog>>,
+    ) -> Option<ServerSpec> {
+        let offered = self.catalog.as_ref().is_some_and(|catalog| !catalog.tools().is_empty());
+        if offered && catalog.is_some_and(|catalog| catalog.tools().is_empty()) {
+            self.not_succeeded(exchange, "it offers no tools, and the present one does");
+            return None;
+        }
+        let mut successor = self.successor.take()?;
+        successor.answer(Ok(live.incarnation));
+        if let Some(before) = self.actor.replace(successor.actor) {
+            // One that ended this moment needs no telling.
+            before.cast(ConnectionMsg::Retire).ok();
+        }
+        self.incarnation = successor.incarnation;
+        self.life = successor.life;
+        Some(successor.spec)
+    }
+
+    /// The life that was awaited is none: the present one serves on.
+    pub(crate) fn not_succeeded(&mut self, exchange: &Exchange, why: &str) {
+        let Some(mut successor) = self.successor.take() else { return };
+        // It has ended, or must.
+        successor.actor.cast(ConnectionMsg::Close(Exit::Asked)).ok();
+        let incarnation = successor.incarnation;
+        successor.answer(Err(why.to_owned()));
+        // Its definition holds all the same as soon as there is no present life to keep.
+        self.wanted = Some(successor.spec);
+        let cause = format!("{incarnation} did not take over: {why}");
+        let decision = format!("{} serves on", self.incarnation);
+        self.note(exchange, &cause, &decision);
+        let mut standing = self.handle.standing();
+        standing.cause = Some(cause.into());
+        self.handle.publish(standing);
+    }
+
+    /// The life that was awaited is no longer wanted.
+    pub(crate) fn abandon(&mut self, why: &str) {
+        if let Some(mut successor) = self.successor.take() {
+            successor.actor.cast(ConnectionMsg::Close(Exit::Asked)).ok();
+            successor.answer(Err(why.to_owned()));
+        }
+    }
+
+    /// Records what moves no state.
+    fn note(&self, exchange: &Exchange, cause: &str, decision: &str) {
+        let state = self.ladder.state();
+        let step = Step { detail: Detail::Step, ..Step::new(state, cause, decision) };
+        self.record(exchange, state, self.handle.waiting(), step);
+    }
+}
