@@ -124,7 +124,7 @@ mod tests {
              \x20 | bye\n\
              \n\
              what happened\n\
-             \x20 1970-01-02T00:00:00Z  github #2  connecting > backoff  the process exited with code 3; try again in 1.2 s\n"
+             \x20 1970-01-02T00:00:00.500Z  github #2  connecting > backoff  the process exited with code 3; try again in 1.2 s\n"
         );
         told["events"] = Value::Array(vec![told["events"][0].clone(); SHOWN + 5]);
         let many = Told::deserialize(&told).unwrap().render();
