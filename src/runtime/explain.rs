@@ -56,14 +56,14 @@ pub fn explain(status: &ServerStatus, events: &[Arc<Event>], now: SystemTime) ->
         facts.push(format!("for {}", told(since)));
     }
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
-    let next = status.next_try.map(|next| format!("next try in {}", told(next)));
+    let next = status.next_try.map(|next| format!("in {}", told(next)));
     let mut brief = format!("{} {phrase}", status.server);
     if let Some(why) = reason.brief() {
         let joint = if status.state == State::Ready { "; before that," } else { ":" };
         brief = format!("{brief}{joint} {why}");
     }
     if let Some(next) = &next {
-        brief = format!("{brief}; {next}");
+        brief = format!("{brief}; next try {next}");
     }
     Explanation {
         summary: format!("{subject} {phrase}{facts}"),

@@ -125,7 +125,7 @@ fn a_lost_server_says_when_it_is_tried_again_and_who_waits() {
          github waits before its next try: its process was killed by SIGKILL; next try in 2.1 s."
     );
     assert_eq!(found.decided.as_deref(), Some("try again in 3.6 s"));
-    assert_eq!(found.next.as_deref(), Some("next try in 2.1 s"));
+    assert_eq!(found.next.as_deref(), Some("in 2.1 s"));
     assert_eq!(found.waiting.as_deref(), Some("1 call, the first for 0.3 s"));
 }
 
