@@ -120,17 +120,19 @@ pub enum ConnectError {
         why: String,
     },
     /// The process ended before the connection was ready.
-    #[error("the process {how} before the connection was ready{hint}")]
+    #[error("the process {how} before the connection was ready{hint}{words}")]
     Exited {
         /// Exit code or signal.
         how: ProcessExit,
         /// The number that it had.
         pid: Option<u32>,
-        /// The end of its error output or its first garbage line, if there was any.
+        /// Its first garbage line, if there was any.
         hint: String,
+        /// The end of its error output, to be put after a sentence.
+        words: String,
     },
     /// No answer in time.
-    #[error("no answer to {method} within {}{hint}", humantime::format_duration(*.after))]
+    #[error("no answer to {method} within {}{hint}{words}", humantime::format_duration(*.after))]
     Timeout {
         /// What was asked.
         method: &'static str,
@@ -138,6 +140,8 @@ pub enum ConnectError {
         after: Duration,
         /// What came instead, if anything did.
         hint: String,
+        /// The end of its error output, to be put after a sentence.
+        words: String,
     },
     /// The server answered something that the protocol does not allow.
     #[error("protocol violation: {0}")]
@@ -172,6 +176,23 @@ pub enum ConnectError {
     /// This build or version has no such transport.
     #[error("{0}")]
     Unsupported(String),
+}
+
+impl ConnectError {
+    /// The end of the server's error output, as it ends this error's text; may be empty.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Exited { words, .. } | Self::Timeout { words, .. } => words,
+            Self::Spawn { .. }
+            | Self::Protocol(_)
+            | Self::Refused { .. }
+            | Self::Transport(_)
+            | Self::Credentials(_)
+            | Self::Busy { .. }
+            | Self::Configuration(_)
+            | Self::Unsupported(_) => "",
+        }
+    }
 }
 
 /// Why a live link ended.

@@ -42,6 +42,8 @@ pub(crate) use successor::{HandedOver, Successor};
 struct Step<'a> {
     from: State,
     cause: &'a str,
+    /// What is shown after the cause, and not recorded with it.
+    words: &'a str,
     decision: &'a str,
     /// The pause before the next try.
     next: Option<Duration>,
@@ -51,7 +53,7 @@ struct Step<'a> {
 
 impl<'a> Step<'a> {
     const fn new(from: State, cause: &'a str, decision: &'a str) -> Self {
-        Self { from, cause, decision, next: None, live: None, detail: Detail::Step }
+        Self { from, cause, words: "", decision, next: None, live: None, detail: Detail::Step }
     }
 }
 
@@ -261,7 +263,7 @@ impl Child {
         if self.restart_cause.is_none() && self.replacement.is_none() {
             let detail = self.life.ended(&self.handle, self.incarnation, ended);
             let step = Step::new(from, &ended.cause, &words);
-            self.transition(exchange, Step { next: pause, detail, ..step });
+            self.transition(exchange, Step { words: &ended.words, next: pause, detail, ..step });
         }
         pause
     }
@@ -350,7 +352,7 @@ impl Child {
                 | State::Open
                 | State::Draining
                 | State::Stopped
-                | State::Failed => Some(step.cause.into()),
+                | State::Failed => Some(format!("{}{}", step.cause, step.words).into()),
             },
             next: step.next.map(|after| Instant::now() + after),
             recent_failures,

@@ -323,7 +323,7 @@ impl ConnectionState {
         }
         let mut failure = ConnectionFailure::from(end);
         if let Some(line) = self.handle.stderr.last(1).pop() {
-            failure.cause = format!("{}; its last words: {line}", failure.cause);
+            failure.words = format!("; its last words: {line}");
         }
         Err(failure)
     }

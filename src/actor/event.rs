@@ -113,6 +113,7 @@ impl EventLog {
             to = %event.to,
             cause = %event.cause,
             decision = %event.decision,
+            last_words = event.down().and_then(|down| down.stderr.last()),
             pid = event.pid(),
             exit = event.down().and_then(|down| down.exit.as_ref()).map(tracing::field::display),
             "connection",

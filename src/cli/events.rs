@@ -83,7 +83,7 @@ pub(super) fn line(event: &Event) -> String {
     let words = format!("{}; {}", event.cause, event.decision);
     format!(
         "{}  {owner}{} {}  {} > {}  {}",
-        humantime::format_rfc3339_seconds(event.time),
+        humantime::format_rfc3339_millis(event.time),
         event.seat(),
         event.incarnation,
         event.from,
@@ -101,7 +101,7 @@ mod tests {
         let event = r#"{"time":0.0,"owner":"research","server":"a b","session":"00ff","incarnation":3,"from":"ready","to":"half_open","cause":"one\ntwo","decision":"go","next":null}"#;
         assert_eq!(
             shown(event).unwrap(),
-            "1970-01-01T00:00:00Z  research/a b (session 00ff) #3  ready > half_open  one two; go"
+            "1970-01-01T00:00:00.000Z  research/a b (session 00ff) #3  ready > half_open  one two; go"
         );
         assert_eq!(shown(r#"{"lost":7}"#).unwrap(), "7 events were lost: they came too fast");
         assert!(matches!(shown("{}"), Err(ControlError::Foreign(_))));

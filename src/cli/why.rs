@@ -100,7 +100,7 @@ mod tests {
             "explanation": {
                 "summary": "github waits before its next try (life #2, for 0.4 s)",
                 "why": "the process exited with code 3 (pid 41, 0.4 s ago)",
-                "decided": "try again in 1.2 s", "next": "next try in 0.8 s", "waiting": null,
+                "decided": "try again in 1.2 s", "next": "in 0.8 s", "waiting": null,
                 "remedy": "nothing yet", "brief": "", "stderr": ["no token", "bye"],
             },
             "defined": "team.toml: mcpServers.github",
@@ -115,7 +115,7 @@ mod tests {
             "github waits before its next try (life #2, for 0.4 s)\n\
              \x20 why      the process exited with code 3 (pid 41, 0.4 s ago)\n\
              \x20 decided  try again in 1.2 s\n\
-             \x20 next     next try in 0.8 s\n\
+             \x20 next     in 0.8 s\n\
              \x20 do       nothing yet\n\
              \x20 defined  team.toml: mcpServers.github\n\
              \n\
@@ -124,7 +124,7 @@ mod tests {
              \x20 | bye\n\
              \n\
              what happened\n\
-             \x20 1970-01-02T00:00:00Z  github #2  connecting > backoff  the process exited with code 3; try again in 1.2 s\n"
+             \x20 1970-01-02T00:00:00.500Z  github #2  connecting > backoff  the process exited with code 3; try again in 1.2 s\n"
         );
         told["events"] = Value::Array(vec![told["events"][0].clone(); SHOWN + 5]);
         let many = Told::deserialize(&told).unwrap().render();

@@ -56,18 +56,19 @@ pub fn explain(status: &ServerStatus, events: &[Arc<Event>], now: SystemTime) ->
         facts.push(format!("for {}", told(since)));
     }
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
-    let next = status.next_try.map(|next| format!("next try in {}", told(next)));
+    let next = status.next_try.map(|next| format!("in {}", told(next)));
     let mut brief = format!("{} {phrase}", status.server);
     if let Some(why) = reason.brief() {
-        brief = format!("{brief}: {why}");
+        let joint = if status.state == State::Ready { "; before that," } else { ":" };
+        brief = format!("{brief}{joint} {why}");
     }
     if let Some(next) = &next {
-        brief = format!("{brief}; {next}");
+        brief = format!("{brief}; next try {next}");
     }
     Explanation {
         summary: format!("{subject} {phrase}{facts}"),
         why: reason.words(now),
-        decided: reason.decided().map(ToOwned::to_owned),
+        decided: reason.decided().filter(|_| is_settled(status.state)).map(ToOwned::to_owned),
         next,
         waiting: waiting(status, events),
         remedy: remedy::remedy(status, fault.and_then(|(_, down)| down.trouble)),
@@ -172,12 +173,21 @@ fn subject(status: &ServerStatus) -> String {
     }
 }
 
+/// Whether what was decided still holds, because nothing came of it yet.
+const fn is_settled(state: State) -> bool {
+    match state {
+        State::Idle | State::Backoff | State::Open | State::Stopped | State::Failed => true,
+        State::Connecting | State::HalfOpen | State::Ready | State::Draining => false,
+    }
+}
+
 const fn phrase(status: &ServerStatus) -> &'static str {
     match status.state {
         State::Idle if status.incarnation.0 == 0 => "was not started yet",
         State::Idle => "is idle",
         State::Connecting if status.incarnation.0 <= 1 => "is connecting for the first time",
         State::Connecting => "is connecting again",
+        State::Ready if matches!(status.health, Health::Warning) => "is ready again",
         State::Ready => "is ready",
         State::Backoff => "waits before its next try",
         State::Open => "keeps failing and is paused",

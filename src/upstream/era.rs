@@ -195,39 +195,46 @@ impl Talk<'_> {
     }
 
     fn silent(&self, method: &'static str) -> ConnectError {
-        ConnectError::Timeout { method, after: self.within, hint: self.hint() }
+        let (hint, words) = (self.hint(), self.words());
+        ConnectError::Timeout { method, after: self.within, hint, words }
     }
 
     /// The link is over: why, and what came before.
     async fn gone(&self) -> ConnectError {
         let end = timeout(CAUSE, self.peer.ended()).await;
-        let hint = self.hint();
+        let (hint, words) = (self.hint(), self.words());
         match end.unwrap_or(LinkEnd::Closed) {
-            LinkEnd::Exited(how) => ConnectError::Exited { how, pid: self.peer.pid(), hint },
-            LinkEnd::Transport(why) => ConnectError::Transport(format!("{why}{hint}")),
+            LinkEnd::Exited(how) => ConnectError::Exited { how, pid: self.peer.pid(), hint, words },
+            LinkEnd::Transport(why) => ConnectError::Transport(format!("{why}{hint}{words}")),
             end @ (LinkEnd::Closed
             | LinkEnd::Stopped
             | LinkEnd::SessionOver
             | LinkEnd::Refused(_)) => {
-                ConnectError::Transport(format!("{end} before the connection was ready{hint}"))
+                let text = format!("{end} before the connection was ready{hint}{words}");
+                ConnectError::Transport(text)
             }
         }
     }
 
     /// What the server did instead of answering, to be put after a sentence.
     fn hint(&self) -> String {
-        let garbage = self
-            .peer
-            .first_garbage()
-            .map(|line| format!("; its first line was not JSON: {line:?}"));
-        let lines: Vec<String> =
-            self.peer.stderr().last(LINES).iter().map(|line| cut(line, WORDS)).collect();
-        let errors =
-            (!lines.is_empty()).then(|| format!("; its last error output: {}", lines.join(" | ")));
-        match (garbage, errors) {
-            (None, None) if !self.peer.has_spoken() => "; it wrote nothing at all".to_owned(),
-            (garbage, errors) => garbage.into_iter().chain(errors).collect(),
+        match self.peer.first_garbage() {
+            Some(line) => format!("; its first line was not JSON: {line:?}"),
+            None if self.peer.has_spoken() || !self.peer.stderr().last(1).is_empty() => {
+                String::new()
+            }
+            None => "; it wrote nothing at all".to_owned(),
         }
+    }
+
+    /// The end of its error output, to be put after that.
+    fn words(&self) -> String {
+        let lines = self.peer.stderr().last(LINES);
+        let lines: Vec<String> = lines.iter().map(|line| cut(line, WORDS)).collect();
+        if lines.is_empty() {
+            return String::new();
+        }
+        format!("; its last error output: {}", lines.join(" | "))
     }
 }
 

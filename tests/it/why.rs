@@ -88,7 +88,7 @@ async fn a_server_that_was_killed_says_so_with_its_life_and_its_process() {
 
     let told = shown(&switchboard, &["why", "demo"]).await;
     let new = &story["status"]["pid"];
-    assert!(told.starts_with(&format!("demo is ready (life #2, pid {new}, for ")), "{told}");
+    assert!(told.starts_with(&format!("demo is ready again (life #2, pid {new}, for ")), "{told}");
     assert!(told.contains(&format!("the process was killed by SIGKILL (pid {pid}, ")), "{told}");
     assert!(told.contains("/config.json: mcpServers.demo\n"), "{told}");
     assert!(told.contains(" demo #1  ready > backoff  the process was killed by"), "{told}");
@@ -123,6 +123,8 @@ async fn a_server_that_keeps_failing_shows_its_last_lines_without_its_secrets() 
     assert_eq!(failed[0]["detail"]["exit"], json!({"code": 3}));
     assert_eq!(failed[0]["detail"]["stderr"], json!(["first", "no luck with ***"]));
     assert!(failed[0]["detail"]["pid"].is_u64(), "{failed:#?}");
+    let cause = "the process exited with code 3 before the connection was ready";
+    assert_eq!(failed[0]["cause"], cause);
     assert!(failed[0]["detail"].get("served").is_none(), "{failed:#?}");
     let brief = story["explanation"]["brief"].as_str().unwrap();
     assert!(
@@ -333,7 +335,7 @@ async fn agents_ask_about_their_own_servers_where_that_is_switched_on() {
         },
         "agents": {
             "research": {"servers": ["broken", "shared"]},
-            "private": {"mcpServers": {"broken": demo()}},
+            "private": {"mcpServers": {"mine": demo()}},
             "blind": {"servers": ["demo"], "tools": {"deny": ["switchboard_why"]}},
         },
     });
@@ -380,7 +382,7 @@ async fn agents_ask_about_their_own_servers_where_that_is_switched_on() {
     }
     let private = Client::new(format!("{url}/private"));
     let own = private.call("switchboard_status", json!({})).await;
-    assert_eq!(own.text(), "broken is ready.");
+    assert_eq!(own.text(), "mine is ready.");
     let missing = research.call("switchboard_why", json!({})).await;
     assert_eq!(missing.error()["code"], -32602);
     assert!(switchboard.stop().await.success());

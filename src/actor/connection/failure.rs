@@ -14,6 +14,8 @@ use crate::{
 pub(crate) struct ConnectionFailure {
     pub(crate) exit: Exit,
     pub(crate) cause: String,
+    /// The server's last words, to be put after the cause where no timeline shows them.
+    pub(crate) words: String,
     /// What went wrong, if anything did.
     pub(crate) trouble: Option<Trouble>,
     /// The process that ended: its number and how.
@@ -24,18 +26,30 @@ impl ConnectionFailure {
     /// It was asked to end, or nobody needed it.
     pub(super) fn asked(exit: Exit) -> Self {
         let cause = if exit == Exit::Idle { "nobody called it for a while" } else { "closed" };
-        Self { exit, cause: cause.to_owned(), trouble: None, process: None }
+        Self { exit, cause: cause.to_owned(), words: String::new(), trouble: None, process: None }
     }
 
     /// The server was lost.
     pub(super) const fn lost(trouble: Trouble, cause: String) -> Self {
-        Self { exit: Exit::Lost, cause, trouble: Some(trouble), process: None }
+        Self {
+            exit: Exit::Lost,
+            cause,
+            words: String::new(),
+            trouble: Some(trouble),
+            process: None,
+        }
     }
 
     /// Nobody foresaw it: a bug of ours, in these words.
     pub(crate) fn bug(words: &str) -> Self {
         let cause = format!("a bug of Switchboard: {words}");
-        Self { exit: Exit::Bug, cause, trouble: Some(Trouble::Bug), process: None }
+        Self {
+            exit: Exit::Bug,
+            cause,
+            words: String::new(),
+            trouble: Some(Trouble::Bug),
+            process: None,
+        }
     }
 }
 
@@ -56,7 +70,8 @@ impl From<&LinkEnd> for ConnectionFailure {
             | LinkEnd::SessionOver
             | LinkEnd::Stopped => None,
         };
-        Self { exit, cause: end.to_string(), trouble: Some(trouble), process }
+        let (cause, words) = (end.to_string(), String::new());
+        Self { exit, cause, words, trouble: Some(trouble), process }
     }
 }
 
@@ -89,6 +104,8 @@ impl From<ConnectError> for ConnectionFailure {
             | ConnectError::Configuration(_)
             | ConnectError::Unsupported(_) => None,
         };
-        Self { exit, cause: error.to_string(), trouble: Some(trouble), process }
+        let (mut cause, words) = (error.to_string(), error.words().to_owned());
+        cause.truncate(cause.len().saturating_sub(words.len()));
+        Self { exit, cause, words, trouble: Some(trouble), process }
     }
 }

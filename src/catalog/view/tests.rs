@@ -221,3 +221,40 @@ proptest! {
         prop_assert_eq!(seen, exposed(&view));
     }
 }
+
+#[test]
+fn our_own_tools_stand_last_and_nobody_else_has_their_names() {
+    let servers = [server("switchboard", 0, &["status"]), server("zoo", 9, &["switchboard_why"])];
+    for prefix in [Prefix::Always, Prefix::OnCollision, Prefix::Never] {
+        let filter = ToolMatcher::default();
+        let plain = View::build(&members(&servers), &filter, &mut names(prefix));
+        let view = plain.clone().with_own(&filter);
+        let [first, second, own @ ..] = &*exposed(&view) else { panic!("{view:?}") };
+        assert_eq!(own, ["switchboard_status", "switchboard_why"], "{prefix:?}");
+        assert!(OwnTool::of(first).is_none() && OwnTool::of(second).is_none(), "{prefix:?}");
+        assert_eq!(exposed(&plain), [*first, *second], "switched on, nobody is renamed");
+        assert_ne!(plain.hash(), view.hash());
+        for (name, tool) in
+            [("switchboard_status", OwnTool::Status), ("switchboard_why", OwnTool::Why)]
+        {
+            assert_eq!(OwnTool::of(name), Some(tool));
+            assert_eq!(view.resolve(name).unwrap().raw.get(), tool.definition().get());
+        }
+    }
+    let hidden = build(&[]).with_own(&matcher(&["*"], &["*_why"]));
+    assert_eq!(exposed(&hidden), ["switchboard_status"]);
+}
+
+#[test]
+fn names_follow_the_rules_that_they_were_chosen_by() {
+    let chosen = names(Prefix::Always);
+    let config = CatalogConfig::default();
+    assert!(chosen.follows(&CatalogConfig { introspection: true, ..config.clone() }));
+    for other in [
+        CatalogConfig { prefix: Prefix::Never, ..config.clone() },
+        CatalogConfig { separator: "__".to_owned(), ..config.clone() },
+        CatalogConfig { max_name_length: 32, ..config },
+    ] {
+        assert!(!chosen.follows(&other));
+    }
+}

@@ -100,9 +100,9 @@ fn a_server_that_is_back_says_why_it_was_away() {
     let found = told_of(&ready, &[killed(State::Backoff, "try again in 0.3 s"), Arc::new(up)]);
     assert_eq!(
         lines(&found),
-        "github is ready (life #3, for 1.5 s)\n\
+        "github is ready again (life #3, for 1.5 s)\n\
          the process was killed by SIGKILL (pid 41, it had served for 2m 5s, 10 s ago)\n\
-         github is ready: its process was killed by SIGKILL."
+         github is ready again; before that, its process was killed by SIGKILL."
     );
     assert_eq!(found.waiting.as_deref(), Some("none now; 2 calls had waited, up to 0.4 s"));
     assert_eq!(found.stderr, ["a last word"]);
@@ -125,7 +125,7 @@ fn a_lost_server_says_when_it_is_tried_again_and_who_waits() {
          github waits before its next try: its process was killed by SIGKILL; next try in 2.1 s."
     );
     assert_eq!(found.decided.as_deref(), Some("try again in 3.6 s"));
-    assert_eq!(found.next.as_deref(), Some("next try in 2.1 s"));
+    assert_eq!(found.next.as_deref(), Some("in 2.1 s"));
     assert_eq!(found.waiting.as_deref(), Some("1 call, the first for 0.3 s"));
 }
 

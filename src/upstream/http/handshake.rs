@@ -81,6 +81,7 @@ impl Talk<'_> {
             method: method::INITIALIZE,
             after: self.within,
             hint: String::new(),
+            words: String::new(),
         };
         let result = match asked.ok_or_else(silent)? {
             Ok(result) => result,
