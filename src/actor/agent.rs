@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{
     child::{Child, HandedOver},
-    connection::{ConnectionActor, ConnectionFailure, ConnectionMsg},
+    connection::{ConnectionActor, ConnectionArgs, ConnectionFailure, ConnectionMsg},
     exchange::{Exchange, ServerSpec},
     group::Groups,
     handle::Live,
@@ -236,10 +236,7 @@ impl AgentState {
         child.begin(&self.exchange, cause);
         let list = child.lists() && (update || child.catalog.is_none());
         let args = child.arguments(&self.exchange, myself, list);
-        // Its start does no I/O, so waiting for it costs microseconds.
-        let (actor, _) =
-            Actor::spawn_linked(None, ConnectionActor, args, myself.get_cell()).await?;
-        child.actor = Some(actor);
+        child.actor = Some(spawn(myself, args).await?);
         Ok(())
     }
 
@@ -254,30 +251,6 @@ impl AgentState {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Restarts every connection to a server; a session's own only if it has one at the moment.
-    async fn restart(
-        &mut self,
-        myself: &ActorRef<AgentMsg>,
-        server: &ServerName,
-    ) -> Result<(), ActorProcessingErr> {
-        let cause = "restart was asked for";
-        for seat in self.seats(server) {
-            let Some(child) = self.children.get_mut(&seat) else { continue };
-            if child.actor.is_none()
-                && child.ladder.state() == State::Idle
-                && seat.session.is_some()
-            {
-                continue;
-            }
-            child.ladder.reset();
-            child.generation += 1;
-            if child.cycle(&self.exchange, cause).is_none() {
-                self.start(myself, &seat, cause).await?;
-            }
-        }
-        Ok(())
     }
 
     fn check(&self, server: &ServerName, reply: RpcReplyPort<Result<Duration, String>>) {
@@ -381,6 +354,15 @@ impl AgentState {
             self.route(RouterMsg::Withdraw { owner, server });
         }
     }
+}
+
+/// Starts one life. Its start does no I/O, so waiting for it costs microseconds.
+async fn spawn(
+    myself: &ActorRef<AgentMsg>,
+    args: ConnectionArgs,
+) -> Result<ActorRef<ConnectionMsg>, ActorProcessingErr> {
+    let (actor, _) = Actor::spawn_linked(None, ConnectionActor, args, myself.get_cell()).await?;
+    Ok(actor)
 }
 
 /// Answers whoever waits; the caller may have left.

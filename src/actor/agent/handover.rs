@@ -1,17 +1,17 @@
-//! How a supervisor replaces a life that serves: the next one is made beside it, checked, and takes
-//! over; the one before finishes its calls.
+//! How a supervisor replaces a life: cold, where calls wait meanwhile, or by a handover, where the
+//! next one is made beside it, checked, and takes over, and the one before finishes its calls.
 //!
-//! Only for the common connection of a server that is ready. Whatever else is restarted cold.
+//! A handover is only for the common connection of a server that is ready.
 
 use std::sync::Arc;
 
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
+use ractor::{ActorCell, ActorProcessingErr, ActorRef};
 
-use super::{AgentMsg, AgentState};
+use super::{AgentMsg, AgentState, spawn};
 use crate::{
     actor::{
         child::{Child, HandedOver, Successor},
-        connection::{ConnectionActor, ConnectionFailure},
+        connection::ConnectionFailure,
         exchange::ServerSpec,
         handle::Live,
     },
@@ -22,6 +22,30 @@ use crate::{
 };
 
 impl AgentState {
+    /// Restarts every connection to a server; a session's own only if it has one at the moment.
+    pub(super) async fn restart(
+        &mut self,
+        myself: &ActorRef<AgentMsg>,
+        server: &ServerName,
+    ) -> Result<(), ActorProcessingErr> {
+        let cause = "restart was asked for";
+        for seat in self.seats(server) {
+            let Some(child) = self.children.get_mut(&seat) else { continue };
+            if child.actor.is_none()
+                && child.ladder.state() == State::Idle
+                && seat.session.is_some()
+            {
+                continue;
+            }
+            child.ladder.reset();
+            child.generation += 1;
+            if child.cycle(&self.exchange, cause).is_none() {
+                self.start(myself, &seat, cause).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a new life can be made beside the present one.
     pub(super) fn may_hand_over(&self, seat: &Seat) -> bool {
         self.stopping.is_none()
@@ -72,9 +96,7 @@ impl AgentState {
         args.spec = spec.clone();
         args.incarnation = incarnation;
         args.protocol = protocol;
-        let (actor, _) =
-            Actor::spawn_linked(None, ConnectionActor, args, myself.get_cell()).await?;
-        let successor = Successor::new(actor, incarnation, spec, reply);
+        let successor = Successor::new(spawn(myself, args).await?, incarnation, spec, reply);
         child.succeed(&self.exchange, successor, cause);
         Ok(())
     }
