@@ -222,6 +222,7 @@ mod tests {
             trouble: Some(Trouble::Exited),
             pid: Some(41),
             exit: Some(crate::upstream::ProcessExit::Code(3)),
+            lasted: Some(Duration::from_millis(500)),
             served: Some(Duration::from_millis(250)),
             stderr: vec!["no".to_owned()],
         });

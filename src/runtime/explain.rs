@@ -137,7 +137,11 @@ impl<'a> Reason<'a> {
             Self::Nothing => return None,
         };
         let pid = down.pid.map(|pid| format!("pid {pid}"));
-        let served = down.served.map(|served| format!("it had served for {}", told(served)));
+        let served = match (down.served, down.lasted) {
+            (Some(served), _) => Some(format!("it had served for {}", told(served))),
+            (None, Some(lasted)) => Some(format!("after {}", told(lasted))),
+            (None, None) => None,
+        };
         let ago = now.duration_since(event.time).ok().map(|ago| format!("{} ago", told(ago)));
         let facts: Vec<String> = [pid, served, ago].into_iter().flatten().collect();
         Some(format!("{} ({})", event.cause, facts.join(", ")))

@@ -52,6 +52,7 @@ impl Life {
             trouble: failure.trouble,
             pid: self.pid.or(pid),
             exit,
+            lasted: Some(self.began.elapsed()),
             served: self.ready.map(|ready| ready.elapsed()),
             stderr,
         })

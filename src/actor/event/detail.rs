@@ -79,6 +79,9 @@ pub struct Down {
     /// How the process ended, where it ended by itself or by somebody else's hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<ProcessExit>,
+    /// How long it lasted from the start of the attempt, in seconds, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "number::optional_seconds")]
+    pub lasted: Option<Duration>,
     /// How long it had been ready, in seconds; `None` if it never was.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "number::optional_seconds")]
     pub served: Option<Duration>,

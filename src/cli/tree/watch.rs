@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use futures::FutureExt as _;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::{
     io::AsyncReadExt as _,
@@ -68,6 +69,8 @@ pub(super) async fn watch(control: &Control) -> Result<()> {
             () = sleep_until(drawn + SECOND) => {}
         }
         sleep(LEAST.saturating_sub(drawn.elapsed())).await;
+        // What came meanwhile is drawn at once.
+        while let Some(Ok(Some(_))) = events.next().now_or_never() {}
         tree = ask(control).await?;
     }
 }

@@ -60,6 +60,7 @@ fn killed(to: State, decision: &str) -> Arc<Event> {
         trouble: Some(Trouble::Exited),
         pid: Some(41),
         exit: Some(ProcessExit::Signal("SIGKILL".to_owned())),
+        lasted: Some(Duration::from_secs(126)),
         served: Some(Duration::from_secs(125)),
         stderr: vec!["a last word".to_owned()],
     };
@@ -67,7 +68,8 @@ fn killed(to: State, decision: &str) -> Arc<Event> {
 }
 
 fn troubled(trouble: Trouble, to: State) -> Arc<Event> {
-    let down = Down { trouble: Some(trouble), ..Down::default() };
+    let lasted = Some(Duration::from_millis(200));
+    let down = Down { trouble: Some(trouble), lasted, ..Down::default() };
     event(State::Connecting, to, "SERVER'S WORDS", "given up", Detail::Down(down))
 }
 
@@ -253,7 +255,7 @@ fn each_trouble_has_a_remedy_and_an_agent_reads_no_word_of_the_server() {
         ),
     ] {
         let found = told_of(&status(State::Failed, 2), &[troubled(trouble, State::Failed)]);
-        assert_eq!(found.why.as_deref(), Some("SERVER'S WORDS (10 s ago)"));
+        assert_eq!(found.why.as_deref(), Some("SERVER'S WORDS (after 0.2 s, 10 s ago)"));
         assert_eq!(found.remedy.as_deref(), Some(remedy));
         assert_eq!(found.brief, format!("github was given up: {brief}."));
     }

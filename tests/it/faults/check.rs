@@ -187,10 +187,10 @@ impl Judge<'_> {
         for load in &self.run.loads {
             let plan = self.plan.servers.iter().find(|server| server.name == load.server);
             let fits = plan.is_some_and(|plan| {
-                let in_flight = usize::try_from(plan.max_in_flight).unwrap();
+                // A call that waits for a connection has a place in flight and counts as waiting.
+                let flight = usize::try_from(plan.max_in_flight).unwrap();
                 let queue = usize::try_from(plan.max_queue).unwrap();
-                // One that waits for a connection has its place in flight.
-                load.in_flight <= in_flight && load.in_flight + load.waiting <= in_flight + queue
+                load.in_flight <= flight && load.in_flight + load.waiting <= flight + queue
             });
             self.hold(fits && load.explained, || {
                 format!("at {:?}: out of bounds: {load:?}", load.at)

@@ -107,8 +107,12 @@ async fn a_granted_server_serves_again_after_its_agents_supervisor_died() {
     let began = Instant::now();
     let answer = one.call(request("shared_echo")).await.unwrap();
     assert_eq!((answer.incarnation.0, began.elapsed()), (2, Duration::ZERO));
-    let last = one.history(&shared).into_iter().find(|event| event.to == State::Idle).unwrap();
-    assert!(last.cause.starts_with("its supervisor ended"), "{}", last.cause);
+    let events = one.history(&shared);
+    let [bug, anew] = &*events.iter().filter(|it| it.to == State::Idle).collect::<Vec<_>>() else {
+        panic!("{events:#?}");
+    };
+    assert!(bug.cause.starts_with("its supervisor ended, a bug of Switchboard: "), "{bug:?}");
+    assert_eq!(&*anew.cause, "supervised anew");
 }
 
 #[tokio::test(start_paused = true)]
