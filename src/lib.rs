@@ -37,6 +37,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod face;
+pub mod guard;
 pub mod id;
 pub mod restart;
 pub mod runtime;
