@@ -58,7 +58,7 @@ pub const MARK: &str = "SWITCHBOARD_INSTANCE";
 pub fn init() -> Guard {
     #[cfg(target_os = "linux")]
     role::play();
-    Guard::new(keeper::this_program())
+    Guard::new(keeper::guard_of_this_program())
 }
 
 /// Sees to it that no process is left behind. Cheap to clone; when the last clone and the last
@@ -69,19 +69,19 @@ pub struct Guard {
 }
 
 impl Guard {
-    fn new(program: Option<PathBuf>) -> Self {
-        Self { keeper: Arc::new(Keeper::new(program)) }
+    fn new(keeper: Keeper) -> Self {
+        Self { keeper: Arc::new(keeper) }
     }
 
     /// No guard process: processes end with their runtime, unless this program is killed.
     pub fn none() -> Self {
-        Self::new(None)
+        Self::new(Keeper::new(None))
     }
 
     /// Another program as guard and launcher, one that begins with [`init`]: the `switchboard`
     /// binary is one. For programs that have no `main` of their own in Rust.
     pub fn named(program: impl Into<PathBuf>) -> Self {
-        Self::new(Some(program.into()))
+        Self::new(Keeper::new(Some(program.into())))
     }
 
     /// Notes every process in a directory of its own, and first ends what an earlier instance with
@@ -92,7 +92,7 @@ impl Guard {
     /// # Errors
     /// The directory cannot be used.
     pub fn with_ledger(self, directory: &Path) -> io::Result<Self> {
-        Ok(Self { keeper: Arc::new(self.keeper.with_ledger(directory)?) })
+        Ok(Self::new(self.keeper.with_ledger(directory)?))
     }
 
     /// Waits for children that this process got from others that ended; see `app::reaper`.

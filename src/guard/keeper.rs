@@ -43,8 +43,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const STEADY: Duration = Duration::from_secs(10);
 
 /// This program as guard and launcher: whatever file it came from, also if that was replaced.
-pub(super) fn this_program() -> Option<PathBuf> {
-    Some(PathBuf::from("/proc/self/exe"))
+pub(super) fn guard_of_this_program() -> Keeper {
+    Keeper::new(Some(PathBuf::from("/proc/self/exe")))
 }
 
 /// Whether there is a guard.

@@ -41,11 +41,12 @@ fn released(line: &UnixStream) -> io::Result<Option<OwnedFd>> {
     let mut word = [0];
     let mut words = [IoSliceMut::new(&mut word)];
     recvmsg(line, &mut words, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let mut passed = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    Ok(passed.next())
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
+            return Ok(descriptors.next());
+        }
+    }
+    Ok(None)
 }
 
 /// As the kernel has it: without a search, and without a shell for what is no program.

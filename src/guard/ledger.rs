@@ -94,12 +94,11 @@ fn settle(directory: &Path, entries: fs::ReadDir) -> Option<PathBuf> {
     let mut leaders = Vec::new();
     for path in entries.flatten().map(|entry| entry.path()).filter(|path| *path != header) {
         match fs::read_to_string(&path).ok().as_deref().map(read) {
+            Some(Line::Entry(leader, program)) => {
+                leaders.extend(is_there(leader, &mark, program).then_some(leader));
+            }
             // It was killed before it had written it, and let nothing run.
             Some(Line::Empty) => {}
-            Some(Line::Entry(leader, program)) if is_there(leader, &mark, program) => {
-                leaders.push(leader);
-            }
-            Some(Line::Entry(..)) => {}
             Some(Line::Nonsense) | None => damage = Some(path),
         }
     }

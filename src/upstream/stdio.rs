@@ -159,7 +159,6 @@ async fn attempt(
     protocol: Protocol,
     within: Duration,
 ) -> Result<Link, era::Failure> {
-    let end = Instant::now() + within;
     let spawning = child::spawn(config, &context.guard, Arc::clone(&context.stderr));
     let Ok(spawned) = timeout(within, spawning).await else {
         return Err(
@@ -174,8 +173,7 @@ async fn attempt(
         context.message_limit,
         Arc::clone(&context.stderr),
     );
-    let rest = end.saturating_duration_since(Instant::now());
-    let facts = era::agree(&peer, protocol, rest).await?;
+    let facts = era::agree(&peer, protocol, within).await?;
     Ok(Link::new(Channel::Stream(peer), facts, context.message_limit))
 }
 

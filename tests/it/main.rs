@@ -17,6 +17,7 @@ mod crowd;
 mod demo;
 mod embed;
 mod faults;
+mod guard;
 mod http_upstream;
 mod mcp_host;
 mod mcp_legacy;
