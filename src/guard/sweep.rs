@@ -68,7 +68,8 @@ impl Sweep {
             return false;
         }
         let led = |leader: &Leader| {
-            (process.group == leader.pid || process.session == leader.pid)
+            // By itself too: at first it has neither group nor session of its own.
+            [process.pid, process.group, process.session].contains(&leader.pid)
                 && process.start >= leader.start
         };
         self.leaders.iter().any(led)

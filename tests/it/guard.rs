@@ -111,8 +111,10 @@ async fn a_guard_that_dies_is_replaced_by_one_that_knows_everything() {
         guard_of(switchboard.pid()).filter(|guard| *guard != first)
     })
     .await;
-    until("it is told", async || switchboard.log().contains("the next one is started").then_some(()))
-        .await;
+    until("it is told", async || {
+        switchboard.log().contains("the next one is started").then_some(())
+    })
+    .await;
     let killed = Instant::now();
     switchboard.kill().await;
     family.gone_within(SOON, killed).await;

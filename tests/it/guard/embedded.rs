@@ -111,19 +111,28 @@ async fn without_a_program_that_can_guard_servers_run_all_the_same() {
     assert!(family.alive().is_empty());
 }
 
+/// What a program finds: signals, variables without the mark, open files by kind, its own name.
+async fn surroundings(runtime: &RuntimeHandle, folder: &Path) -> String {
+    let script = "( grep '^Sig[IB]' /proc/self/status; env | grep -v ^SWITCHBOARD_INSTANCE= | sort
+        for fd in /proc/$$/fd/*; do echo ${fd##*/} $(stat -L -c %F $fd); done
+        tr '\\0' '\\n' < /proc/$$/cmdline | head -n 1; pwd ) > draft
+        mv draft found; exec cat > /dev/null";
+    let args = ["-c", script].map(str::to_owned).to_vec();
+    let stdio = StdioConfig { args, cwd: Some(folder.to_owned()), ..StdioConfig::new("sh") };
+    add(runtime, "one", stdio).await;
+    let found = folder.join("found");
+    let text = until("it has looked", async || fs::read_to_string(&found).ok()).await;
+    runtime.stop().await;
+    fs::remove_file(found).unwrap();
+    text
+}
+
 #[tokio::test]
-async fn a_server_has_the_streams_the_environment_and_the_signals_of_one_without_a_guard() {
-    let script = r#"
-import json, os, signal, stat, sys
-for line in sys.stdin:
-    request = json.loads(line)
-    if request["method"] != "tools/list": break
-"#;
-    let report = r#"
-import os, signal, stat
-kinds = ["fifo" if stat.S_ISFIFO(os.fstat(fd).st_mode) else "other" for fd in (0, 1, 2)]
-more = sorted(int(fd) for fd in os.listdir("/proc/self/fd"))[3:-1]
-ignored = [n for n in range(1, 65) if signal.getsignal(n) is signal.SIG_IGN]
-"#;
-    let _ = (script, report);
+async fn a_program_finds_the_same_with_a_guard_as_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = Runtime::spawn(RuntimeConfig::default()).await.unwrap();
+    let without = surroundings(&plain, folder.path()).await;
+    let with = surroundings(&guarded(PROGRAM).await, folder.path()).await;
+    assert_eq!(with, without);
+    assert!(with.contains("0 fifo") && with.contains("SigIgn"), "{with}");
 }

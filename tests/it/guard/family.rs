@@ -5,11 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{
-    binary::PROGRAM,
-    process,
-    wait::until,
-};
+use crate::support::{binary::PROGRAM, process, wait::until};
 
 const VARIABLE: &str = "SWITCHBOARD_TEST_FAMILY";
 

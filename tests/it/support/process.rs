@@ -48,7 +48,8 @@ impl One {
 /// Every process that there is.
 pub fn all() -> Vec<One> {
     let read = |pid: u32| {
-        let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+        let stat =
+            fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
         // The state follows the command's name; the parent is next, the start has number 22.
         let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
         let (parent, start) = (fields[1].parse().ok()?, fields[19].parse().ok()?);
