@@ -73,13 +73,6 @@ impl Ledger {
     }
 }
 
-impl Drop for Ledger {
-    /// The last process is gone.
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.directory).ok();
-    }
-}
-
 /// Ends what is left; gives the name of a file that makes no sense.
 fn settle(directory: &Path, entries: fs::ReadDir) -> Option<PathBuf> {
     let header = directory.join(INSTANCE);
@@ -102,7 +95,7 @@ fn settle(directory: &Path, entries: fs::ReadDir) -> Option<PathBuf> {
             Some(Line::Nonsense) | None => damage = Some(path),
         }
     }
-    let killed = Sweep { leaders, marks: vec![mark] }.run(LOOKS);
+    let killed = Sweep { leaders, marks: vec![mark], since: 0 }.run(LOOKS);
     if killed > 0 {
         tracing::warn!("ended {killed} processes that an earlier instance had left behind");
     }

@@ -30,10 +30,12 @@ impl Leader {
 /// What is to be ended.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
-    /// Their groups and sessions.
+    /// Themselves, their groups and sessions.
     pub(super) leaders: Vec<Leader>,
     /// How the mark's value begins.
     pub(super) marks: Vec<String>,
+    /// Nothing of it was started before; reading marks is what costs time.
+    pub(super) since: u64,
 }
 
 impl Sweep {
@@ -64,7 +66,8 @@ impl Sweep {
     }
 
     fn means(&self, process: Seen) -> bool {
-        if process.ended || process.pid == std::process::id() {
+        let ours = process.start >= self.since && process.pid != std::process::id();
+        if process.ended || !ours {
             return false;
         }
         let led = |leader: &Leader| {

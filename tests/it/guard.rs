@@ -42,6 +42,11 @@ fn fifty(family: &Family) -> Value {
 /// How many processes they are in all.
 const PROCESSES: usize = SERVERS + 17 + 16;
 
+/// How often a test kills: a few times, or as often as somebody asks for.
+fn rounds() -> usize {
+    std::env::var("SWITCHBOARD_KILLS").map_or(3, |text| text.parse().unwrap())
+}
+
 /// The guard process of a program: its child, by its name.
 fn guard_of(pid: u32) -> Option<u32> {
     let found = process::all().into_iter().find(|one| {
@@ -55,9 +60,8 @@ async fn a_kill_at_any_moment_leaves_no_process() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let rounds = std::env::var("SWITCHBOARD_KILLS").map_or(4, |text| text.parse().unwrap());
     let mut slowest = Duration::ZERO;
-    for round in 0..rounds {
+    for round in 0..rounds() {
         // The first round lets all of them start, later ones are killed in the middle of it.
         let count = if round % 2 == 0 { PROCESSES } else { random.usize(1..PROCESSES) };
         let family = Family::new();
@@ -77,26 +81,28 @@ async fn a_kill_at_any_moment_leaves_no_process() {
             until("neither they nor the guard are left, not even as zombies", gone).await;
         }
     }
-    println!("{rounds} rounds, the slowest was clean after {slowest:?}");
+    println!("the slowest of {} rounds was clean after {slowest:?}", rounds());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_outlives_a_guard_that_was_killed_too_ends_at_the_next_start() {
-    let family = Family::new();
-    let mut switchboard = Switchboard::serve(&fifty(&family)).await;
-    until("they run", async || (family.alive().len() == PROCESSES).then_some(())).await;
-    let guard = guard_of(switchboard.pid()).expect("a guard");
-    // Stopped, so that it cannot start another guard.
-    process::signal(switchboard.pid(), Signal::STOP);
-    process::kill(guard);
-    switchboard.kill().await;
-    assert!(family.alive().len() >= SERVERS / 3, "this is what the ledger is for");
-
     let empty = json!({ "mcpServers": {} });
-    let switchboard = switchboard.revive(&empty).await;
-    family.gone_within(SOON, Instant::now()).await;
-    assert!(switchboard.log().contains("an earlier instance had left behind"));
-    assert!(switchboard.stop().await.success());
+    for _ in 0..rounds() {
+        let family = Family::new();
+        let mut switchboard = Switchboard::serve(&fifty(&family)).await;
+        until("they run", async || (family.alive().len() == PROCESSES).then_some(())).await;
+        let guard = guard_of(switchboard.pid()).expect("a guard");
+        // Stopped, so that it cannot start another guard.
+        process::signal(switchboard.pid(), Signal::STOP);
+        process::kill(guard);
+        switchboard.kill().await;
+        assert!(family.alive().len() >= SERVERS / 3, "this is what the ledger is for");
+
+        let switchboard = switchboard.revive(&empty).await;
+        assert!(family.alive().is_empty(), "none when it is ready");
+        assert!(switchboard.log().contains("an earlier instance had left behind"));
+        assert!(switchboard.stop().await.success());
+    }
 }
 
 #[tokio::test]
@@ -124,7 +130,8 @@ async fn a_guard_that_dies_is_replaced_by_one_that_knows_everything() {
 async fn a_killed_agent_program_leaves_no_process() {
     // Beside the test program's own directory.
     let example = Path::new(PROGRAM).with_file_name("examples").join("embed");
-    for _ in 0..3 {
+    let mut slowest = Duration::ZERO;
+    for _ in 0..rounds() {
         let family = Family::new();
         let script = "sleep 1000 & setsid sleep 1000 & exec sleep 1000";
         let mut agent = Command::new(&example)
@@ -138,7 +145,9 @@ async fn a_killed_agent_program_leaves_no_process() {
         let killed = Instant::now();
         agent.kill().await.unwrap();
         family.gone_within(SOON, killed).await;
+        slowest = slowest.max(killed.elapsed());
     }
+    println!("the slowest of {} rounds was clean after {slowest:?}", rounds());
 }
 
 /// A process of this test's own that ends only if somebody ends it.

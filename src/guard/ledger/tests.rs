@@ -36,8 +36,6 @@ fn notes_that_make_no_sense_are_set_aside() {
     let directory = folder.path().join("processes");
     for (file, text) in [("3", "nonsense"), (INSTANCE, "half")] {
         drop(Ledger::open(&directory, "ab").unwrap());
-        fs::create_dir(&directory).unwrap();
-        fs::write(directory.join(INSTANCE), format!("{}\nab\n", process::boot())).unwrap();
         fs::write(directory.join(file), text).unwrap();
         let _ledger = Ledger::open(&directory, "cd").unwrap();
         let aside = folder.path().join("processes.damaged");
