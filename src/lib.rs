@@ -51,6 +51,11 @@ pub mod wire;
 
 pub use ractor;
 
+/// The page on processes, whose code must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/processes.md")]
+mod processes {}
+
 /// The pages whose code must compile.
 #[cfg(all(doctest, feature = "cli", feature = "otlp"))]
 #[doc = include_str!("../docs/embedding.md")]

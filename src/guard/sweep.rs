@@ -3,7 +3,7 @@
 //! By its group and session, and by the mark in its environment. Used by the guard process and by
 //! the ledger; the caller says what is certain. A process is never killed by a number alone.
 
-use std::{thread::sleep, time::Duration};
+use std::{collections::BTreeSet, thread::sleep, time::Duration};
 
 use rustix::process::{PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
@@ -41,24 +41,20 @@ pub(super) struct Sweep {
 impl Sweep {
     /// Kills until nothing is left, for at most so many looks. Says how many were killed.
     pub(super) fn run(mut self, looks: u32) -> usize {
-        self.leaders.retain(|leader| leader.is_known());
-        for leader in &self.leaders {
-            if let Some(group) = process::id(leader.pid) {
-                // All members at once, before one of them can start another. It may be gone.
-                kill_process_group(group, Signal::KILL).ok();
-            }
-        }
-        let mut killed = Vec::new();
+        let mut killed = BTreeSet::new();
         for _ in 0..looks {
+            self.leaders.retain(|leader| leader.is_known());
             let found: Vec<Seen> = process::all().into_iter().filter(|p| self.means(*p)).collect();
             if found.is_empty() {
                 break;
             }
+            for group in self.leaders.iter().filter_map(|leader| process::id(leader.pid)) {
+                // All members at once, before one of them can start another. It may be gone.
+                kill_process_group(group, Signal::KILL).ok();
+            }
             for process in found {
                 kill(process);
-                if !killed.contains(&process) {
-                    killed.push(process);
-                }
+                killed.insert((process.pid, process.start));
             }
             pause();
         }
