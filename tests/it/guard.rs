@@ -25,7 +25,7 @@ mod embedded;
 mod family;
 
 /// What a kill may leave for: a second on a quiet machine; tests share theirs.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(2);
 /// Servers of one instance.
 const SERVERS: usize = 50;
 
@@ -81,7 +81,7 @@ async fn a_kill_at_any_moment_leaves_no_process() {
             until("neither they nor the guard are left, not even as zombies", gone).await;
         }
     }
-    println!("the slowest of {} rounds was clean after {slowest:?}", rounds());
+    println!("clean after {slowest:?} at most");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,28 +126,57 @@ async fn a_guard_that_dies_is_replaced_by_one_that_knows_everything() {
     family.gone_within(SOON, killed).await;
 }
 
-#[tokio::test]
-async fn a_killed_agent_program_leaves_no_process() {
-    // Beside the test program's own directory.
-    let example = Path::new(PROGRAM).with_file_name("examples").join("embed");
+/// Kills a program, which starts three processes for one server, again and again; says how long
+/// they were left at most.
+async fn kill_again_and_again(mut program: impl FnMut(&Family) -> Command) -> Duration {
     let mut slowest = Duration::ZERO;
     for _ in 0..rounds() {
         let family = Family::new();
-        let script = "sleep 1000 & setsid sleep 1000 & exec sleep 1000";
-        let mut agent = Command::new(&example)
-            .args(["env", &family.variable(), "sh", "-c", script])
+        let mut running = program(&family)
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .expect("the example was built with the tests");
+            .unwrap();
         until("they run", async || (family.alive().len() >= 3).then_some(())).await;
         let killed = Instant::now();
-        agent.kill().await.unwrap();
+        running.kill().await.unwrap();
         family.gone_within(SOON, killed).await;
         slowest = slowest.max(killed.elapsed());
     }
-    println!("the slowest of {} rounds was clean after {slowest:?}", rounds());
+    slowest
+}
+
+const THREE: &str = "sleep 1000 & setsid sleep 1000 & exec sleep 1000";
+
+#[tokio::test]
+async fn a_killed_agent_program_leaves_no_process() {
+    // Built with the tests, beside the program.
+    let example = Path::new(PROGRAM).with_file_name("examples").join("embed");
+    let slowest = kill_again_and_again(|family| {
+        let mut command = Command::new(&example);
+        command.args(["env", &family.variable(), "sh", "-c", THREE]);
+        command
+    })
+    .await;
+    println!("clean after {slowest:?} at most");
+}
+
+#[tokio::test]
+async fn a_killed_program_of_one_client_leaves_no_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.json");
+    let slowest = kill_again_and_again(|family| {
+        let config = json!({ "mcpServers": { "one": family.shell(THREE) } });
+        fs::write(&file, config.to_string()).unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(["stdio", "--config"]).arg(&file);
+        command.env("SWITCHBOARD_STATE_DIR", directory.path().join("state"));
+        command
+    })
+    .await;
+    println!("clean after {slowest:?} at most");
 }
 
 /// A process of this test's own that ends only if somebody ends it.
