@@ -31,7 +31,7 @@ lint: ## Formatting and clippy, warnings denied
 
 .PHONY: unit
 unit: setup ## Unit, integration and documentation tests with all features
-	$(RUN_TESTS) --all-features $(if $(NEXTEST),,--lib --bins --tests)
+	$(RUN_TESTS) --all-features $(if $(NEXTEST),,--lib --bins --tests --examples)
 	$(CARGO) test --locked --doc --all-features
 
 .PHONY: doc

@@ -1,4 +1,5 @@
-//! An agent program that embeds the runtime: one child process, listed, called, stopped in order.
+//! An agent program that embeds the runtime: one child process, listed, called, stopped in order,
+//! and gone with this program however that ends.
 //!
 //! Run it with a server of your own: `cargo run --example embed -- npx -y some-mcp-server`.
 //! Without arguments it starts the demonstration server of the `switchboard` binary.
@@ -9,20 +10,26 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use switchboard::{
+    guard::Guard,
     id::ServerName,
     runtime::{CallRequest, Runtime, RuntimeConfig, ServerConfig},
     upstream::{TransportConfig, stdio::StdioConfig},
 };
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    // The first line, before any thread: this program is also the guard of its servers' processes.
+    let guard = switchboard::guard::init();
+    tokio::runtime::Runtime::new()?.block_on(run(guard))
+}
+
+async fn run(guard: Guard) -> anyhow::Result<()> {
     let mut words = std::env::args().skip(1);
     let stdio = match words.next() {
         Some(command) => StdioConfig { args: words.collect(), ..StdioConfig::new(command) },
         None => StdioConfig { args: vec!["demo-server".to_owned()], ..StdioConfig::new(binary()?) },
     };
 
-    let runtime = Runtime::spawn(RuntimeConfig::default()).await?;
+    let runtime = Runtime::builder().guard(guard).spawn(RuntimeConfig::default()).await?;
     let store = runtime.store();
     let server = ServerName::new("mine")?;
     store.add(server.clone(), ServerConfig::new(TransportConfig::Stdio(stdio))).await?;

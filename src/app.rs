@@ -16,34 +16,40 @@ use crate::{
         http::{HttpFace, RunningFace},
         operator::Operator,
     },
+    guard::Guard,
     runtime::{Runtime, RuntimeHandle},
-    telemetry::{self, Guard},
+    telemetry,
 };
 
 mod operations;
 pub mod pipe;
+mod reaper;
 mod signal;
 pub mod state;
 #[cfg(feature = "watch")]
 mod watch;
 
 use operations::Operations;
+use reaper::Reaper;
 use signal::{Signals, Told};
 use state::StateDir;
 
+/// What notes of processes are kept in, in the state directory.
+const PROCESSES: &str = "processes";
 /// How long after the drain the last answers may take: as long as connections take to close.
 const LAST_ANSWERS: Duration = Duration::from_secs(12);
 /// How long questions over the control socket may still be answered when all else has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves a configuration until a signal says that it is enough, as the one process of its state
-/// directory. `announce` gets the one line that says that requests are accepted.
+/// directory, with its servers' processes guarded. `announce` gets the one line that says that requests are accepted.
 ///
 /// # Errors
 /// What kept it from starting, or from ending in order.
 pub async fn serve(
     sources: &Sources,
     state: &StateDir,
+    guard: Guard,
     announce: impl FnOnce(&str) -> io::Result<()>,
 ) -> Result<()> {
     let (loaded, telemetry) = prepare(sources)?;
@@ -55,7 +61,10 @@ pub async fn serve(
     let drain = config.timeouts.drain;
     // An address that is taken is found out before any server is started.
     let http = HttpFace::bind(&config.server).await?;
-    let runtime = Runtime::spawn_with(config.clone().into(), telemetry.telemetry()).await?;
+    let guard = with_ledger(guard, state);
+    let _reaper = Reaper::start(guard.clone()).context("failed to take in orphaned processes")?;
+    let runtime = Runtime::builder().telemetry(telemetry.telemetry()).guard(guard);
+    let runtime = runtime.spawn(config.clone().into()).await?;
     telemetry.follow(&runtime);
     let operations = Operations::new(
         sources.clone(),
@@ -88,6 +97,19 @@ pub async fn serve(
     }
 }
 
+/// Has processes noted in the state directory, and those ended that an earlier instance left.
+fn with_ledger(guard: Guard, state: &StateDir) -> Guard {
+    let directory = state.path().join(PROCESSES);
+    guard.clone().with_ledger(&directory).unwrap_or_else(|error| {
+        tracing::warn!(
+            "processes cannot be noted in {}: {error}; a kill of this process and of its guard \
+             would leave them",
+            directory.display()
+        );
+        guard
+    })
+}
+
 /// Follows changes of the configuration until a signal says that it is enough, and names it.
 async fn until_told(signals: &mut Signals, operations: &Operations) -> &'static str {
     let mut seen = operations.seen();
@@ -118,7 +140,7 @@ async fn until_told(signals: &mut Signals, operations: &Operations) -> &'static 
 }
 
 /// Reads the configuration and starts telemetry, which says what the reading found odd.
-fn prepare(sources: &Sources) -> Result<(Loaded, Guard)> {
+fn prepare(sources: &Sources) -> Result<(Loaded, telemetry::Guard)> {
     let loaded = load(sources)?;
     let guard = telemetry::init(&loaded.config.telemetry)?;
     for warning in &loaded.warnings {
@@ -140,7 +162,7 @@ impl Faces {
         state: &StateDir,
         http: HttpFace,
         operations: &Arc<Operations>,
-        telemetry: &Guard,
+        telemetry: &telemetry::Guard,
     ) -> Result<Self> {
         let gate = Gate::new(operations.runtime().clone());
         let body = body_bytes(config);

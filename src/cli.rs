@@ -18,6 +18,7 @@ use crate::{
         Overrides, Profile, Sources,
         managed::{MANAGED, Managed},
     },
+    guard::Guard,
 };
 
 mod asking;
@@ -135,11 +136,12 @@ fn profile() -> impl TypedValueParser<Value = Profile> {
         .try_map(|name| name.parse::<Profile>())
 }
 
-/// Runs the command that the process was started with and gives the code to end with.
+/// Runs the command that the process was started with and gives the code to end with. A command
+/// that starts servers has them guarded.
 ///
 /// # Errors
 /// What failed, for [`report`].
-pub fn run() -> Result<ExitCode> {
+pub fn run(guard: Guard) -> Result<ExitCode> {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and the version are among these; clap knows where each belongs.
@@ -149,8 +151,8 @@ pub fn run() -> Result<ExitCode> {
         }
     };
     match cli.command {
-        Command::Serve(args) => on_all_cores(serve::run(args)),
-        Command::Stdio(args) => on_all_cores(stdio::run(args)),
+        Command::Serve(args) => on_all_cores(serve::run(args, guard)),
+        Command::Stdio(args) => on_all_cores(stdio::run(args, guard)),
         Command::Config(command) => config::run(command),
         Command::Status(args) => on_this_thread(status::run(args)),
         Command::Why(args) => on_this_thread(why::run(args)),

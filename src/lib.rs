@@ -37,6 +37,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod face;
+pub mod guard;
 pub mod id;
 pub mod restart;
 pub mod runtime;
@@ -49,6 +50,11 @@ pub mod upstream;
 pub mod wire;
 
 pub use ractor;
+
+/// The page on processes, whose code must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/processes.md")]
+mod processes {}
 
 /// The pages whose code must compile.
 #[cfg(all(doctest, feature = "cli", feature = "otlp"))]

@@ -9,5 +9,6 @@ use switchboard::cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cli::run().unwrap_or_else(|error| cli::report(&error))
+    let guard = switchboard::guard::init();
+    cli::run(guard).unwrap_or_else(|error| cli::report(&error))
 }

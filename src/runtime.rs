@@ -28,6 +28,7 @@ use crate::{
         status,
     },
     catalog::{CatalogConfig, FilterError},
+    guard::Guard,
     id::{AgentId, Owner, ServerName, SessionKey},
     trace::{Silent, Telemetry},
 };
@@ -129,25 +130,48 @@ pub enum SpawnError {
 pub struct Runtime;
 
 impl Runtime {
-    /// Starts a supervision tree. Servers are connected in the background; see
-    /// [`Scope::wait_ready`].
+    /// Starts a supervision tree with nothing around it: neither measured nor guarded. Servers are
+    /// connected in the background; see [`Scope::wait_ready`].
     ///
     /// # Errors
     /// [`SpawnError`] names the part of the configuration that cannot work; nothing was started.
     pub async fn spawn(config: RuntimeConfig) -> Result<RuntimeHandle, SpawnError> {
-        Self::spawn_with(config, Arc::new(Silent)).await
+        Self::builder().spawn(config).await
     }
 
-    /// The same, traced and measured by `telemetry`.
+    /// The same with surroundings.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder { telemetry: Arc::new(Silent), guard: Guard::none() }
+    }
+}
+
+/// What a supervision tree is given beside its configuration.
+#[derive(Debug)]
+#[must_use = "nothing runs before it is spawned"]
+pub struct RuntimeBuilder {
+    telemetry: Arc<dyn Telemetry>,
+    guard: Guard,
+}
+
+impl RuntimeBuilder {
+    /// Whoever traces and measures the tree. Default: nobody.
+    pub fn telemetry(self, telemetry: Arc<dyn Telemetry>) -> Self {
+        Self { telemetry, ..self }
+    }
+
+    /// What ends the servers' processes when this program is killed: what [`crate::guard::init`]
+    /// returned. Default: nothing, with a warning when the first process is started.
+    pub fn guard(self, guard: Guard) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// Starts the tree, as [`Runtime::spawn`].
     ///
     /// # Errors
     /// As [`Runtime::spawn`].
-    pub async fn spawn_with(
-        config: RuntimeConfig,
-        telemetry: Arc<dyn Telemetry>,
-    ) -> Result<RuntimeHandle, SpawnError> {
+    pub async fn spawn(self, config: RuntimeConfig) -> Result<RuntimeHandle, SpawnError> {
         let owners = owners(&config)?;
-        let exchange = Exchange::new(config.into(), telemetry);
+        let exchange = Exchange::new(config.into(), self.telemetry, self.guard);
         *exchange.owners.lock() = owners;
         let (root, _) = Actor::spawn(None, RootActor, Arc::clone(&exchange)).await?;
         let handle = RuntimeHandle { tree: Arc::new(Tree { exchange, root }) };

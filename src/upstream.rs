@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::{Classify, Kind},
+    guard::Guard,
     id::{Incarnation, ServerName},
     wire::{Era, ErrorObject},
 };
@@ -91,6 +92,8 @@ pub struct ConnectContext {
     pub message_limit: usize,
     /// Where the server's error output goes; readable also when the attempt fails.
     pub stderr: Arc<StderrRing>,
+    /// What sees to it that no process is left behind.
+    pub guard: Guard,
 }
 
 /// A way to make links to one server.

@@ -224,6 +224,7 @@ impl ConnectionState {
             timeout,
             message_limit: usize::try_from(limit).unwrap_or(usize::MAX),
             stderr: Arc::clone(&self.handle.stderr),
+            guard: self.exchange.guard.clone(),
         };
         let connector = Arc::clone(&self.spec.connector);
         let exchange = Arc::clone(&self.exchange);

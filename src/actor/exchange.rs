@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     catalog::{CatalogConfig, FilterError, ToolMatcher},
+    guard::Guard,
     id::{AgentId, Owner, Seat, ServerName},
     restart::State,
     trace::Telemetry,
@@ -123,6 +124,8 @@ pub(crate) struct Exchange {
     pub(crate) started: Instant,
     /// Whoever traces and measures this tree.
     pub(crate) telemetry: Arc<dyn Telemetry>,
+    /// What sees to it that no process is left behind.
+    pub(crate) guard: Guard,
     /// Why the tree ended; `None` while it runs.
     ended: watch::Sender<Option<Arc<str>>>,
     connects: Mutex<Arc<Slots>>,
@@ -130,7 +133,11 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(settings: Settings, telemetry: Arc<dyn Telemetry>) -> Arc<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        telemetry: Arc<dyn Telemetry>,
+        guard: Guard,
+    ) -> Arc<Self> {
         let connects = Mutex::new(Slots::new(settings.limits.connects));
         Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
@@ -144,6 +151,7 @@ impl Exchange {
             sealed: AtomicBool::new(false),
             started: Instant::now(),
             telemetry,
+            guard,
             ended: watch::Sender::new(None),
             connects,
             connects_of: Mutex::default(),
@@ -151,7 +159,7 @@ impl Exchange {
     }
 
     /// The settings of this moment; they may be others the next time.
-    pub(crate) fn settings(&self) -> Guard<Arc<Settings>> {
+    pub(crate) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
         self.settings.load()
     }
 

@@ -9,11 +9,12 @@ use futures::future::join_all;
 use rmcp::transport::stdio_pipes;
 use tokio_util::sync::CancellationToken;
 
-use super::{body_bytes, prepare, signal::Signals};
+use super::{body_bytes, prepare, reaper::Reaper, signal::Signals};
 use crate::{
     access::Gate,
     config::{Config, Sources},
     face::stdio::{StdioOptions, serve},
+    guard::Guard,
     id::{Owner, ServerName},
     runtime::{Runtime, RuntimeHandle, ServerConfig, Startup},
 };
@@ -26,14 +27,16 @@ const FIRST_CONNECT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What kept it from starting, or from ending in order.
-pub async fn run(sources: &Sources, owner: Owner) -> Result<()> {
+pub async fn run(sources: &Sources, owner: Owner, guard: Guard) -> Result<()> {
     let (loaded, telemetry) = prepare(sources)?;
     let config = loaded.config;
     let mut signals = Signals::install().context("failed to take over signals")?;
     let drain = config.timeouts.drain;
     let line_bytes = body_bytes(&config);
     let eager = eager(&config, &owner);
-    let runtime = Runtime::spawn_with(config.into(), telemetry.telemetry()).await?;
+    let _reaper = Reaper::start(guard.clone()).context("failed to take in orphaned processes")?;
+    let runtime = Runtime::builder().telemetry(telemetry.telemetry()).guard(guard);
+    let runtime = runtime.spawn(config.into()).await?;
     telemetry.follow(&runtime);
     if runtime.scope(&owner).is_none() {
         bail!("there is no agent {:?} in the configuration", owner.as_str());

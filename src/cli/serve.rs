@@ -6,6 +6,7 @@ use super::{Place, output, profile};
 use crate::{
     app,
     config::{Overrides, Profile},
+    guard::Guard,
 };
 
 /// Arguments of `serve`.
@@ -25,9 +26,9 @@ pub(super) struct Args {
 }
 
 /// Serves until it is told to end, and prints one line when it is ready.
-pub(super) async fn run(args: Args) -> Result<()> {
+pub(super) async fn run(args: Args, guard: Guard) -> Result<()> {
     let state = args.place.state_dir()?;
     let overrides = Overrides { host: args.host, port: args.port };
     let sources = args.place.sources(overrides, args.profile)?;
-    app::serve(&sources, &state, output::data).await
+    app::serve(&sources, &state, guard, output::data).await
 }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     app,
     config::Overrides,
+    guard::Guard,
     id::{AgentId, Owner},
 };
 
@@ -27,14 +28,14 @@ pub(super) struct Args {
 }
 
 /// Serves until standard input ends.
-pub(super) async fn run(args: Args) -> Result<()> {
+pub(super) async fn run(args: Args, guard: Guard) -> Result<()> {
     let control = Control::of(&args.place.state_dir()?);
     match control.connect().await {
         Ok(_) => relay::run(control, args.agent.as_ref()).await,
         Err(ControlError::NoInstance { .. }) => {
             let sources = args.place.sources(Overrides::default(), None)?;
             let owner = args.agent.map_or(Owner::Store, Owner::Agent);
-            app::pipe::run(&sources, owner).await
+            app::pipe::run(&sources, owner, guard).await
         }
         Err(error) => Err(error.into()),
     }

@@ -1,20 +1,21 @@
 //! A child process: started without a shell, watched, reaped, and ended with all it started.
 //!
 //! Its own process group is what holds a server together: helpers that a launcher leaves behind
-//! are killed with it. Knows nothing of the protocol. Complete on Unix; elsewhere untested, and
-//! only the process itself is ended.
+//! are killed with it, and what left the group is the guard's affair. Knows nothing of the protocol.
+//! Complete on Unix; elsewhere untested, and only the process itself is ended.
 
-use std::{ffi::OsString, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{
-    process::{Child, ChildStdin, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout},
     sync::watch,
     task::JoinSet,
     time::timeout,
 };
 
 use super::{ConnectError, LinkEnd, ProcessExit, StderrRing, peer::Body, stdio::StdioConfig};
+use crate::guard::{Entry, Guard, Launch, Launched};
 
 mod environment;
 mod lookup;
@@ -47,30 +48,20 @@ pub(super) fn program(
     lookup::program(config, &environment::of_child(ours, config))
 }
 
-/// Starts a server; gives back the process, its output and its input.
-pub(super) fn spawn(
+/// Starts a server that the guard knows; gives back the process, its output and its input.
+/// Dropping the future ends what was started.
+pub(super) async fn spawn(
     config: &StdioConfig,
+    guard: &Guard,
     stderr: Arc<StderrRing>,
 ) -> Result<(Process, ChildStdout, ChildStdin), ConnectError> {
     let environment = environment::of_child(std::env::vars_os(), config);
     let program = lookup::program(config, &environment)?;
-    let mut command = Command::new(program);
-    command
-        .args(&config.args)
-        .env_clear()
-        .envs(environment)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    if let Some(cwd) = &config.cwd {
-        command.current_dir(cwd);
-    }
-    system::lead(&mut command);
-    let mut child = command.spawn().map_err(|error| lookup::explain(config, &error))?;
-    let (Some(stdin), Some(stdout), Some(errors)) =
-        (child.stdin.take(), child.stdout.take(), child.stderr.take())
-    else {
+    let launch =
+        Launch { program: &program, args: &config.args, environment, cwd: config.cwd.as_deref() };
+    let launched = guard.launch(launch).await.map_err(|error| lookup::explain(config, &error))?;
+    let Launched { mut child, input, entry } = launched;
+    let (Some(stdout), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(ConnectError::Transport("the system gave no pipes to the process".to_owned()));
     };
     let pid = child.id();
@@ -79,20 +70,22 @@ pub(super) fn spawn(
     let mut drain = JoinSet::new();
     drain.spawn(async move { stderr.drain(errors).await });
     let mut tasks = JoinSet::new();
-    tasks.spawn(reap(child, Arc::clone(&group), drain, sender));
+    tasks.spawn(reap(child, entry, Arc::clone(&group), drain, sender));
     let process = Process { pid, group, exit, _tasks: tasks };
-    Ok((process, stdout, stdin))
+    Ok((process, stdout, input))
 }
 
 /// Waits for the process, ends what it left behind, and tells how it ended.
 async fn reap(
     mut child: Child,
+    entry: Entry,
     group: Arc<Group>,
     mut drain: JoinSet<()>,
     exit: watch::Sender<Option<ProcessExit>>,
 ) {
     let status = child.wait().await;
     group.bury();
+    drop(entry);
     timeout(LAST_WORDS, drain.join_next()).await.ok();
     let how = match status {
         Ok(status) => system::exit(status),

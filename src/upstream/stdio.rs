@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, sync::Arc, time::
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Connect, ConnectContext, ConnectError, Link, Protocol, channel::Channel, child, era, peer::Peer,
@@ -159,7 +159,13 @@ async fn attempt(
     protocol: Protocol,
     within: Duration,
 ) -> Result<Link, era::Failure> {
-    let (process, output, input) = child::spawn(config, Arc::clone(&context.stderr))?;
+    let spawning = child::spawn(config, &context.guard, Arc::clone(&context.stderr));
+    let Ok(spawned) = timeout(within, spawning).await else {
+        return Err(
+            ConnectError::Transport("the process was not started in time".to_owned()).into()
+        );
+    };
+    let (process, output, input) = spawned?;
     let peer = Peer::new(
         output,
         input,

@@ -120,6 +120,7 @@ mod tests {
             timeout: Duration::from_secs(1),
             message_limit: 4096,
             stderr: Arc::new(StderrRing::default()),
+            guard: crate::guard::Guard::none(),
         }
     }
 

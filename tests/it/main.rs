@@ -18,6 +18,7 @@ mod delivery;
 mod demo;
 mod embed;
 mod faults;
+mod guard;
 mod handover;
 mod http_upstream;
 mod mcp_host;

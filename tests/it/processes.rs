@@ -102,9 +102,9 @@ async fn a_hundred_crash_loops_leave_no_zombie_and_no_descriptor() {
             assert!(server["cause"].as_str().unwrap().contains("exited with code 1"), "{server}");
         }
     }
-    until("only the good server has a process", async || (children(pid) == (1, 0)).then_some(()))
-        .await;
-    // Its own, the listener's, the control socket's, and three pipes of the one child.
+    let rest = async || (children(pid) == (2, 0)).then_some(());
+    until("only the good server and the guard have a process", rest).await;
+    // Its own, the guard's, the listener's, the control socket's, and three pipes of the one child.
     let open = descriptors(pid);
     assert!(open < 40, "{open} descriptors");
     let echo = switchboard.client().call("demo_echo", json!({ "text": "undisturbed" })).await;

@@ -7,7 +7,6 @@
 use std::{fs::Metadata, io, process::ExitStatus};
 
 use parking_lot::Mutex;
-use tokio::process::Command;
 
 use crate::upstream::ProcessExit;
 
@@ -42,11 +41,6 @@ impl Group {
     }
 }
 
-/// Has a command lead a group of its own.
-pub(super) fn lead(command: &mut Command) {
-    imp::lead(command);
-}
-
 /// How a process ended.
 pub(super) fn exit(status: ExitStatus) -> ProcessExit {
     match (status.code(), imp::signal(status)) {
@@ -76,7 +70,6 @@ mod imp {
     };
 
     use rustix::process::{Signal, kill_process_group};
-    use tokio::process::Command;
 
     pub(super) use rustix::process::Pid;
 
@@ -98,10 +91,6 @@ mod imp {
 
     pub(super) fn pid(pid: u32) -> Option<Pid> {
         Pid::from_raw(i32::try_from(pid).ok()?)
-    }
-
-    pub(super) fn lead(command: &mut Command) {
-        command.process_group(0);
     }
 
     // A group that is gone already is what was wanted.
@@ -136,15 +125,11 @@ mod imp {
 mod imp {
     use std::{fs::Metadata, io, process::ExitStatus};
 
-    use tokio::process::Command;
-
     pub(super) type Pid = u32;
 
     pub(super) const fn pid(pid: u32) -> Option<Pid> {
         Some(pid)
     }
-
-    pub(super) const fn lead(_command: &mut Command) {}
 
     pub(super) const fn terminate(_group: Pid) {}
 

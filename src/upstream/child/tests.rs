@@ -5,8 +5,8 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 use super::*;
 use crate::secret::Secret;
 
-fn why(config: &StdioConfig) -> String {
-    match spawn(config, Arc::new(StderrRing::default())) {
+async fn why(config: &StdioConfig) -> String {
+    match spawn(config, &Guard::none(), Arc::new(StderrRing::default())).await {
         Ok(_) => panic!("started"),
         Err(error) => {
             assert!(matches!(error, ConnectError::Spawn { .. }), "{error}");
@@ -46,18 +46,20 @@ async fn a_command_that_cannot_run_says_why() {
         ("", "it is empty"),
         ("./no-such-file", "there is no file"),
     ] {
-        let text = why(&with_path(command, home.path()));
+        let text = why(&with_path(command, home.path())).await;
         let start = format!("cannot start {command:?}: ");
         assert!(text.starts_with(&start) && text.contains(expected), "{text}");
     }
-    let text = why(&StdioConfig { cwd: Some(at("nowhere")), ..StdioConfig::new("true") });
+    let text = why(&StdioConfig { cwd: Some(at("nowhere")), ..StdioConfig::new("true") }).await;
     assert!(text.contains("nowhere does not exist"), "{text}");
-    let text = why(&StdioConfig { args: vec!["\u{0}".to_owned()], ..StdioConfig::new("true") });
+    let text =
+        why(&StdioConfig { args: vec!["\u{0}".to_owned()], ..StdioConfig::new("true") }).await;
     assert!(text.contains("arguments or environment"), "{text}");
 }
 
 async fn ends(config: &StdioConfig) -> String {
-    let (process, _stdout, _stdin) = spawn(config, Arc::new(StderrRing::default())).unwrap();
+    let (process, _stdout, _stdin) =
+        spawn(config, &Guard::none(), Arc::new(StderrRing::default())).await.unwrap();
     process.ended().await.to_string()
 }
 

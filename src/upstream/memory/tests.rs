@@ -104,6 +104,7 @@ fn context(protocol: Protocol) -> ConnectContext {
         timeout: MINUTE,
         message_limit: 1 << 20,
         stderr: Arc::new(StderrRing::default()),
+        guard: crate::guard::Guard::none(),
     }
 }
 

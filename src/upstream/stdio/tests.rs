@@ -50,6 +50,7 @@ fn context(stderr: &Arc<StderrRing>, timeout: Duration) -> ConnectContext {
         timeout,
         message_limit: 64 << 20,
         stderr: Arc::clone(stderr),
+        guard: crate::guard::Guard::none(),
     }
 }
 

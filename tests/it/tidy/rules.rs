@@ -8,6 +8,8 @@ use super::{
 /// Floor 0, in the order in which they may use each other.
 const VOCABULARY: &[&str] = &["error", "id", "secret", "unit", "registry", "wire", "trace"];
 const DECISIONS: &[&str] = &["restart", "catalog"];
+/// Processes and their ends; beside the decisions, and used by those who start processes.
+const GUARD: &[&str] = &["guard"];
 const EDGES: &[&str] = &["upstream", "store"];
 const KERNEL: &[&str] = &["actor"];
 const DOOR: &[&str] = &["runtime"];
@@ -21,14 +23,15 @@ const APP: &[&str] = &["app", "cli"];
 #[rustfmt::skip]
 const FLOORS: &[(&[&str], &[&[&str]])] = &[
     (DECISIONS, &[VOCABULARY]),
-    (EDGES, &[VOCABULARY]),
-    (KERNEL, &[VOCABULARY, DECISIONS, EDGES]),
-    (DOOR, &[VOCABULARY, DECISIONS, EDGES, KERNEL]),
+    (GUARD, &[]),
+    (EDGES, &[VOCABULARY, GUARD]),
+    (KERNEL, &[VOCABULARY, DECISIONS, GUARD, EDGES]),
+    (DOOR, &[VOCABULARY, DECISIONS, GUARD, EDGES, KERNEL]),
     (ACCESS, &[VOCABULARY, &["store"], DOOR]),
     (FACES, &[VOCABULARY, ACCESS]),
-    (TELEMETRY, &[VOCABULARY, DECISIONS, EDGES, KERNEL, DOOR, ACCESS, FACES]),
-    (CONFIG, &[VOCABULARY, DECISIONS, EDGES, KERNEL, DOOR, ACCESS, FACES, TELEMETRY]),
-    (APP, &[VOCABULARY, DECISIONS, EDGES, KERNEL, DOOR, ACCESS, FACES, TELEMETRY, CONFIG, APP]),
+    (TELEMETRY, &[VOCABULARY, DECISIONS, GUARD, EDGES, KERNEL, DOOR, ACCESS, FACES]),
+    (CONFIG, &[VOCABULARY, DECISIONS, GUARD, EDGES, KERNEL, DOOR, ACCESS, FACES, TELEMETRY]),
+    (APP, &[VOCABULARY, DECISIONS, GUARD, EDGES, KERNEL, DOOR, ACCESS, FACES, TELEMETRY, CONFIG, APP]),
 ];
 
 /// Lines of a source file at most.
