@@ -211,7 +211,7 @@ impl Core {
         let mut pause = FIRST_PAUSE;
         loop {
             let started = Instant::now();
-            match Post::start(program) {
+            match Post::start(program, &self.instance) {
                 Ok((post, mut guard)) => {
                     self.man(post);
                     let how = guard.wait();
@@ -240,8 +240,7 @@ impl Core {
             return;
         }
         let began = state.roll.iter().map(|(launch, leader)| Word::Began(*launch, *leader));
-        let words = std::iter::once(Word::Instance(self.instance.clone())).chain(began);
-        let text: String = words.map(|word| word.line()).collect();
+        let text: String = began.map(|word| word.line()).collect();
         if post.tell(&text).is_ok() {
             state.post = Some(post);
             self.standing.send_replace(Standing::Up);

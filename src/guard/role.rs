@@ -14,8 +14,12 @@ pub(super) const LAUNCHER: &str = "switchboard-launcher";
 /// Plays a part other than the program's own to its end, or comes back.
 #[allow(clippy::exit, reason = "the rest of the program is not for these two roles")]
 pub(super) fn play() {
-    match std::env::args_os().next() {
-        Some(name) if name == GUARD => exit(sentry::stand().map_or(1, |()| 0)),
+    let mut words = std::env::args_os();
+    match words.next() {
+        Some(name) if name == GUARD => {
+            let instance = words.next().and_then(|word| word.into_string().ok());
+            exit(instance.map_or(2, |instance| sentry::stand(instance).map_or(1, |()| 0)))
+        }
         Some(name) if name == LAUNCHER => exit(launcher::run().map_or(127, |()| 0)),
         _ => {}
     }

@@ -28,8 +28,6 @@ const LAST_LOOKS: u32 = 2000;
 /// What the runtime's process tells the guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Word {
-    /// Whose guard it is: how every mark begins.
-    Instance(String),
     /// A launch is about to run.
     Began(u64, Leader),
     /// A launch is over: end what is left of it.
@@ -40,7 +38,6 @@ impl Word {
     /// One line of text.
     pub(super) fn line(&self) -> String {
         match self {
-            Self::Instance(instance) => format!("instance {instance}\n"),
             Self::Began(launch, Leader { pid, start }) => format!("began {launch} {pid} {start}\n"),
             Self::Over(launch) => format!("over {launch}\n"),
         }
@@ -49,7 +46,6 @@ impl Word {
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();
         match words.next()? {
-            "instance" => Some(Self::Instance(words.next()?.to_owned())),
             "began" => {
                 let launch = words.next()?.parse().ok()?;
                 let (pid, start) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
@@ -62,8 +58,9 @@ impl Word {
 }
 
 /// What a guard knows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Roll {
+    /// How every mark begins; it was started with this, so that it is of use before it was told.
     instance: String,
     launches: BTreeMap<u64, Leader>,
     /// Launches that are over and not seen to yet; an unknown one was the last guard's.
@@ -73,7 +70,6 @@ struct Roll {
 impl Roll {
     fn hear(&mut self, word: Word) {
         match word {
-            Word::Instance(instance) => self.instance = instance,
             Word::Began(launch, leader) => {
                 self.launches.insert(launch, leader);
             }
@@ -91,14 +87,14 @@ impl Roll {
         })
     }
 
-    /// Everything of this instance; nothing for a guard that was told nothing.
-    fn all(self) -> Option<Sweep> {
+    /// Everything of this instance.
+    fn all(self) -> Sweep {
         let over = self.over.into_iter().filter_map(|(_, leader)| leader);
-        (!self.instance.is_empty()).then(|| Sweep {
+        Sweep {
             leaders: self.launches.into_values().chain(over).collect(),
             marks: vec![mark(&self.instance, None)],
             since: 0,
-        })
+        }
     }
 }
 
@@ -107,8 +103,8 @@ pub(super) fn mark(instance: &str, launch: Option<u64>) -> String {
     launch.map_or_else(|| format!("{instance}:"), |launch| format!("{instance}:{launch}:"))
 }
 
-/// Stands guard until the runtime's process is gone and nothing is left of its launches.
-pub(super) fn stand() -> io::Result<()> {
+/// Stands guard over an instance until the runtime's process is gone and nothing is left of it.
+pub(super) fn stand(instance: String) -> io::Result<()> {
     // It leads a session already if somebody started it so.
     rustix::process::setsid().ok();
     for signal in [SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
@@ -117,9 +113,10 @@ pub(super) fn stand() -> io::Result<()> {
     // What tools show that show no command lines; the name of its file says less.
     fs::write("/proc/self/comm", GUARD).ok();
     let mut line = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    line.write_all(&[READY])?;
+    // If nobody is there to hear it any more, there may be something to end all the same.
+    line.write_all(&[READY]).ok();
     let mut source = BufReader::new(line);
-    let mut roll = Roll::default();
+    let mut roll = Roll { instance, launches: BTreeMap::new(), over: Vec::new() };
     let mut text = String::new();
     // A line that breaks off in the middle was not meant yet; an error is an end as well.
     while source.read_line(&mut text).is_ok() && text.ends_with('\n') {
@@ -134,9 +131,7 @@ pub(super) fn stand() -> io::Result<()> {
             sweep.run(LOOKS);
         }
     }
-    if let Some(sweep) = roll.all() {
-        sweep.run(LAST_LOOKS);
-    }
+    roll.all().run(LAST_LOOKS);
     Ok(())
 }
 
@@ -147,7 +142,7 @@ mod tests {
     #[test]
     fn every_word_is_read_as_it_was_written() {
         let began = Word::Began(3, Leader { pid: 41, start: 99 });
-        for word in [Word::Instance("ab".to_owned()), began, Word::Over(3)] {
+        for word in [began, Word::Over(3)] {
             assert_eq!(Word::parse(&word.line()), Some(word));
         }
         assert_eq!(Word::parse("began 3 x 1\n"), None);

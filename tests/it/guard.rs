@@ -106,7 +106,7 @@ async fn what_outlives_a_guard_that_was_killed_too_ends_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_guard_that_dies_is_replaced_by_one_that_knows_everything() {
+async fn a_guard_that_dies_is_replaced_by_one_that_ends_everything() {
     let family = Family::new();
     let servers = json!({ "mcpServers": { "one": family.server(Shape::Daemon) } });
     let mut switchboard = Switchboard::serve(&servers).await;
@@ -115,10 +115,6 @@ async fn a_guard_that_dies_is_replaced_by_one_that_knows_everything() {
     process::kill(first);
     until("there is another guard", async || {
         guard_of(switchboard.pid()).filter(|guard| *guard != first)
-    })
-    .await;
-    until("it is told", async || {
-        switchboard.log().contains("the next one is started").then_some(())
     })
     .await;
     let killed = Instant::now();

@@ -31,12 +31,13 @@ pub(super) struct Post {
 }
 
 impl Post {
-    /// Starts a guard and waits until it is ready.
-    pub(super) fn start(program: &Path) -> io::Result<(Self, Child)> {
+    /// Starts the guard of an instance and waits until it is ready.
+    pub(super) fn start(program: &Path, instance: &str) -> io::Result<(Self, Child)> {
         let (mut line, theirs) = UnixStream::pair()?;
         let mut command = Command::new(program);
         command
             .arg0(GUARD)
+            .arg(instance)
             .env_clear()
             .current_dir("/")
             .stdin(OwnedFd::from(theirs))
