@@ -55,7 +55,11 @@ pub async fn serve(
     let drain = config.timeouts.drain;
     // An address that is taken is found out before any server is started.
     let http = HttpFace::bind(&config.server).await?;
-    let runtime = Runtime::spawn_with(config.clone().into(), telemetry.telemetry()).await?;
+    let runtime = Runtime::builder(config.clone().into())
+        .telemetry(telemetry.telemetry())
+        .store(state.store().await)
+        .spawn()
+        .await?;
     telemetry.follow(&runtime);
     let operations = Operations::new(
         sources.clone(),

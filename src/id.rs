@@ -166,10 +166,20 @@ impl Serialize for Owner {
     }
 }
 
+impl<'de> Deserialize<'de> for Owner {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name == Self::Store.as_str() {
+            return Ok(Self::Store);
+        }
+        AgentId::new(name).map(Self::Agent).map_err(D::Error::custom)
+    }
+}
+
 /// A session that has connections of its own to servers with `isolation = "session"`.
 ///
 /// Derived from what identifies the session, which it does not give away: it may be shown.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SessionKey(Arc<str>);
 
@@ -224,7 +234,9 @@ impl fmt::Display for Seat {
 }
 
 /// Which life of a connection: 1 for the first, 0 before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Incarnation(pub u64);
 

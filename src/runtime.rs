@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use ractor::{Actor, ActorRef};
+use ractor::ActorRef;
 use tokio_stream::{Stream, StreamExt as _, wrappers::BroadcastStream};
 
 pub use crate::actor::{
@@ -22,29 +22,35 @@ pub use crate::actor::{
     status::{Health, Phase, RuntimeStatus, ServerStatus},
 };
 pub use crate::catalog::{Page, View, ViewTool};
+pub use crate::store::{MemoryStore, Store};
 pub use crate::upstream::{Progress, ProgressSink};
 use crate::{
     actor::{
         agents::AgentsMsg,
         exchange::{Exchange, OwnerSpec, ServerSpec, Settings},
-        root::{RootActor, RootMsg},
+        root::RootMsg,
         status,
     },
     catalog::{CatalogConfig, FilterError},
     id::{AgentId, Owner, ServerName, SessionKey},
-    trace::{Silent, Telemetry},
+    trace::Telemetry,
 };
 
+mod builder;
 mod dispatch;
 mod reconfigure;
 mod scope;
 
+pub use builder::RuntimeBuilder;
 pub use reconfigure::Prepared;
 pub use scope::{AddError, Scope, WaitError};
 
 /// How long the tree may take to stop in order before it is ended at once: the close ladder of a
 /// child process, and some.
 const STOP: Duration = Duration::from_secs(10);
+
+/// How long the last records may take to be written.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
 
 /// Everything that the kernel is configured by.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -132,25 +138,7 @@ impl Runtime {
     /// # Errors
     /// [`SpawnError`] names the part of the configuration that cannot work; nothing was started.
     pub async fn spawn(config: RuntimeConfig) -> Result<RuntimeHandle, SpawnError> {
-        Self::spawn_with(config, Arc::new(Silent)).await
-    }
-
-    /// The same, traced and measured by `telemetry`.
-    ///
-    /// # Errors
-    /// As [`Runtime::spawn`].
-    pub async fn spawn_with(
-        config: RuntimeConfig,
-        telemetry: Arc<dyn Telemetry>,
-    ) -> Result<RuntimeHandle, SpawnError> {
-        let owners = owners(&config)?;
-        let exchange = Exchange::new(config.into(), telemetry);
-        *exchange.owners.lock() = owners;
-        let (root, _) = Actor::spawn(None, RootActor, Arc::clone(&exchange)).await?;
-        let handle = RuntimeHandle { tree: Arc::new(Tree { exchange, root }) };
-        // Every owner has its view from the start.
-        handle.flush().await;
-        Ok(handle)
+        Self::builder(config).spawn().await
     }
 }
 
@@ -316,6 +304,8 @@ impl RuntimeHandle {
             root.kill();
             root.wait(None).await.ok();
         }
+        // A disk that hangs keeps nobody from ending.
+        tokio::time::timeout(LAST_RECORDS, self.tree.exchange.store.flush()).await.ok();
     }
 
     /// Waits until the tree has ended, by [`RuntimeHandle::stop`] or because its parts kept dying,

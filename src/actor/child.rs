@@ -17,7 +17,8 @@ use super::{
     event::Event,
     exchange::{Exchange, ServerSpec},
     handle::{ConnectionHandle, Live, Standing},
-    server::ServerConfig,
+    kept::Offer,
+    server::{ServerConfig, Startup},
 };
 use crate::{
     catalog::Catalog,
@@ -48,6 +49,8 @@ pub(crate) struct Child {
     /// What it offered last; kept while it is away.
     pub(crate) catalog: Option<Arc<Catalog>>,
     pub(crate) instructions: Option<Arc<str>>,
+    /// It said so itself, in this life of its supervisor: the catalog is not a kept one.
+    pub(crate) listed: bool,
     /// Serves an agent that was granted the store's server: its catalog is the store's.
     pub(crate) granted: bool,
     /// Who waits for it to leave the configuration, which it does when its present life has
@@ -83,6 +86,7 @@ impl Child {
             generation: 0,
             catalog: None,
             instructions: None,
+            listed: false,
             granted,
             removed: Vec::new(),
             replacement: None,
@@ -103,6 +107,26 @@ impl Child {
     /// session's connection serves the catalog of the common one.
     pub(crate) fn lists(&self) -> bool {
         !self.granted && self.handle.seat.session.is_none()
+    }
+
+    /// What it offers, if that is known and its owner's view shows it.
+    pub(crate) fn offer(&self) -> Option<Offer> {
+        let catalog = self.catalog.clone().filter(|_| self.lists())?;
+        let server = self.handle.seat.server.clone();
+        Some(Offer { server, catalog, instructions: self.instructions.clone() })
+    }
+
+    /// What it offered before a restart counts until it says something else.
+    pub(crate) fn take(&mut self, kept: Option<Offer>) {
+        if let Some(Offer { catalog, instructions, .. }) = kept {
+            self.catalog = Some(catalog);
+            self.instructions = instructions;
+        }
+    }
+
+    /// Whether it is started by its first call: it is lazy, and its tools are known.
+    pub(crate) fn waits_for_a_call(&self) -> bool {
+        self.spec.config.startup == Startup::Lazy && self.catalog.is_some()
     }
 
     pub(crate) const fn is_closing(&self) -> bool {
@@ -162,7 +186,8 @@ impl Child {
         self.actor = None;
         self.closing = false;
         self.generation += 1;
-        if from == State::Ready && ended.exit != Exit::Idle {
+        // Also one that never came: what is listed of it may be from before a restart.
+        if self.down_since.is_none() && ended.exit != Exit::Idle {
             self.down_since = Some(self.generation);
         }
         let abnormal = !matches!(ended.exit, Exit::Asked | Exit::Idle);
@@ -303,7 +328,7 @@ impl Child {
         decision: &str,
         next: Option<Duration>,
     ) {
-        exchange.events.record(Event {
+        exchange.record(Event {
             time: SystemTime::now(),
             owner: self.handle.owner.clone(),
             server: self.handle.seat.server.clone(),

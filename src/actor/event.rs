@@ -11,31 +11,34 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::{
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     restart::State,
+    store::KEPT_EVENTS,
 };
 
+mod number;
+
 /// Events kept for each connection.
-const KEPT: usize = 64;
+const KEPT: usize = KEPT_EVENTS;
 /// Events that a reader of the stream may be behind before it loses some.
 const BEHIND: usize = 1024;
 
 /// One transition of one connection.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// When, in seconds since the Unix epoch.
-    #[serde(serialize_with = "unix")]
+    #[serde(with = "number::epoch")]
     pub time: SystemTime,
     /// Whose connection.
     pub owner: Owner,
     /// Which server.
     pub server: ServerName,
     /// Which session's own connection; `None` for the common one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionKey>,
     /// Which life.
     pub incarnation: Incarnation,
@@ -48,18 +51,8 @@ pub struct Event {
     /// What was decided, in words.
     pub decision: Arc<str>,
     /// Time from then until the next try, in seconds.
-    #[serde(serialize_with = "seconds")]
+    #[serde(default, with = "number::optional_seconds")]
     pub next: Option<Duration>,
-}
-
-fn unix<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    serializer.serialize_f64(since.as_secs_f64())
-}
-
-#[allow(clippy::ref_option, reason = "the shape that serde calls")]
-fn seconds<S: Serializer>(next: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    next.map(|next| next.as_secs_f64()).serialize(serializer)
 }
 
 /// The last events of one connection.
@@ -101,6 +94,19 @@ impl EventLog {
         drop(rings);
         // Nobody listening is no failure.
         self.stream.send(event).ok();
+    }
+
+    /// Takes over what happened before this runtime, oldest first. Nobody is told of it.
+    pub(crate) fn restore(&self, events: impl IntoIterator<Item = Event>) {
+        let mut rings = self.rings.lock();
+        for event in events {
+            let key = (event.owner.clone(), Seat::common(event.server.clone()));
+            let ring = rings.entry(key).or_default();
+            if ring.len() == KEPT {
+                ring.pop_front();
+            }
+            ring.push_back(Arc::new(event));
+        }
     }
 
     /// The kept events of one connection, oldest first.

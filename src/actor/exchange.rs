@@ -19,9 +19,10 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    event::EventLog,
+    event::{Event, EventLog},
     handle::{ConnectionHandle, Standing},
     janitor::Sweeps,
+    kept,
     policy::ToolPolicy,
     router::RoutingTable,
     server::{Isolation, ServerConfig},
@@ -32,6 +33,7 @@ use crate::{
     catalog::{CatalogConfig, FilterError, ToolMatcher},
     id::{AgentId, Owner, Seat, ServerName},
     restart::State,
+    store::Store,
     trace::Telemetry,
     upstream::Connect,
 };
@@ -123,6 +125,8 @@ pub(crate) struct Exchange {
     pub(crate) started: Instant,
     /// Whoever traces and measures this tree.
     pub(crate) telemetry: Arc<dyn Telemetry>,
+    /// What outlives it.
+    pub(crate) store: Arc<dyn Store>,
     /// Why the tree ended; `None` while it runs.
     ended: watch::Sender<Option<Arc<str>>>,
     connects: Mutex<Arc<Slots>>,
@@ -130,7 +134,11 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(settings: Settings, telemetry: Arc<dyn Telemetry>) -> Arc<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        telemetry: Arc<dyn Telemetry>,
+        store: Arc<dyn Store>,
+    ) -> Arc<Self> {
         let connects = Mutex::new(Slots::new(settings.limits.connects));
         Arc::new(Self {
             settings: ArcSwap::from_pointee(settings),
@@ -144,6 +152,7 @@ impl Exchange {
             sealed: AtomicBool::new(false),
             started: Instant::now(),
             telemetry,
+            store,
             ended: watch::Sender::new(None),
             connects,
             connects_of: Mutex::default(),
@@ -208,6 +217,24 @@ impl Exchange {
         });
         let own = spec.servers.iter().map(|(name, spec)| (name.clone(), (spec.clone(), false)));
         granted.chain(own).filter(|(_, (spec, granted))| spec.is_served_here(*granted)).collect()
+    }
+
+    /// The servers that one owner sees: its own and those that it was granted.
+    pub(crate) fn seen(&self, owner: &Owner) -> Vec<ServerName> {
+        let owners = self.owners.lock();
+        let Some(spec) = owners.get(owner) else { return Vec::new() };
+        let store = owners.get(&Owner::Store);
+        let granted = spec.grants.iter().filter(|server| {
+            store.and_then(|store| store.servers.get(*server)).is_some_and(|it| it.config.enabled)
+        });
+        let own = spec.servers.iter().filter(|(_, spec)| spec.config.enabled).map(|(name, _)| name);
+        granted.chain(own).cloned().collect()
+    }
+
+    /// Records a step of a connection's, here and for the time after a restart.
+    pub(crate) fn record(&self, event: Event) {
+        kept::put_event(&*self.store, &event);
+        self.events.record(event);
     }
 
     /// Forgets the connections that sessions of an owner had for themselves: who waits for one is

@@ -109,6 +109,9 @@ pub struct RuntimeStatus {
     pub calls: u64,
     /// Tools in the store's view.
     pub tools: usize,
+    /// Why what should outlive a restart is kept in memory only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_problem: Option<String>,
     /// Every connection, the store's first.
     pub servers: Vec<ServerStatus>,
 }
@@ -138,6 +141,7 @@ pub(crate) fn of(exchange: &Exchange) -> RuntimeStatus {
         uptime: exchange.started.elapsed(),
         calls: exchange.calls.load(Ordering::Relaxed),
         tools: table.owner(&Owner::Store).map_or(0, |view| view.view.tools().len()),
+        state_problem: exchange.store.problem(),
         servers,
     }
 }

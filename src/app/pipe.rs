@@ -33,7 +33,7 @@ pub async fn run(sources: &Sources, owner: Owner) -> Result<()> {
     let drain = config.timeouts.drain;
     let line_bytes = body_bytes(&config);
     let eager = eager(&config, &owner);
-    let runtime = Runtime::spawn_with(config.into(), telemetry.telemetry()).await?;
+    let runtime = Runtime::builder(config.into()).telemetry(telemetry.telemetry()).spawn().await?;
     telemetry.follow(&runtime);
     if runtime.scope(&owner).is_none() {
         bail!("there is no agent {:?} in the configuration", owner.as_str());

@@ -125,6 +125,7 @@ mod tests {
             uptime: Duration::from_millis(61_900),
             calls: 7,
             tools: 3,
+            state_problem: None,
             servers: Vec::new(),
         }
     }

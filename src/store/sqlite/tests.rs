@@ -1,0 +1,1 @@
+//! The store, its file and its writer.
