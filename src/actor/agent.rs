@@ -238,7 +238,7 @@ impl AgentState {
             incarnation: child.incarnation,
             failures: child.ladder.attempt(),
             protocol: child.protocol(),
-            list: child.lists() && (update || !child.listed),
+            list: child.lists() && (update || child.listed.is_none()),
         };
         // Its start does no I/O, so waiting for it costs microseconds.
         let (actor, _) =

@@ -49,8 +49,8 @@ pub(crate) struct Child {
     /// What it offered last; kept while it is away.
     pub(crate) catalog: Option<Arc<Catalog>>,
     pub(crate) instructions: Option<Arc<str>>,
-    /// It said so itself, in this life of its supervisor: the catalog is not a kept one.
-    pub(crate) listed: bool,
+    /// The life that said so; `None` for a catalog that is known from before a restart.
+    pub(crate) listed: Option<Incarnation>,
     /// Serves an agent that was granted the store's server: its catalog is the store's.
     pub(crate) granted: bool,
     /// Who waits for it to leave the configuration, which it does when its present life has
@@ -86,7 +86,7 @@ impl Child {
             generation: 0,
             catalog: None,
             instructions: None,
-            listed: false,
+            listed: None,
             granted,
             removed: Vec::new(),
             replacement: None,

@@ -78,12 +78,16 @@ impl Book {
             })
             .map(|(key, _)| key.clone())
             .collect();
-        catalogs.iter().for_each(|key| drop(self.catalogs.remove(key)));
+        for key in &catalogs {
+            self.catalogs.remove(key);
+        }
         // Names of a server that left are given back by the view; here go those of whole views.
         let known: BTreeSet<&Owner> = configured.iter().map(|(owner, _)| owner).collect();
         let names: Vec<Owner> =
             self.names.keys().filter(|owner| !known.contains(owner)).cloned().collect();
-        names.iter().for_each(|owner| drop(self.names.remove(owner)));
+        for owner in &names {
+            self.names.remove(owner);
+        }
         (catalogs, names)
     }
 }

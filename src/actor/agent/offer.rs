@@ -55,7 +55,7 @@ impl AgentState {
         let incarnation = live.incarnation;
         if let Some(catalog) = catalog {
             child.catalog = Some(catalog);
-            child.listed = true;
+            child.listed = Some(incarnation);
         }
         if child.lists() {
             child.instructions.clone_from(&live.link.facts().instructions);
@@ -105,7 +105,7 @@ impl AgentState {
             && child.catalog.is_some()
         {
             child.catalog = None;
-            child.listed = false;
+            child.listed = None;
             let (owner, server) = (self.owner.clone(), seat.server.clone());
             self.exchange.store.withdraw(&owner, &server, SystemTime::now());
             self.route(RouterMsg::Withdraw { owner, server });

@@ -15,6 +15,7 @@ use std::{
 use futures::future::BoxFuture;
 use sqlx::{
     ConnectOptions as _, Connection as _, SqlStr, SqliteConnection,
+    error::DatabaseError,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
@@ -62,7 +63,7 @@ pub(super) enum FileError {
 
 impl From<sqlx::Error> for FileError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(DatabaseError::code);
         // Extended codes hold the primary one in their low byte.
         let primary = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
         let text = error.to_string();
@@ -76,15 +77,14 @@ impl From<sqlx::Error> for FileError {
 
 impl From<MigrateError> for FileError {
     fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-            MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
-                Self::Damaged(format!(
-                    "it has schema {version}, which a newer version of switchboard wrote"
-                ))
-            }
-            error => Self::Damaged(error.to_string()),
+        if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+            return error.into();
         }
+        if let MigrateError::VersionMissing(version) = error {
+            let why = format!("a newer version of switchboard wrote it: its schema is {version}");
+            return Self::Damaged(why);
+        }
+        Self::Damaged(error.to_string())
     }
 }
 
@@ -171,13 +171,13 @@ async fn try_open(path: &Path) -> Result<(SqliteConnection, Kept), FileError> {
         return Err(FileError::Damaged(verdict));
     }
     migrate(&mut connection).await?;
-    let salt = match rows::salt(&mut connection).await? {
-        Some(salt) => salt,
-        None => {
-            let salt = new_salt();
-            put_salt(&mut connection, &salt).await?;
-            salt
-        }
+    let known = rows::salt(&mut connection).await?;
+    let salt = if let Some(salt) = known {
+        salt
+    } else {
+        let salt = new_salt();
+        put_salt(&mut connection, &salt).await?;
+        salt
     };
     let kept = rows::load(&mut connection, salt).await?;
     Ok((connection, kept))

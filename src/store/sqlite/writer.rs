@@ -89,14 +89,12 @@ impl Writer {
     }
 
     async fn write(&mut self, batch: &Batch) -> Result<(), FileError> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            None => {
-                let (mut connection, _) =
-                    file::open(&self.path).await.map_err(FileError::Unusable)?;
-                file::put_salt(&mut connection, &self.salt).await?;
-                self.connection.insert(connection)
-            }
+        let connection = if let Some(connection) = &mut self.connection {
+            connection
+        } else {
+            let (mut connection, _) = file::open(&self.path).await.map_err(FileError::Unusable)?;
+            file::put_salt(&mut connection, &self.salt).await?;
+            self.connection.insert(connection)
         };
         Ok(rows::write(connection, batch).await?)
     }
