@@ -305,7 +305,7 @@ impl RuntimeHandle {
             root.wait(None).await.ok();
         }
         // A disk that hangs keeps nobody from ending.
-        tokio::time::timeout(LAST_RECORDS, self.tree.exchange.store.flush()).await.ok();
+        tokio::time::timeout(LAST_RECORDS, self.tree.exchange.store.close()).await.ok();
     }
 
     /// Waits until the tree has ended, by [`RuntimeHandle::stop`] or because its parts kept dying,

@@ -110,9 +110,9 @@ pub trait Store: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Waits until everything said before is as safe as it can be. A store with a problem does
-    /// not keep anybody waiting.
-    fn flush(&self) -> BoxFuture<'_, ()> {
+    /// Waits until everything told before is as safe as it can be, and lets go of the disk; what
+    /// is told later takes it again. A store with a problem keeps nobody waiting.
+    fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 }

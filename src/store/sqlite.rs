@@ -54,6 +54,8 @@ struct Shared {
 struct Progress {
     /// The last change that is in the file.
     written: u64,
+    /// The file is open.
+    open: bool,
     /// Why the file is not written.
     problem: Option<Arc<str>>,
 }
@@ -67,6 +69,8 @@ struct Records {
     marked: Marked,
     /// Counts changes.
     changes: u64,
+    /// The file is to be closed once it has everything.
+    closing: bool,
 }
 
 /// What the file does not have yet.
@@ -94,6 +98,8 @@ struct Batch {
     sweep: Option<Sweep>,
     /// The last change in it.
     upto: u64,
+    /// The file is closed behind it.
+    closing: bool,
 }
 
 impl SqliteStore {
@@ -115,7 +121,7 @@ impl SqliteStore {
         let shared = Arc::new(Shared {
             records: Mutex::new(records),
             wake: Notify::new(),
-            progress: watch::Sender::default(),
+            progress: watch::Sender::new(Progress { open: true, ..Progress::default() }),
         });
         let writer = Writer::new(path, Arc::clone(&salt), Arc::clone(&shared), connection, problem);
         let mut tasks = JoinSet::new();
@@ -193,11 +199,16 @@ impl Store for SqliteStore {
         self.shared.progress.borrow().problem.as_deref().map(ToOwned::to_owned)
     }
 
-    fn flush(&self) -> BoxFuture<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            let upto = self.shared.records.lock().changes;
+            let upto = {
+                let mut records = self.shared.records.lock();
+                records.closing = true;
+                records.changes
+            };
+            self.shared.wake.notify_one();
             let mut progress = self.shared.progress.subscribe();
-            let done = |now: &Progress| now.written >= upto || now.problem.is_some();
+            let done = |now: &Progress| now.problem.is_some() || (now.written >= upto && !now.open);
             // A writer that is gone writes no more.
             drop(progress.wait_for(done).await);
         })
@@ -243,6 +254,7 @@ impl Records {
             events: marked.events,
             sweep: marked.sweep,
             upto: self.changes,
+            closing: std::mem::take(&mut self.closing),
         }
     }
 
@@ -252,6 +264,7 @@ impl Records {
         self.marked.names.extend(batch.names.into_iter().map(|(owner, _)| owner));
         let newer = std::mem::replace(&mut self.marked.events, batch.events);
         newer.into_values().flatten().for_each(|event| self.marked.event(event));
+        self.closing |= batch.closing;
         self.marked.sweep = self.marked.sweep.take().or(batch.sweep);
     }
 

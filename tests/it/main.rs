@@ -32,6 +32,7 @@ mod schema;
 mod secrets_stay;
 mod servers;
 mod sessions;
+mod store;
 mod supervision;
 mod support;
 mod telemetry;

@@ -17,7 +17,7 @@ use sqlx::{
     ConnectOptions as _, Connection as _, SqlStr, SqliteConnection,
     error::DatabaseError,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteSynchronous},
 };
 
 use super::{
@@ -28,8 +28,6 @@ use super::{
 
 /// How long another program that writes, such as a backup, is waited for.
 const BUSY: Duration = Duration::from_secs(2);
-/// Bytes that the write-ahead log may keep when it is empty.
-const LOG_BYTES: &str = "1048576";
 /// SQLite's codes for a file that is not as we made it: an error in a statement of ours,
 /// corruption, no database.
 const DAMAGE: [u32; 3] = [1, 11, 26];
@@ -159,28 +157,39 @@ async fn try_open(path: &Path) -> Result<(SqliteConnection, Kept), FileError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(BUSY)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
-        .pragma("journal_size_limit", LOG_BYTES)
         .disable_statement_logging();
     let mut connection = options.connect().await?;
+    match ready(&mut connection).await {
+        Ok(kept) => Ok((connection, kept)),
+        Err(error) => {
+            // Waited for, because whoever closes it last removes its log, by name.
+            connection.close().await.ok();
+            Err(error)
+        }
+    }
+}
+
+/// Checks a file that was opened, brings it to the present schema and reads it.
+async fn ready(connection: &mut SqliteConnection) -> Result<Kept, FileError> {
+    // Not among the options: this is the first to look into the file.
+    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await?;
+    sqlx::query("PRAGMA journal_size_limit = 1048576").execute(&mut *connection).await?;
     let verdict: String =
-        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *connection).await?;
     if verdict != "ok" {
-        connection.close().await.ok();
         return Err(FileError::Damaged(verdict));
     }
-    migrate(&mut connection).await?;
-    let known = rows::salt(&mut connection).await?;
+    migrate(connection).await?;
+    let known = rows::salt(connection).await?;
     let salt = if let Some(salt) = known {
         salt
     } else {
         let salt = new_salt();
-        put_salt(&mut connection, &salt).await?;
+        put_salt(connection, &salt).await?;
         salt
     };
-    let kept = rows::load(&mut connection, salt).await?;
-    Ok((connection, kept))
+    Ok(rows::load(connection, salt).await?)
 }
 
 /// Brings the file to the present schema.

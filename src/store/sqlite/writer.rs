@@ -1,11 +1,11 @@
 //! The one task that writes the file: gathers what changed, writes it in one transaction, and
 //! tries again when the file cannot be written.
 //!
-//! Owned by the store, which ends it. Nobody waits for it but [`Store::flush`](super::Store).
+//! Owned by the store, which ends it. Nobody waits for it but who closes the store.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use sqlx::SqliteConnection;
+use sqlx::{Connection as _, SqliteConnection};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -67,10 +67,15 @@ impl Writer {
         }
         let batch = self.shared.records.lock().take();
         match self.write(&batch).await {
-            Ok(()) => self.written(batch.upto),
+            Ok(()) => {
+                if batch.closing {
+                    self.let_go().await;
+                }
+                self.written(batch.upto);
+            }
             Err(error) => {
                 // Another connection next time: nobody knows what state this one is in.
-                self.connection = None;
+                self.let_go().await;
                 self.shared.records.lock().give_back(batch);
                 self.failed(error).await;
             }
@@ -99,8 +104,17 @@ impl Writer {
         Ok(rows::write(connection, batch).await?)
     }
 
+    /// Closes the file. Waited for, because whoever closes it last removes its log, by name.
+    async fn let_go(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close().await.ok();
+        }
+    }
+
     fn written(&mut self, upto: u64) {
-        let before = self.shared.progress.send_replace(Progress { written: upto, problem: None });
+        let open = self.connection.is_some();
+        let now = Progress { written: upto, open, problem: None };
+        let before = self.shared.progress.send_replace(now);
         if before.problem.is_some() {
             tracing::info!(file = %self.path.display(), "the state database is written again");
         }
