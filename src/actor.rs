@@ -39,6 +39,7 @@ mod child;
 mod connection;
 mod group;
 mod janitor;
+pub(crate) mod kept;
 mod policy;
 mod slots;
 mod task;

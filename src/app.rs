@@ -64,7 +64,7 @@ pub async fn serve(
     let guard = with_ledger(guard, state);
     let _reaper = Reaper::start(guard.clone()).context("failed to take in orphaned processes")?;
     let runtime = Runtime::builder().telemetry(telemetry.telemetry()).guard(guard);
-    let runtime = runtime.spawn(config.clone().into()).await?;
+    let runtime = runtime.store(state.store().await).spawn(config.clone().into()).await?;
     telemetry.follow(&runtime);
     let operations = Operations::new(
         sources.clone(),

@@ -19,7 +19,7 @@
 //! None: the kernel (supervision, dispatch, stdio and in-process upstreams, the stdio face,
 //! configuration). `upstream-http`: servers over streamable HTTP. `face-http`: MCP over HTTP,
 //! health, the control socket. `otlp`: traces and metrics by OpenTelemetry. `watch`: configuration
-//! files are followed. `cli`: the command line. `daemon` (default): all of it.
+//! files are followed. `store-sqlite`: what outlives a restart is kept in a file. `cli`: the command line. `daemon` (default): all of it.
 //!
 //! The actor framework is re-exported as [`ractor`]. Do not turn on its features `cluster` or
 //! `async-trait`: they change its traits for every crate in the program.
@@ -42,6 +42,7 @@ pub mod id;
 pub mod restart;
 pub mod runtime;
 pub mod secret;
+pub mod store;
 #[cfg(feature = "cli")]
 pub mod telemetry;
 pub mod trace;

@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use ractor::ActorRef;
+
 pub use crate::actor::{
     call::{Answer, CallError, CallRequest, Delivery, Failure},
     change::Changes,
@@ -19,21 +21,21 @@ pub use crate::actor::{
     status::{Health, Phase, RuntimeStatus, ServerStatus},
 };
 pub use crate::catalog::{Page, View, ViewTool};
+pub use crate::store::{MemoryStore, Store};
 pub use crate::upstream::{ProcessExit, Progress, ProgressSink};
 use crate::{
     actor::{
         agents::AgentsMsg,
         exchange::{Exchange, OwnerSpec, ServerSpec, Settings},
-        root::{RootActor, RootMsg},
+        root::RootMsg,
         status,
     },
     catalog::{CatalogConfig, FilterError},
-    guard::Guard,
     id::{AgentId, Owner, ServerName, SessionKey},
-    trace::{Silent, Telemetry},
+    trace::Telemetry,
 };
-use ractor::{Actor, ActorRef};
 
+mod builder;
 mod dispatch;
 mod explain;
 mod introspect;
@@ -41,6 +43,7 @@ mod reconfigure;
 mod scope;
 mod timeline;
 
+pub use builder::RuntimeBuilder;
 pub use explain::{Explanation, explain, told};
 pub use reconfigure::Prepared;
 pub use scope::{AddError, Scope, WaitError};
@@ -49,6 +52,9 @@ pub use timeline::{Heard, Story};
 /// How long the tree may take to stop in order before it is ended at once: the close ladder of a
 /// child process, and some.
 const STOP: Duration = Duration::from_secs(10);
+
+/// How long the last records may take to be written.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
 
 /// Everything that the kernel is configured by.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -137,47 +143,6 @@ impl Runtime {
     /// [`SpawnError`] names the part of the configuration that cannot work; nothing was started.
     pub async fn spawn(config: RuntimeConfig) -> Result<RuntimeHandle, SpawnError> {
         Self::builder().spawn(config).await
-    }
-
-    /// The same with surroundings.
-    pub fn builder() -> RuntimeBuilder {
-        RuntimeBuilder { telemetry: Arc::new(Silent), guard: Guard::none() }
-    }
-}
-
-/// What a supervision tree is given beside its configuration.
-#[derive(Debug)]
-#[must_use = "nothing runs before it is spawned"]
-pub struct RuntimeBuilder {
-    telemetry: Arc<dyn Telemetry>,
-    guard: Guard,
-}
-
-impl RuntimeBuilder {
-    /// Whoever traces and measures the tree. Default: nobody.
-    pub fn telemetry(self, telemetry: Arc<dyn Telemetry>) -> Self {
-        Self { telemetry, ..self }
-    }
-
-    /// What ends the servers' processes when this program is killed: what [`crate::guard::init`]
-    /// returned. Default: nothing, with a warning when the first process is started.
-    pub fn guard(self, guard: Guard) -> Self {
-        Self { guard, ..self }
-    }
-
-    /// Starts the tree, as [`Runtime::spawn`].
-    ///
-    /// # Errors
-    /// As [`Runtime::spawn`].
-    pub async fn spawn(self, config: RuntimeConfig) -> Result<RuntimeHandle, SpawnError> {
-        let owners = owners(&config)?;
-        let exchange = Exchange::new(config.into(), self.telemetry, self.guard);
-        *exchange.owners.lock() = owners;
-        let (root, _) = Actor::spawn(None, RootActor, Arc::clone(&exchange)).await?;
-        let handle = RuntimeHandle { tree: Arc::new(Tree { exchange, root }) };
-        // Every owner has its view from the start.
-        handle.flush().await;
-        Ok(handle)
     }
 }
 
@@ -337,6 +302,8 @@ impl RuntimeHandle {
             root.kill();
             root.wait(None).await.ok();
         }
+        // A disk that hangs keeps nobody from ending.
+        tokio::time::timeout(LAST_RECORDS, self.tree.exchange.store.close()).await.ok();
     }
 
     /// Waits until the tree has ended, by [`RuntimeHandle::stop`] or because its parts kept dying,

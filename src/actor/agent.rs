@@ -19,7 +19,7 @@ use super::{
     router::RouterMsg,
 };
 use crate::{
-    catalog::{Catalog, Diff},
+    catalog::Catalog,
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     restart::{Meter, State},
 };
@@ -93,6 +93,7 @@ pub(crate) struct AgentState {
 mod definition;
 mod end;
 mod handover;
+mod offer;
 mod session;
 
 pub(crate) use session::{NotOpened, Opened};
@@ -124,6 +125,7 @@ impl Actor for AgentSupervisor {
         for (server, (spec, granted)) in state.exchange.wanted(&state.owner) {
             state.attach(&myself, Seat::common(server), spec, granted);
         }
+        state.route_offers(state.children.values());
         Ok(state)
     }
 
@@ -234,7 +236,7 @@ impl AgentState {
         }
         let Some(child) = self.children.get_mut(seat) else { return Ok(()) };
         child.begin(&self.exchange, cause);
-        let list = child.lists() && (update || child.catalog.is_none());
+        let list = child.lists() && (update || child.listed.is_none());
         let args = child.arguments(&self.exchange, myself, list);
         child.actor = Some(spawn(myself, args).await?);
         Ok(())
@@ -263,64 +265,6 @@ impl AgentState {
         }
     }
 
-    fn up(
-        &mut self,
-        myself: &ActorRef<AgentMsg>,
-        seat: &Seat,
-        live: Arc<Live>,
-        catalog: Option<Arc<Catalog>>,
-    ) {
-        let Some(child) = self.children.get(seat) else { return };
-        if child.awaits(live.incarnation) && !self.taken_over(seat, &live, catalog.as_ref()) {
-            return;
-        }
-        let Some(child) = self.children.get_mut(seat) else { return };
-        if live.incarnation != child.incarnation || child.actor.is_none() {
-            return;
-        }
-        let incarnation = live.incarnation;
-        if let Some(catalog) = catalog {
-            child.catalog = Some(catalog);
-        }
-        if let (Some(catalog), true) = (child.catalog.clone(), child.lists()) {
-            child.instructions.clone_from(&live.link.facts().instructions);
-            let instructions = child.instructions.clone();
-            let (owner, server) = (self.owner.clone(), seat.server.clone());
-            self.route(RouterMsg::Listed { owner, server, catalog, instructions });
-        }
-        // After the listing is on its way, so that who sees it ready and asks the router finds
-        // its tools.
-        let Some(child) = self.children.get_mut(seat) else { return };
-        let was_lost = child.ready(&self.exchange, live);
-        let place = seat.clone();
-        let stable = self.children.get(seat).map_or(Duration::ZERO, Child::stable_after);
-        after(myself, stable, move || AgentMsg::StableDue { seat: place, incarnation });
-        if was_lost && seat.session.is_none() {
-            self.restart_siblings(&seat.server);
-        }
-    }
-
-    fn refreshed(&mut self, seat: &Seat, incarnation: Incarnation, catalog: Arc<Catalog>) {
-        let Some(child) = self.children.get_mut(seat) else {
-            return;
-        };
-        if incarnation != child.incarnation || !child.lists() {
-            return;
-        }
-        let known = child.catalog.clone().unwrap_or_default();
-        let changed = known.hash() != catalog.hash();
-        self.exchange.telemetry.listed(seat.server.as_str(), changed);
-        if !changed {
-            return;
-        }
-        let diff = Diff::between(&known, &catalog);
-        tracing::info!(owner = %self.owner, server = %seat.server, %diff, "tools changed");
-        child.catalog = Some(Arc::clone(&catalog));
-        let instructions = child.instructions.clone();
-        let (owner, server) = (self.owner.clone(), seat.server.clone());
-        self.route(RouterMsg::Listed { owner, server, catalog, instructions });
-    }
-
     async fn retry_due(
         &mut self,
         myself: &ActorRef<AgentMsg>,
@@ -340,18 +284,6 @@ impl AgentState {
             && child.incarnation == incarnation
         {
             child.stable(&self.exchange);
-        }
-    }
-
-    /// Withdraws the tools of a server that did not come back within the grace.
-    fn grace_due(&mut self, seat: &Seat, generation: u64) {
-        if let Some(child) = self.children.get_mut(seat)
-            && child.down_since == Some(generation)
-            && child.catalog.is_some()
-        {
-            child.catalog = None;
-            let (owner, server) = (self.owner.clone(), seat.server.clone());
-            self.route(RouterMsg::Withdraw { owner, server });
         }
     }
 }

@@ -18,7 +18,8 @@ use super::{
     event::{Detail, Event, Waiting},
     exchange::{Exchange, ServerSpec},
     handle::{ConnectionHandle, Live, Standing},
-    server::ServerConfig,
+    kept::Offer,
+    server::{ServerConfig, Startup},
 };
 use crate::{
     catalog::Catalog,
@@ -71,6 +72,8 @@ pub(crate) struct Child {
     /// What it offered last; kept while it is away.
     pub(crate) catalog: Option<Arc<Catalog>>,
     pub(crate) instructions: Option<Arc<str>>,
+    /// The life that said so; `None` for a catalog that is known from before a restart.
+    pub(crate) listed: Option<Incarnation>,
     /// Serves an agent that was granted the store's server: its catalog is the store's.
     pub(crate) granted: bool,
     /// Who waits for it to leave the configuration, which it does when its present life has
@@ -111,6 +114,7 @@ impl Child {
             generation: 0,
             catalog: None,
             instructions: None,
+            listed: None,
             granted,
             removed: Vec::new(),
             replacement: None,
@@ -136,6 +140,26 @@ impl Child {
         !self.granted && self.handle.seat.session.is_none()
     }
 
+    /// What it offers, if that is known and its owner's view shows it.
+    pub(crate) fn offer(&self) -> Option<Offer> {
+        let catalog = self.catalog.clone().filter(|_| self.lists())?;
+        let server = self.handle.seat.server.clone();
+        Some(Offer { server, catalog, instructions: self.instructions.clone() })
+    }
+
+    /// What it offered before a restart counts until it says something else.
+    pub(crate) fn take(&mut self, kept: Option<Offer>) {
+        if let Some(Offer { catalog, instructions, .. }) = kept {
+            self.catalog = Some(catalog);
+            self.instructions = instructions;
+        }
+    }
+
+    /// Whether it is started by its first call: it is lazy, and its tools are known.
+    pub(crate) fn waits_for_a_call(&self) -> bool {
+        self.spec.config.startup == Startup::Lazy && self.catalog.is_some()
+    }
+
     pub(crate) const fn is_closing(&self) -> bool {
         self.closing && self.actor.is_some()
     }
@@ -147,24 +171,6 @@ impl Child {
             (Protocol::Auto, Some(Era::Legacy)) => Protocol::Legacy,
             (configured, _) => configured,
         }
-    }
-
-    /// Whether its present life is to go on.
-    pub(crate) const fn is_settled(&self) -> bool {
-        !self.closing
-            && self.replacement.is_none()
-            && self.restart_cause.is_none()
-            && self.removed.is_empty()
-    }
-
-    /// The definition of its next life.
-    pub(crate) fn next_spec(&self) -> ServerSpec {
-        self.wanted.as_ref().unwrap_or(&self.spec).clone()
-    }
-
-    /// The definition of its next life, where it is another than that of the present one.
-    pub(crate) fn take_wanted(&mut self) -> Option<ServerSpec> {
-        self.wanted.take()
     }
 
     /// What its next life is started with.
@@ -233,7 +239,8 @@ impl Child {
         self.actor = None;
         self.closing = false;
         self.generation += 1;
-        if from == State::Ready && ended.exit != Exit::Idle {
+        // Also one that never came: what is listed of it may be from before a restart.
+        if self.down_since.is_none() && ended.exit != Exit::Idle {
             self.down_since = Some(self.generation);
         }
         let abnormal = !matches!(ended.exit, Exit::Asked | Exit::Idle);
@@ -362,7 +369,7 @@ impl Child {
     }
 
     fn record(&self, exchange: &Exchange, to: State, waiting: Waiting, step: Step<'_>) {
-        exchange.events.record(Event {
+        exchange.record(Event {
             time: SystemTime::now(),
             owner: self.handle.owner.clone(),
             server: self.handle.seat.server.clone(),

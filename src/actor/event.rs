@@ -17,6 +17,7 @@ use tokio::sync::broadcast;
 use crate::{
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     restart::State,
+    store::KEPT_EVENTS,
 };
 
 mod detail;
@@ -25,7 +26,7 @@ mod number;
 pub use detail::{Detail, Down, Trouble, Via, Waiting};
 
 /// Events kept for each connection.
-const KEPT: usize = 64;
+const KEPT: usize = KEPT_EVENTS;
 /// Events that a reader of the stream may be behind before it loses some.
 const BEHIND: usize = 1024;
 
@@ -138,6 +139,19 @@ impl EventLog {
         drop(rings);
         kept.sort_by_key(|event| event.time);
         (kept, next)
+    }
+
+    /// Takes over what happened before this runtime, oldest first. Nobody is told of it.
+    pub(crate) fn restore(&self, events: impl IntoIterator<Item = Event>) {
+        let mut rings = self.rings.lock();
+        for event in events {
+            let key = (event.owner.clone(), Seat::common(event.server.clone()));
+            let ring = rings.entry(key).or_default();
+            if ring.len() == KEPT {
+                ring.pop_front();
+            }
+            ring.push_back(Arc::new(event));
+        }
     }
 
     /// The kept events of one connection, oldest first.

@@ -19,9 +19,10 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    event::EventLog,
+    event::{Event, EventLog},
     handle::{ConnectionHandle, Standing},
     janitor::Sweeps,
+    kept,
     policy::ToolPolicy,
     router::RoutingTable,
     server::{Isolation, ServerConfig},
@@ -33,6 +34,7 @@ use crate::{
     guard::Guard,
     id::{AgentId, Owner, Seat, ServerName},
     restart::State,
+    store::Store,
     trace::Telemetry,
     upstream::Connect,
 };
@@ -126,6 +128,8 @@ pub(crate) struct Exchange {
     pub(crate) telemetry: Arc<dyn Telemetry>,
     /// What sees to it that no process is left behind.
     pub(crate) guard: Guard,
+    /// What outlives it.
+    pub(crate) store: Arc<dyn Store>,
     /// Why the tree ended; `None` while it runs.
     ended: watch::Sender<Option<Arc<str>>>,
     connects: Mutex<Arc<Slots>>,
@@ -137,6 +141,7 @@ impl Exchange {
         settings: Settings,
         telemetry: Arc<dyn Telemetry>,
         guard: Guard,
+        store: Arc<dyn Store>,
     ) -> Arc<Self> {
         let connects = Mutex::new(Slots::new(settings.limits.connects));
         Arc::new(Self {
@@ -152,6 +157,7 @@ impl Exchange {
             started: Instant::now(),
             telemetry,
             guard,
+            store,
             ended: watch::Sender::new(None),
             connects,
             connects_of: Mutex::default(),
@@ -233,6 +239,12 @@ impl Exchange {
     /// Whether an owner was granted the store's server of this name.
     pub(crate) fn is_granted(&self, owner: &Owner, server: &ServerName) -> bool {
         self.owners.lock().get(owner).is_some_and(|spec| spec.grants.contains(server))
+    }
+
+    /// Records a step of a connection's, here and for the time after a restart.
+    pub(crate) fn record(&self, event: Event) {
+        kept::put_event(&*self.store, &event);
+        self.events.record(event);
     }
 
     /// Forgets the connections that sessions of an owner had for themselves: who waits for one is

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::{
     exchange::{Exchange, ServerSpec},
     handle::ConnectionHandle,
+    kept::{self, Offer},
     server::Isolation,
 };
 use crate::{
@@ -49,13 +50,8 @@ pub(crate) enum RouterMsg {
     Attach { handle: Arc<ConnectionHandle>, spec: ServerSpec },
     /// A connection left the configuration.
     Detach { owner: Owner, server: ServerName },
-    /// What a server offers is known, or known anew.
-    Listed {
-        owner: Owner,
-        server: ServerName,
-        catalog: Arc<Catalog>,
-        instructions: Option<Arc<str>>,
-    },
+    /// What these servers offer is known, or known anew; shown in one step.
+    Listed { owner: Owner, offers: Vec<Offer> },
     /// A server is gone for too long: its tools are withdrawn.
     Withdraw { owner: Owner, server: ServerName },
     /// A server's state changed in a way that may end the wait for its first listing.
@@ -81,6 +77,8 @@ struct Scope {
     grants: Vec<ServerName>,
     filter: ToolMatcher,
     names: Names,
+    /// The change of the names that was kept last.
+    kept: Option<u64>,
     version: watch::Sender<u64>,
 }
 
@@ -124,10 +122,8 @@ impl Actor for RouterActor {
             RouterMsg::Rename => state.rename(),
             RouterMsg::Attach { handle, spec } => state.attach(handle, spec),
             RouterMsg::Detach { owner, server } => state.detach(&owner, &server),
-            RouterMsg::Listed { owner, server, catalog, instructions } => {
-                state.listed(owner, server, Some(catalog), instructions);
-            }
-            RouterMsg::Withdraw { owner, server } => state.listed(owner, server, None, None),
+            RouterMsg::Listed { owner, offers } => state.listed(&owner, offers),
+            RouterMsg::Withdraw { owner, server } => state.withdraw(owner, server),
             RouterMsg::Settled => state.answer_waiting(),
             // The caller may have left.
             RouterMsg::Flush(reply) => drop(reply.send(())),
@@ -149,14 +145,15 @@ impl RouterState {
                 (scope.names, scope.version)
             }
             (None, Some(view)) => (view.names.clone(), view.version.clone()),
-            (None, None) => (Names::new(&self.exchange.settings().catalog), watch::Sender::new(0)),
+            (None, None) => (kept::names(&self.exchange, &owner), watch::Sender::new(0)),
         };
-        self.scopes.insert(owner.clone(), Scope { grants, filter, names, version });
+        self.scopes.insert(owner.clone(), Scope { grants, filter, names, kept: None, version });
         self.publish(&[owner]);
     }
 
     fn undefine(&mut self, owner: &Owner) {
         self.scopes.remove(owner);
+        kept::forget_names(&*self.exchange.store, owner);
         self.entries.retain(|(of, _), _| of != owner);
         let mut table = RoutingTable { views: self.exchange.table.load().views.clone() };
         table.views.remove(owner);
@@ -168,6 +165,7 @@ impl RouterState {
         let settings = self.exchange.settings();
         for scope in self.scopes.values_mut().filter(|it| !it.names.follows(&settings.catalog)) {
             scope.names = Names::new(&settings.catalog);
+            scope.kept = None;
         }
         let owners: Vec<Owner> = self.scopes.keys().cloned().collect();
         self.publish(&owners);
@@ -195,17 +193,26 @@ impl RouterState {
         self.publish(&owners);
     }
 
-    fn listed(
-        &mut self,
-        owner: Owner,
-        server: ServerName,
-        catalog: Option<Arc<Catalog>>,
-        instructions: Option<Arc<str>>,
-    ) {
+    fn listed(&mut self, owner: &Owner, offers: Vec<Offer>) {
+        let mut owners = Vec::new();
+        for Offer { server, catalog, instructions } in offers {
+            let seeing = self.seeing(owner, &server);
+            if let Some(entry) = self.entries.get_mut(&(owner.clone(), server)) {
+                entry.catalog = Some(catalog);
+                entry.instructions = instructions;
+                owners.extend(seeing);
+            }
+        }
+        owners.sort();
+        owners.dedup();
+        self.publish(&owners);
+    }
+
+    fn withdraw(&mut self, owner: Owner, server: ServerName) {
         let owners = self.seeing(&owner, &server);
         if let Some(entry) = self.entries.get_mut(&(owner, server)) {
-            entry.catalog = catalog;
-            entry.instructions = instructions;
+            entry.catalog = None;
+            entry.instructions = None;
             self.publish(&owners);
         }
     }
@@ -258,6 +265,10 @@ impl RouterState {
             let view = self.build(owner, &mut scope, &before);
             if before.hash() != view.view.hash() {
                 changed.push(view.version.clone());
+            }
+            let names = &scope.names;
+            if scope.kept.replace(names.changes()) != Some(names.changes()) {
+                kept::put_names(&*self.exchange.store, owner, names);
             }
             table.views.insert(owner.clone(), Arc::new(view));
             self.scopes.insert(owner.clone(), scope);

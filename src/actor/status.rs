@@ -117,6 +117,9 @@ pub struct RuntimeStatus {
     pub tools: usize,
     /// The agents that are configured.
     pub agents: Vec<AgentId>,
+    /// Why what should outlive a restart is kept in memory only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_problem: Option<String>,
     /// Every connection, the store's first.
     pub servers: Vec<ServerStatus>,
 }
@@ -147,6 +150,7 @@ pub(crate) fn of(exchange: &Exchange) -> RuntimeStatus {
         calls: exchange.calls.load(Ordering::Relaxed),
         tools: table.owner(&Owner::Store).map_or(0, |view| view.view.tools().len()),
         agents: exchange.agents(),
+        state_problem: exchange.store.problem(),
         servers,
     }
 }

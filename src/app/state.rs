@@ -8,10 +8,17 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use data_encoding::BASE32_NOPAD_VISUAL;
 use sha2::{Digest as _, Sha256};
+
+#[cfg(not(feature = "store-sqlite"))]
+use crate::store::MemoryStore;
+#[cfg(feature = "store-sqlite")]
+use crate::store::SqliteStore;
+use crate::store::Store;
 
 /// What a space is called when no configuration file was named.
 const DEFAULT_SPACE: &str = "default";
@@ -94,6 +101,15 @@ impl StateDir {
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Opens what outlives the process. The directory must be ours.
+    pub async fn store(&self) -> Arc<dyn Store> {
+        #[cfg(feature = "store-sqlite")]
+        let store = SqliteStore::open(self.0.join("state.db")).await;
+        #[cfg(not(feature = "store-sqlite"))]
+        let store = MemoryStore::default();
+        Arc::new(store)
     }
 
     /// Makes the directory, for its owner alone, and takes it for this process.

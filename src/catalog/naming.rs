@@ -32,6 +32,7 @@ pub struct Names {
     longest: usize,
     assigned: HashMap<ServerName, HashMap<Arc<str>, Arc<str>>>,
     taken: HashSet<Arc<str>>,
+    changes: u64,
 }
 
 impl Names {
@@ -45,6 +46,32 @@ impl Names {
             longest: config.max_name_length.clamp(*lengths.start(), *lengths.end()),
             assigned: HashMap::new(),
             taken: OwnTool::ALL.into_iter().map(|tool| tool.name().into()).collect(),
+            changes: 0,
+        }
+    }
+
+    /// What names depend on beside their tools, as one word: assignments made by other rules are
+    /// of no use.
+    pub fn rules(&self) -> String {
+        format!("{:?}|{}|{}", self.prefix, self.separator, self.longest)
+    }
+
+    /// Every assignment: server, the tool's name there, exposed name; in no order.
+    pub fn assigned(&self) -> impl Iterator<Item = (&ServerName, &Arc<str>, &Arc<str>)> {
+        self.assigned.iter().flat_map(|(server, names)| {
+            names.iter().map(move |(upstream, exposed)| (server, upstream, exposed))
+        })
+    }
+
+    /// Grows with each assignment that came or went.
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Takes over an assignment made earlier by the same rules, unless the name is given already.
+    pub fn restore(&mut self, server: &ServerName, upstream: &Arc<str>, exposed: &Arc<str>) {
+        if self.is_free(exposed) && self.get(server, upstream).is_none() {
+            self.insert(server, Arc::clone(upstream), Arc::clone(exposed));
         }
     }
 
@@ -60,9 +87,14 @@ impl Names {
             return name;
         }
         let name: Arc<str> = self.choose(server, upstream).into();
-        self.taken.insert(Arc::clone(&name));
-        self.assigned.entry(server.clone()).or_default().insert(upstream.into(), Arc::clone(&name));
+        self.insert(server, upstream.into(), Arc::clone(&name));
         name
+    }
+
+    fn insert(&mut self, server: &ServerName, upstream: Arc<str>, exposed: Arc<str>) {
+        self.taken.insert(Arc::clone(&exposed));
+        self.assigned.entry(server.clone()).or_default().insert(upstream, exposed);
+        self.changes += 1;
     }
 
     /// The exposed name of a server's tool, if it has one.
@@ -82,6 +114,7 @@ impl Names {
     pub fn forget(&mut self, server: &ServerName) {
         for name in self.assigned.remove(server).unwrap_or_default().values() {
             self.taken.remove(name);
+            self.changes += 1;
         }
     }
 

@@ -30,6 +30,7 @@ pub(super) struct Status {
     pub(super) calls: usize,
     pub(super) tools: usize,
     pub(super) agents: Vec<String>,
+    state_problem: Option<String>,
     pub(super) servers: Vec<Connection>,
 }
 
@@ -68,6 +69,9 @@ impl Status {
             counted(self.tools, "tool"),
             counted(self.calls, "call"),
         );
+        let problem = self.state_problem.as_ref();
+        let kept = problem
+            .map_or_else(String::new, |why| format!("state is kept in memory only: {why}\n"));
         let owners: BTreeSet<&str> = self.servers.iter().map(|it| &*it.owner).collect();
         let with_owner = owners.iter().any(|owner| *owner != "store");
         let columns = [
@@ -84,7 +88,7 @@ impl Status {
         for server in &self.servers {
             table.row(pick(server.cells()));
         }
-        head + &table.render(width)
+        head + &kept + &table.render(width)
     }
 }
 
@@ -156,6 +160,16 @@ mod tests {
              SERVER  STATE    HEALTH        #  PID  TOOLS  CALLS  NEXT TRY  CAUSE\n\
              github  ready    healthy       3  41   2      7\n\
              search  backoff  reconnecting  1       0      0      in 2.0 s  exit code 1\n"
+        );
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_written_is_told() {
+        let status = Status { state_problem: Some("disk full".to_owned()), ..status("store") };
+        let text = status.render(None);
+        assert!(
+            text.contains("7 calls\nstate is kept in memory only: disk full\nSERVER"),
+            "{text}"
         );
     }
 

@@ -38,6 +38,8 @@ struct Report {
     total_requests: u64,
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    state_problem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     servers: Option<Vec<ServerStatus>>,
 }
 
@@ -51,6 +53,7 @@ fn report(status: &RuntimeStatus, now: SystemTime) -> Report {
         active_connections: status.servers.iter().filter(|server| serves(server)).count(),
         total_requests: status.calls,
         timestamp: humantime::format_rfc3339_seconds(now).to_string(),
+        state_problem: None,
         servers: None,
     }
 }
@@ -100,7 +103,10 @@ async fn detailed(
     let status = gate.status(&Principal::local());
     let mut report = report(&status, SystemTime::now());
     let code = readiness(&status);
-    report.servers = is_local.then_some(status.servers);
+    if is_local {
+        report.state_problem = status.state_problem;
+        report.servers = Some(status.servers);
+    }
     fresh(code, report)
 }
 
@@ -126,6 +132,7 @@ mod tests {
             calls: 7,
             tools: 3,
             agents: Vec::new(),
+            state_problem: None,
             servers: Vec::new(),
         }
     }

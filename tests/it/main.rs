@@ -35,6 +35,7 @@ mod schema;
 mod secrets_stay;
 mod servers;
 mod sessions;
+mod store;
 mod supervision;
 mod support;
 mod telemetry;

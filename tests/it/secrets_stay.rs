@@ -4,6 +4,8 @@
 //! What passes through it (arguments, results, a caller's credentials) is a secret as well: only
 //! the caller's own answer may have it.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -117,6 +119,16 @@ fn server<'a>(status: &'a Value, name: &str) -> &'a Value {
     servers.iter().find(|server| server["server"] == name).unwrap()
 }
 
+/// The state database's files as text, and their names.
+fn kept(state: &Path) -> Option<(String, Vec<PathBuf>)> {
+    let files = std::fs::read_dir(state).ok()?.flatten().map(|entry| entry.path());
+    let name = |path: &PathBuf| path.to_string_lossy().contains("state.db");
+    let files: Vec<PathBuf> = files.filter(name).collect();
+    let bytes = files.iter().filter_map(|path| std::fs::read(path).ok());
+    let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect();
+    Some((text, files))
+}
+
 /// What an operator can ask.
 async fn ask(instance: &Switchboard, said: &mut Said) {
     let file = ["--config", "config.json"];
@@ -195,7 +207,19 @@ async fn no_secret_is_told_to_anybody() {
     said.add("the log", instance.log());
     let log = &said.0.last().unwrap().1;
     assert!(log.contains("TRACE") && log.contains("words: ***"), "{log}");
+    // What is kept on disk: before it ends, with the log of what was written last, and after.
+    let state = instance.state();
+    until("everything is written", async || {
+        let (log, _) = kept(&state)?;
+        log.contains("babbling").then_some(())
+    })
+    .await;
+    let (before, _) = kept(&state).unwrap();
+    said.add("the state database while it is used", before);
+    let _folder = instance.leave().await;
+    let (database, files) = kept(&state).unwrap();
+    assert!(database.contains("CREATE TABLE") && database.contains("loud_echo"), "{files:?}");
+    said.add("the state database", database);
     said.check(&CONFIGURED);
     said.check(&PASSED);
-    assert!(instance.stop().await.success());
 }

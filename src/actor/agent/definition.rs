@@ -10,7 +10,7 @@ use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 use super::{AgentMsg, AgentState, answer};
 use crate::{
     actor::{
-        change::Change, child::Child, exchange::ServerSpec, handle::ConnectionHandle,
+        change::Change, child::Child, exchange::ServerSpec, handle::ConnectionHandle, kept,
         router::RouterMsg, server::Isolation,
     },
     id::{Seat, ServerName},
@@ -35,7 +35,8 @@ impl AgentState {
         of_server.map(|(seat, _)| seat.clone()).collect()
     }
 
-    /// Supervises a connection from now on, without starting it.
+    /// Supervises a connection from now on, without starting it. What its server offered before
+    /// a restart is known at once.
     pub(super) fn attach(
         &mut self,
         myself: &ActorRef<AgentMsg>,
@@ -55,7 +56,12 @@ impl AgentState {
         self.exchange.insert(Arc::clone(&handle));
         let policy = self.groups.policy(&seat.server, &self.exchange.settings(), &spec.config);
         self.route_attach(&handle, &spec);
-        self.children.insert(seat, Child::new(Arc::clone(&handle), spec, policy, granted));
+        let mut child = Child::new(Arc::clone(&handle), spec, policy, granted);
+        if child.lists() {
+            let store = &*self.exchange.store;
+            child.take(kept::offer(store, &self.owner, &seat.server, &child.spec.config));
+        }
+        self.children.insert(seat, child);
         handle
     }
 
@@ -81,18 +87,21 @@ impl AgentState {
         granted: bool,
     ) -> Result<(), ActorProcessingErr> {
         self.attach(myself, seat.clone(), spec, granted);
+        self.route_offers(self.children.get(&seat));
         self.start_configured(myself, &seat).await
     }
 
     /// Starts a connection unless it waits for its first call: a granted server's, a session's.
-    /// A lazy one is started once all the same, so that its tools are known.
+    /// A lazy one is started all the same if nobody knows its tools.
     pub(super) async fn start_configured(
         &mut self,
         myself: &ActorRef<AgentMsg>,
         seat: &Seat,
     ) -> Result<(), ActorProcessingErr> {
         match self.children.get(seat) {
-            Some(child) if child.lists() => self.start(myself, seat, "configured").await,
+            Some(child) if child.lists() && !child.waits_for_a_call() => {
+                self.start(myself, seat, "configured").await
+            }
             Some(child) => {
                 child.rest(&self.exchange);
                 Ok(())
@@ -271,14 +280,7 @@ impl AgentState {
         self.define();
         for child in self.children.values() {
             self.route_attach(&child.handle, &child.spec);
-            if let (Some(catalog), true) = (&child.catalog, child.lists()) {
-                self.route(RouterMsg::Listed {
-                    owner: self.owner.clone(),
-                    server: child.handle.seat.server.clone(),
-                    catalog: Arc::clone(catalog),
-                    instructions: child.instructions.clone(),
-                });
-            }
         }
+        self.route_offers(self.children.values());
     }
 }

@@ -33,7 +33,7 @@ impl AgentState {
             && !self.groups.record(&seat.server, self.exchange.started.elapsed());
         child.abandon("the present life ended first");
         let pause = child.ended(&self.exchange, &ended, tripped);
-        if was_ready {
+        if child.down_since == Some(child.generation) {
             let grace = self.exchange.settings().catalog.tools_grace;
             let (seat, generation) = (seat.clone(), child.generation);
             after(myself, grace, move || AgentMsg::GraceDue { seat, generation });

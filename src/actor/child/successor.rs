@@ -53,6 +53,24 @@ impl Successor {
 }
 
 impl Child {
+    /// Whether its present life is to go on.
+    pub(crate) const fn is_settled(&self) -> bool {
+        !self.closing
+            && self.replacement.is_none()
+            && self.restart_cause.is_none()
+            && self.removed.is_empty()
+    }
+
+    /// The definition of its next life.
+    pub(crate) fn next_spec(&self) -> ServerSpec {
+        self.wanted.as_ref().unwrap_or(&self.spec).clone()
+    }
+
+    /// The definition of its next life, where it is another than that of the present one.
+    pub(crate) fn take_wanted(&mut self) -> Option<ServerSpec> {
+        self.wanted.take()
+    }
+
     /// Another life is made beside the present one.
     pub(crate) fn succeed(&mut self, exchange: &Exchange, successor: Successor, cause: &str) {
         self.abandon("another life was asked for");

@@ -51,11 +51,32 @@ impl Switchboard {
         Self::start(directory, stdin.into(), &[]).await
     }
 
+    /// The same without space on the disk: it may write no file beyond so many KiB.
+    pub async fn serve_without_space(directory: TempDir, config: &Value, kib: u32) -> Self {
+        std::fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
+        let mut shell = Command::new("sh");
+        // Twice as many blocks of 512 bytes. The signal would end it; ignored, the write fails.
+        let limited = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", kib * 2);
+        shell.arg("-c").arg(limited).arg(PROGRAM);
+        Self::start_as(at(shell, directory.path()), directory, Stdio::null(), &[]).await
+    }
+
+    /// Ends it at once (SIGKILL), as a crash does, and leaves everything where it is.
+    pub async fn kill(mut self) -> TempDir {
+        self.child.kill().await.unwrap();
+        self.directory
+    }
+
     /// Ends it in order and starts it again, with the same configuration and state.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        Self::start(self.leave().await, Stdio::null(), &[]).await
+    }
+
+    /// Ends it in order and leaves everything where it is.
+    pub async fn leave(mut self) -> TempDir {
         let status = self.end().await;
         assert!(status.success(), "{}", self.log());
-        Self::start(self.directory, Stdio::null(), &[]).await
+        self.directory
     }
 
     /// Kills it as `kill -9` does, and waits until it is gone.
@@ -69,8 +90,16 @@ impl Switchboard {
     }
 
     async fn start(directory: TempDir, stdin: Stdio, variables: &[(&str, &str)]) -> Self {
+        Self::start_as(command(directory.path()), directory, stdin, variables).await
+    }
+
+    async fn start_as(
+        mut serve: Command,
+        directory: TempDir,
+        stdin: Stdio,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let file = directory.path().join("config.json");
-        let mut serve = command(directory.path());
         serve.args(["serve", "--config"]).arg(&file).envs(variables.iter().copied());
         let config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         if config["server"]["port"].is_null() {
@@ -177,7 +206,10 @@ impl Switchboard {
 
 /// The program in a directory of its own, with nothing of the developer's configuration.
 fn command(directory: &Path) -> Command {
-    let mut command = Command::new(PROGRAM);
+    at(Command::new(PROGRAM), directory)
+}
+
+fn at(mut command: Command, directory: &Path) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("SWITCHBOARD_") {
             command.env_remove(name);
