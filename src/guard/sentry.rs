@@ -26,7 +26,7 @@ const LOOKS: u32 = 50;
 const LAST_LOOKS: u32 = 2000;
 
 /// What the runtime's process tells the guard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     /// A launch is about to run.
     Began(u64, Leader),
