@@ -54,7 +54,7 @@ pub async fn serve(
 ) -> Result<()> {
     let (loaded, telemetry) = prepare(sources)?;
     let config = &loaded.config;
-    let _lock = state.acquire()?;
+    let _lock = state.acquire().await?;
     // Before anything is started that must be ended in order.
     let mut signals = Signals::install().context("failed to take over signals")?;
     let counts = counts(config);

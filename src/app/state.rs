@@ -9,10 +9,12 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use data_encoding::BASE32_NOPAD_VISUAL;
 use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, sleep};
 
 #[cfg(not(feature = "store-sqlite"))]
 use crate::store::MemoryStore;
@@ -26,6 +28,10 @@ const DEFAULT_SPACE: &str = "default";
 const SLUG: usize = 40;
 /// Bytes of the path's hash that keep two files of one name apart.
 const HASH: usize = 5;
+
+/// How long the lock of an instance that was killed is waited for: a child that it was about to
+/// start holds it until it runs its own program.
+const LINGERING: Duration = Duration::from_secs(1);
 
 /// Why there is no state directory.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +122,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`StateError`]; `Locked` while another process has it.
-    pub fn acquire(&self) -> Result<Lock, StateError> {
+    pub async fn acquire(&self) -> Result<Lock, StateError> {
         let unusable = |source| StateError::Unusable { directory: self.0.clone(), source };
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -124,17 +130,18 @@ impl StateDir {
         let mut options = File::options();
         options.read(true).write(true).create(true).mode(0o600);
         let mut file = options.open(self.0.join("lock")).map_err(unusable)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(source)) => return Err(unusable(source)),
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                // Without it the message is still true.
-                file.read_to_string(&mut text).ok();
-                return Err(StateError::Locked {
-                    directory: self.0.clone(),
-                    pid: text.trim().parse().ok(),
-                });
+        let end = Instant::now() + LINGERING;
+        while let Err(refused) = file.try_lock() {
+            match refused {
+                TryLockError::Error(source) => return Err(unusable(source)),
+                TryLockError::WouldBlock if Instant::now() < end => sleep(LINGERING / 20).await,
+                TryLockError::WouldBlock => {
+                    let mut text = String::new();
+                    // Without it the message is still true.
+                    file.read_to_string(&mut text).ok();
+                    let pid = text.trim().parse().ok();
+                    return Err(StateError::Locked { directory: self.0.clone(), pid });
+                }
             }
         }
         // The file stays where it is when we end: removing it would let two have the lock.
@@ -194,18 +201,18 @@ mod tests {
         assert_ne!(of(&file), StateDir::locate(None, None).unwrap());
     }
 
-    #[test]
-    fn a_directory_has_one_owner_and_is_private() {
+    #[tokio::test(start_paused = true)]
+    async fn a_directory_has_one_owner_and_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir(folder.path().join("deep/state"));
-        let lock = state.acquire().unwrap();
+        let lock = state.acquire().await.unwrap();
         let mode = state.path().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
-        let error = state.acquire().unwrap_err();
+        let error = state.acquire().await.unwrap_err();
         let own = std::process::id();
         assert!(matches!(error, StateError::Locked { pid: Some(pid), .. } if pid == own));
         assert!(error.to_string().contains(&format!("(process {own})")));
         drop(lock);
-        assert!(state.acquire().is_ok());
+        assert!(state.acquire().await.is_ok());
     }
 }

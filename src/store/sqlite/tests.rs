@@ -110,13 +110,7 @@ async fn what_was_told_is_there_when_the_file_is_opened_again() {
 
 #[tokio::test]
 async fn a_file_that_is_damaged_or_too_new_is_set_aside_and_begun_anew() {
-    let garbage = |path: &Path| fs::write(path, "no database at all".repeat(1000)).unwrap();
-    let truncated = |path: &Path| {
-        let whole = fs::read(path).unwrap();
-        fs::write(path, &whole[..whole.len() / 2]).unwrap();
-    };
-    let damages: [(&str, &dyn Fn(&Path)); 2] = [("garbage", &garbage), ("truncated", &truncated)];
-    for (what, damage) in damages {
+    for what in ["garbage", "truncated"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         let store = SqliteStore::open(&path).await;
@@ -124,8 +118,12 @@ async fn a_file_that_is_damaged_or_too_new_is_set_aside_and_begun_anew() {
             store.put_catalog(catalog(&format!("s{number}"), "h"));
         }
         store.close().await;
-        damage(&path);
-        let damaged = fs::read(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let damaged = match what {
+            "garbage" => "no database at all".repeat(1000).into_bytes(),
+            _ => whole[..whole.len() / 2].to_vec(),
+        };
+        fs::write(&path, &damaged).unwrap();
 
         let store = SqliteStore::open(&path).await;
         assert_eq!(store.problem(), None, "{what}");

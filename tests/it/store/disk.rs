@@ -72,6 +72,12 @@ async fn without_space_it_serves_from_memory_and_writes_when_there_is_space_agai
 
     let instance = Switchboard::serve_in(instance.kill().await, &config(), &[]).await;
     assert_eq!(instance.client().tools().await.len(), DEMO_TOOLS, "known without a start");
+
+    // What there is can be read where nothing can be written.
+    let folder = instance.leave().await;
+    let instance = Switchboard::serve_without_space(folder, &config(), 16).await;
+    assert!(problem(&instance).await.is_some(), "{}", instance.log());
+    assert_eq!(instance.client().tools().await.len(), DEMO_TOOLS, "known without a start");
 }
 
 #[tokio::test]

@@ -117,6 +117,9 @@ impl Switchboard {
         readers.spawn(collect(child.stderr.take().unwrap(), Arc::clone(&log)));
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let Ok(Ok(Some(ready))) = timeout(PATIENCE, stdout.next_line()).await else {
+            // It has ended or is killed: its last words are on the way.
+            child.start_kill().ok();
+            readers.join_next().await;
             panic!("switchboard did not become ready:\n{}", log.lock().unwrap());
         };
         readers.spawn(collect(stdout.into_inner(), Arc::clone(&log)));
