@@ -65,7 +65,7 @@ async fn a_kill_at_any_moment_leaves_no_process() {
         // The first round lets all of them start, later ones are killed in the middle of it.
         let count = if round % 2 == 0 { PROCESSES } else { random.usize(1..PROCESSES) };
         let family = Family::new();
-        let mut switchboard = Switchboard::serve(&fifty(&family)).await;
+        let switchboard = Switchboard::serve(&fifty(&family)).await;
         until("they run", async || (family.alive().len() >= count).then_some(())).await;
         let known = family.alive();
         let guard = guard_of(switchboard.pid()).expect("a guard");
@@ -73,7 +73,7 @@ async fn a_kill_at_any_moment_leaves_no_process() {
             process::signal(guard, signal);
         }
         let killed = Instant::now();
-        switchboard.kill().await;
+        drop(switchboard.kill().await);
         family.gone_within(SOON, killed).await;
         slowest = slowest.max(killed.elapsed());
         for pid in known.into_iter().chain([guard]) {
@@ -89,16 +89,16 @@ async fn what_outlives_a_guard_that_was_killed_too_ends_at_the_next_start() {
     let empty = json!({ "mcpServers": {} });
     for _ in 0..rounds() {
         let family = Family::new();
-        let mut switchboard = Switchboard::serve(&fifty(&family)).await;
+        let switchboard = Switchboard::serve(&fifty(&family)).await;
         until("they run", async || (family.alive().len() == PROCESSES).then_some(())).await;
         let guard = guard_of(switchboard.pid()).expect("a guard");
         // Stopped, so that it cannot start another guard.
         process::signal(switchboard.pid(), Signal::STOP);
         process::kill(guard);
-        switchboard.kill().await;
+        let directory = switchboard.kill().await;
         assert!(family.alive().len() >= SERVERS / 3, "this is what the ledger is for");
 
-        let switchboard = switchboard.revive(&empty).await;
+        let switchboard = Switchboard::serve_in(directory, &empty, &[]).await;
         assert!(family.alive().is_empty(), "none when it is ready");
         assert!(switchboard.log().contains("an earlier instance had left behind"));
         assert!(switchboard.stop().await.success());
@@ -109,7 +109,7 @@ async fn what_outlives_a_guard_that_was_killed_too_ends_at_the_next_start() {
 async fn a_guard_that_dies_is_replaced_by_one_that_ends_everything() {
     let family = Family::new();
     let servers = json!({ "mcpServers": { "one": family.server(Shape::Daemon) } });
-    let mut switchboard = Switchboard::serve(&servers).await;
+    let switchboard = Switchboard::serve(&servers).await;
     until("they run", async || (family.alive().len() == 2).then_some(())).await;
     let first = guard_of(switchboard.pid()).expect("a guard");
     process::kill(first);
@@ -118,7 +118,7 @@ async fn a_guard_that_dies_is_replaced_by_one_that_ends_everything() {
     })
     .await;
     let killed = Instant::now();
-    switchboard.kill().await;
+    drop(switchboard.kill().await);
     family.gone_within(SOON, killed).await;
 }
 

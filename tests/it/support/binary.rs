@@ -79,16 +79,6 @@ impl Switchboard {
         self.directory
     }
 
-    /// Kills it as `kill -9` does, and waits until it is gone.
-    pub async fn kill(&mut self) {
-        self.child.kill().await.unwrap();
-    }
-
-    /// Starts it again after its end, with another configuration and the same state.
-    pub async fn revive(self, config: &Value) -> Self {
-        Self::serve_in(self.directory, config, &[]).await
-    }
-
     async fn start(directory: TempDir, stdin: Stdio, variables: &[(&str, &str)]) -> Self {
         Self::start_as(command(directory.path()), directory, stdin, variables).await
     }
