@@ -64,11 +64,14 @@ fn is_harmless(definition: &RawValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::TransportConfig;
 
-    fn policy(config: &serde_json::Value) -> ToolPolicy {
-        let mut whole = serde_json::json!({ "name": "files" });
-        whole.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
-        ToolPolicy::new(&serde_json::from_value(whole).unwrap()).unwrap()
+    fn policy(retry: Retry, trust_annotations: bool, rules: &[(&str, Retry)]) -> ToolPolicy {
+        let rule = |retry| ToolRule { retry: Some(retry), ..ToolRule::default() };
+        let rules = rules.iter().map(|(glob, retry)| ((*glob).to_owned(), rule(*retry)));
+        let tool_rules = rules.collect();
+        let config = ServerConfig::new(TransportConfig::InProcess);
+        ToolPolicy::new(&ServerConfig { retry, trust_annotations, tool_rules, ..config }).unwrap()
     }
 
     #[test]
@@ -82,22 +85,14 @@ mod tests {
             hints(r#"{"idempotentHint":true}"#),
             hints(r#"{"readOnlyHint":"true"}"#),
         );
-        let trusted = policy(&serde_json::json!({ "retry": "safe", "trust_annotations": true }));
+        let trusted = policy(Retry::Safe, true, &[]);
         assert!(trusted.may_repeat("get", &read) && trusted.may_repeat("get", &again));
         assert!(!trusted.may_repeat("get", &write));
-        for untrusted in [
-            serde_json::json!({}),
-            serde_json::json!({ "retry": "safe" }),
-            serde_json::json!({ "trust_annotations": true }),
-        ] {
-            assert!(!policy(&untrusted).may_repeat("get", &read));
+        for (retry, trusts) in [(Retry::Never, false), (Retry::Safe, false), (Retry::Never, true)] {
+            assert!(!policy(retry, trusts, &[]).may_repeat("get", &read));
         }
-        let rules = serde_json::json!({ "get*": { "retry": "safe" }, "get_all": { "retry": "never" },
-            "g*": { "retry": "never" } });
-        let ruled = policy(&serde_json::json!({ "retry": "safe", "trust_annotations": true,
-            "tool_rules": rules }));
-        assert!(!ruled.may_repeat("get", &read), "the first in the order of their text decides");
-        let rules = serde_json::json!({ "get*": { "retry": "safe" } });
-        assert!(policy(&serde_json::json!({ "tool_rules": rules })).may_repeat("get", &write));
+        let never = policy(Retry::Safe, true, &[("get*", Retry::Safe), ("g*", Retry::Never)]);
+        assert!(!never.may_repeat("get", &read), "the first in the order of their text decides");
+        assert!(policy(Retry::Never, false, &[("get*", Retry::Safe)]).may_repeat("get", &write));
     }
 }

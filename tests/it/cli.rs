@@ -217,7 +217,7 @@ async fn a_taken_port_is_told_with_its_remedy() {
 
 #[tokio::test]
 async fn calls_under_way_are_finished_before_it_ends() {
-    let switchboard = serving(&demo()).await;
+    let mut switchboard = serving(&demo()).await;
     let client = switchboard.client();
     let slow = client.call("demo_slow", json!({"seconds": 1, "steps": 1}));
     let stop = async {
@@ -229,7 +229,7 @@ async fn calls_under_way_are_finished_before_it_ends() {
     };
     let (reply, ()) = tokio::join!(slow, stop);
     assert_eq!(reply.text(), "1 steps in 1 s");
-    assert!(switchboard.stop().await.success());
+    assert!(switchboard.ended().await.success());
 }
 
 #[tokio::test]
