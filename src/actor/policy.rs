@@ -71,7 +71,7 @@ mod tests {
         let rules = rules.iter().map(|(glob, retry)| ((*glob).to_owned(), rule(*retry)));
         let tool_rules = rules.collect();
         let config = ServerConfig::new(TransportConfig::InProcess);
-        ToolPolicy::new(&ServerConfig { retry, trust_annotations, tool_rules, ..config }).unwrap()
+        ToolPolicy::new(&ServerConfig { trust_annotations, retry, tool_rules, ..config }).unwrap()
     }
 
     #[test]

@@ -90,7 +90,10 @@ pub struct Ladder {
     attempt: u32,
     /// Times that the circuit opened since the last stable period.
     opened: u32,
-    failures: Meter,
+    /// Ends of lives that were ready.
+    losses: Meter,
+    /// Failed tries since it was last ready.
+    tries: Meter,
     /// When it became ready; meant only while it is.
     ready_since: Duration,
 }
@@ -100,7 +103,8 @@ impl Ladder {
     pub fn new(policy: Policy) -> Self {
         Self {
             backoff: policy.backoff(),
-            failures: policy.meter(),
+            losses: policy.meter(),
+            tries: policy.meter(),
             policy,
             state: State::Idle,
             attempt: 0,
@@ -119,9 +123,9 @@ impl Ladder {
         self.attempt
     }
 
-    /// Failures in the period before `now`, counted up to `intensity + 1`.
+    /// Losses in the period before `now`, and failed tries since it was last ready.
     pub fn recent_failures(&self, now: Duration) -> usize {
-        self.failures.recent(now)
+        self.losses.recent(now) + self.tries.recent(now)
     }
 
     /// What it is climbed by.
@@ -133,7 +137,8 @@ impl Ladder {
     /// intensity or period starts a new window.
     pub fn set_policy(&mut self, policy: Policy) {
         if (policy.intensity, policy.period) != (self.policy.intensity, self.policy.period) {
-            self.failures = policy.meter();
+            self.losses = policy.meter();
+            self.tries = policy.meter();
         }
         self.backoff = policy.backoff();
         self.policy = policy;
@@ -150,11 +155,13 @@ impl Ladder {
         }
     }
 
-    /// The connect succeeded.
+    /// The connect succeeded: the tries before it say nothing of the next loss. Losses go on to
+    /// count, so that a server which connects and dies at once opens its circuit.
     pub fn ready(&mut self, now: Duration) {
         if matches!(self.state, State::Connecting | State::HalfOpen) {
             self.state = State::Ready;
             self.ready_since = now;
+            self.tries.clear();
         }
     }
 
@@ -242,7 +249,10 @@ impl Ladder {
             return Decision::Stop;
         }
         let probing = matches!(self.state, State::Open | State::HalfOpen);
-        let kept = self.failures.record(now);
+        let meter = if self.state == State::Ready { &mut self.losses } else { &mut self.tries };
+        meter.record(now);
+        let intensity = usize::try_from(self.policy.intensity).unwrap_or(usize::MAX);
+        let kept = self.recent_failures(now) <= intensity;
         let earlier = self.attempt;
         self.attempt = self.attempt.saturating_add(1);
         if kept && !probing {
@@ -274,7 +284,8 @@ impl Ladder {
     fn forget(&mut self) {
         self.attempt = 0;
         self.opened = 0;
-        self.failures.clear();
+        self.losses.clear();
+        self.tries.clear();
     }
 }
 

@@ -280,21 +280,27 @@ proptest! {
         let mut ladder = Ladder::new(policy.clone());
         let mut now = Duration::ZERO;
         let mut ready_at = None;
-        // Times of retries since the past was last forgotten.
-        let mut retries: Vec<Duration> = Vec::new();
+        // Times of retries since the past was last forgotten, and whether it had been ready.
+        let mut retries: Vec<(Duration, bool)> = Vec::new();
         for step in steps {
             let (before, attempt) = (ladder.state(), ladder.attempt());
             match step {
                 Step::Wait(millis) => now += Duration::from_millis(millis),
                 Step::Start => ladder.start(),
-                Step::Ready => ladder.ready(now),
+                Step::Ready => {
+                    ladder.ready(now);
+                    if before != State::Ready && ladder.state() == State::Ready {
+                        retries.retain(|(_, was_ready)| *was_ready);
+                    }
+                }
                 Step::Stable => ladder.stable(now),
                 Step::Drain => ladder.drain(),
                 Step::Ended(exit, jitter) => match ladder.ended(now, exit, jitter) {
                     Decision::Retry { after } => {
                         prop_assert!(FLOOR <= after && after <= policy.cap);
-                        retries.push(now);
-                        let window = retries.iter().filter(|time| now.saturating_sub(**time) <= policy.period);
+                        retries.push((now, before == State::Ready));
+                        let recent = |(time, _): &&(Duration, bool)| now.saturating_sub(*time) <= policy.period;
+                        let window = retries.iter().filter(recent);
                         prop_assert!(window.count() <= policy.intensity as usize);
                     }
                     Decision::Open { after } => {
@@ -349,4 +355,26 @@ fn a_tripped_circuit_is_open_and_probes_like_any_other() {
     assert_eq!(ladder.state(), State::Open);
     ladder.start();
     assert_eq!(ladder.state(), State::HalfOpen);
+}
+
+#[test]
+fn tries_before_it_was_ready_do_not_count_against_its_next_loss() {
+    let mut ladder = Ladder::new(Policy::default());
+    let mut now = Duration::ZERO;
+    for _ in 0..5 {
+        ladder.start();
+        now += seconds(1);
+        assert!(matches!(ladder.ended(now, Exit::Lost, 0.5), Decision::Retry { .. }));
+    }
+    ladder.start();
+    ladder.ready(now);
+    assert_eq!(ladder.recent_failures(now), 0);
+    // Losses count: the sixth within the period opens the circuit.
+    for loss in 1..=6 {
+        now += seconds(1);
+        let decision = ladder.ended(now, Exit::Lost, 0.5);
+        assert_eq!(matches!(decision, Decision::Open { .. }), loss == 6, "{loss}: {decision:?}");
+        ladder.start();
+        ladder.ready(now);
+    }
 }

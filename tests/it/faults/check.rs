@@ -258,7 +258,8 @@ impl Judge<'_> {
         let place = self.plan.servers.iter().position(|plan| plan.name == server).unwrap();
         let agent = (0..self.plan.agents.len()).find(|agent| agent_name(*agent) == owner);
         let disturbed = self.plan.bug_ridden(agent);
-        let mut failures: VecDeque<Duration> = VecDeque::new();
+        // When, and whether it had been ready.
+        let mut failures: VecDeque<(Duration, bool)> = VecDeque::new();
         let (mut attempts, mut ready_at) = (0_u32, None);
         let mut due: Option<Duration> = None;
         for (at, event) in timeline {
@@ -280,11 +281,13 @@ impl Judge<'_> {
             }
             if event.to == State::Ready {
                 ready_at = Some(*at);
+                // What failed before says nothing of the next loss.
+                failures.retain(|(_, was_ready)| *was_ready);
             }
             if let Some(next) = event.next {
                 due = Some(*at + next);
-                failures.push_back(*at);
-                failures.retain(|past| at.saturating_sub(*past) <= Duration::from_mins(1));
+                failures.push_back((*at, event.from == State::Ready));
+                failures.retain(|(past, _)| at.saturating_sub(*past) <= Duration::from_mins(1));
                 let longest = Duration::from_millis(250).saturating_mul(1 << attempts.min(20));
                 attempts += 1;
                 let fits = if event.to == State::Backoff {
