@@ -105,20 +105,30 @@ impl EventLog {
 
     /// Keeps an event, tells the readers, and logs it.
     pub(crate) fn record(&self, event: Event) {
-        tracing::info!(
-            owner = %event.owner,
-            server = %event.server,
-            session = event.session.as_ref().map(SessionKey::as_str),
-            incarnation = event.incarnation.0,
-            from = %event.from,
-            to = %event.to,
-            cause = %event.cause,
-            decision = %event.decision,
-            last_words = event.down().and_then(|down| down.stderr.last()),
-            pid = event.pid(),
-            exit = event.down().and_then(|down| down.exit.as_ref()).map(tracing::field::display),
-            "connection",
-        );
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(
+                    owner = %event.owner,
+                    server = %event.server,
+                    session = event.session.as_ref().map(SessionKey::as_str),
+                    incarnation = event.incarnation.0,
+                    from = %event.from,
+                    to = %event.to,
+                    cause = %event.cause,
+                    decision = %event.decision,
+                    last_words = event.down().and_then(|down| down.stderr.last()),
+                    pid = event.pid(),
+                    exit = event.down().and_then(|down| down.exit.as_ref()).map(tracing::field::display),
+                    "connection",
+                )
+            };
+        }
+        // Levels are fixed where they are written; what a person must hear of is a warning.
+        if matches!(event.to, State::Open | State::Failed) && event.to != event.from {
+            log!(warn);
+        } else {
+            log!(info);
+        }
         let event = Arc::new(event);
         let mut rings = self.rings.lock();
         let ring = rings.entry((event.owner.clone(), event.seat())).or_default();

@@ -184,7 +184,7 @@ impl Operations {
         if let Some(layer) = managed::defined_in(&self.sources, agent, server) {
             return Err(ReloadError::Refused(Refusal {
                 code: Some("defined_in_file"),
-                ..invalid(&format!("{server} is defined by {layer}; change it there"))
+                ..invalid(&format!("{server} is defined by {layer}"))
             }));
         }
         let present = match fs::read_to_string(&self.managed) {
@@ -352,7 +352,7 @@ fn differing(path: &KeyPath, before: &Value, after: &Value, found: &mut Vec<Stri
                 differing(&path.join(key), value, other, found);
             }
         }
-        _ if before != after => found.push(path.to_string()),
+        _ if before != after => found.push(format!("{path} ({before} until then, not {after})")),
         _ => {}
     }
 }

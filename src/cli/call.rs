@@ -76,7 +76,11 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
 
 /// The arguments as they were written, so that big numbers stay what they are.
 fn object(text: &str) -> Result<Box<RawValue>, exit::Usage> {
-    let wrong = |why| exit::Usage(format!("the arguments are not a JSON object: {why}"));
+    let wrong = |why| {
+        exit::Usage(format!(
+            "the arguments are not a JSON object such as '{{\"text\": \"hello\"}}': {why}"
+        ))
+    };
     serde_json::from_str::<Map<String, Value>>(text)
         .and_then(|_| RawValue::from_string(text.trim().to_owned()))
         .map_err(wrong)

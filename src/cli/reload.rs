@@ -1,6 +1,7 @@
 //! `reload`, `add` and `remove`: another configuration for a running instance.
 
 use anyhow::{Result, bail};
+use clap::ArgGroup;
 use serde::{Deserialize, de::Error as _};
 use serde_json::{Map, Value, json, value::RawValue};
 
@@ -17,7 +18,7 @@ use crate::{
 
 /// Arguments of `add`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "switchboard add time -- uvx mcp-server-time\n\
+#[command(group = ArgGroup::new("way").required(true), after_help = "switchboard add time -- uvx mcp-server-time\n\
                   switchboard add wiki --url https://wiki.example.com/mcp --header 'Authorization=Bearer ${TOKEN}'")]
 pub(super) struct AddArgs {
     /// The name of the server
@@ -25,12 +26,7 @@ pub(super) struct AddArgs {
     #[command(flatten)]
     of: AskingOf,
     /// The address of a server over HTTP
-    #[arg(
-        long,
-        value_name = "URL",
-        conflicts_with = "command",
-        required_unless_present = "command"
-    )]
+    #[arg(long, value_name = "URL", group = "way")]
     url: Option<String>,
     /// A header of every request; `${VAR}` is filled in when it is read
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair, conflicts_with = "command")]
@@ -42,7 +38,7 @@ pub(super) struct AddArgs {
     #[arg(long)]
     replace: bool,
     /// The command and its arguments
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(last = true, value_name = "COMMAND", group = "way")]
     command: Vec<String>,
 }
 

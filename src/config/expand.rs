@@ -44,7 +44,10 @@ impl ExpandError {
     pub(crate) fn remedy(&self) -> String {
         match self {
             Self::Unset(name) => {
-                format!("set it, give a default as in `${{{name}:-…}}`, or disable the server")
+                format!(
+                    "set it where Switchboard is started or in .env beside the first file, give a \
+                     default as in `${{{name}:-…}}`, or disable the server"
+                )
             }
             Self::Foreign { remedy, .. } => (*remedy).to_owned(),
             Self::Unclosed | Self::Malformed => "write `$$` for a plain `$`".to_owned(),

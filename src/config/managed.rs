@@ -73,7 +73,8 @@ pub fn remove(
     Ok(removed.map(|_| document.to_string()))
 }
 
-/// The file, or other layer below this one, that defines a server: the last of them.
+/// The file, or other layer below this one, that defines a server: the last of them, and what to
+/// do about it, in words.
 ///
 /// It needs no configuration that can be used, so that what is wrong can be taken away.
 pub fn defined_in(
@@ -84,13 +85,15 @@ pub fn defined_in(
     let files = sources.files();
     if files.is_empty() {
         let built_in = defines("default.toml", DEFAULT, agent, server);
-        return built_in.then(|| "the built-in configuration".to_owned());
+        return built_in.then(|| {
+            "the built-in configuration; a configuration file of your own replaces it".to_owned()
+        });
     }
     let names = files.iter().rev().find(|file| {
         let text = std::fs::read_to_string(sources.folder.join(file));
         text.is_ok_and(|text| defines(&file.display().to_string(), &text, agent, server))
     });
-    names.map(|file| file.display().to_string())
+    names.map(|file| format!("{}; change it there", file.display()))
 }
 
 fn defines(name: &str, text: &str, agent: Option<&AgentId>, server: &ServerName) -> bool {

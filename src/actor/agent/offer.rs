@@ -56,8 +56,10 @@ impl AgentState {
         }
         let incarnation = live.incarnation;
         if let Some(catalog) = catalog {
-            child.catalog = Some(catalog);
+            let known = child.catalog.replace(Arc::clone(&catalog));
             child.listed = Some(incarnation);
+            let changed = known.is_none_or(|known| known.hash() != catalog.hash());
+            self.exchange.telemetry.listed(seat.server.as_str(), changed);
         }
         if child.lists() {
             child.instructions.clone_from(&live.link.facts().instructions);
