@@ -7,6 +7,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::Gate,
@@ -36,8 +37,8 @@ use state::StateDir;
 
 /// What notes of processes are kept in, in the state directory.
 const PROCESSES: &str = "processes";
-/// How long after the drain the last answers may take: as long as connections take to close.
-const LAST_ANSWERS: Duration = Duration::from_secs(12);
+/// How long the last answers may take to go out when every connection to a server is closed.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How long questions over the control socket may still be answered when all else has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -180,12 +181,18 @@ async fn end(faces: Faces, runtime: &RuntimeHandle, within: Duration) -> Result<
     let started = Instant::now();
     // Calls that outlive the drain are answered when their connections close, so the ways out
     // stay open until then.
+    let closed = CancellationToken::new();
     let closing = async {
         let abandoned = runtime.drain(within).await;
         runtime.stop().await;
+        closed.cancel();
         abandoned
     };
-    let ((), abandoned) = tokio::join!(faces.http.stop(within + LAST_ANSWERS), closing);
+    let last = async {
+        closed.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    let ((), abandoned) = tokio::join!(faces.http.stop(last), closing);
     faces.control.stop(LAST_WORDS).await;
     if abandoned > 0 {
         let within = humantime::format_duration(within);

@@ -30,7 +30,7 @@ mod seldom;
 /// What holds below everything that a user says: libraries that tell of each message, some with
 /// its content or its headers, do so only when asked for by name.
 const QUIET: &str = "switchboard::trace=off,ractor=warn,rmcp=warn,opentelemetry=warn,\
-                     h2=warn,hyper=warn,hyper_util=warn,reqwest=warn,tonic=warn,tower=warn";
+                     h2=warn,hyper=warn,inotify=warn,notify=warn,hyper_util=warn,reqwest=warn,tonic=warn,tower=warn";
 
 /// What is logged and exported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -278,7 +278,7 @@ impl Child {
     /// Ends the present life to begin another: calls wait meanwhile. `None` if there is none.
     pub(crate) fn cycle(&mut self, exchange: &Exchange, cause: &str) -> Option<()> {
         self.abandon(cause);
-        self.close(Exit::Asked)?;
+        self.close(ConnectionMsg::Close(Exit::Asked))?;
         let standing = self.handle.standing();
         self.restart_cause = Some(cause.into());
         self.announce(exchange, standing.state, State::Connecting, cause, "close and connect anew");
@@ -303,16 +303,16 @@ impl Child {
     }
 
     /// Asks the present life to end; `None` if there is none.
-    fn close(&mut self, exit: Exit) -> Option<()> {
+    fn close(&mut self, way: ConnectionMsg) -> Option<()> {
         let actor = self.actor.as_ref()?;
         self.closing = true;
         // One that ended this moment is reported by its supervision event.
-        actor.cast(ConnectionMsg::Close(exit)).ok();
+        actor.cast(way).ok();
         Some(())
     }
 
-    /// Asks it to end for good. Says whether there is an end to wait for.
-    pub(crate) fn drain(&mut self, exchange: &Exchange, cause: &str) -> bool {
+    /// Asks it to end for good in this way. Says whether there is an end to wait for.
+    pub(crate) fn drain(&mut self, exchange: &Exchange, cause: &str, way: ConnectionMsg) -> bool {
         self.abandon(cause);
         let from = self.ladder.state();
         if self.actor.is_some() {
@@ -321,7 +321,7 @@ impl Child {
             self.ladder.stop();
         }
         self.transition(exchange, Step::new(from, cause, "close"));
-        self.close(Exit::Asked).is_some()
+        self.close(way).is_some()
     }
 
     /// Publishes and records a step that the ladder does not take part in.

@@ -77,7 +77,7 @@ pub(crate) enum ConnectionMsg {
     IdleTick,
     /// Its definition or the settings changed, but not the way to the server.
     Redefined(Arc<ServerConfig>),
-    /// Another life has taken over: finish the calls under way, then end.
+    /// Another life has taken over, or none is wanted: finish the calls under way, then end.
     Retire,
     /// Close the link in order and end.
     Close(Exit),

@@ -224,6 +224,11 @@ impl ConnectionHandle {
         self.parked.waiting()
     }
 
+    /// Whether anybody ever called.
+    pub(crate) fn was_called(&self) -> bool {
+        self.stats.calls.load(Ordering::Relaxed) > 0
+    }
+
     /// How long nobody called.
     pub(crate) fn unused_for(&self) -> Duration {
         self.last_call.lock().elapsed()

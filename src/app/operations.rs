@@ -311,8 +311,10 @@ fn nothing_gone(loaded: Loaded, in_force: &Files) -> Result<Loaded, ConfigErrors
     let problem = |path: &Path| Problem {
         file: Some(path.display().to_string()),
         path: String::new(),
-        message: "was read before and is gone".to_owned(),
-        remedy: "put it back, it may be empty, or restart to go on without it".to_owned(),
+        message: "was read before and is gone or empty".to_owned(),
+        remedy:
+            "put it back, with a comment if it is to say nothing, or restart to go on without it"
+                .to_owned(),
     };
     let problems: Vec<Problem> = loaded.looked_for.gone_since(in_force).map(problem).collect();
     if problems.is_empty() {

@@ -20,7 +20,7 @@ pub struct Files(BTreeMap<PathBuf, Option<Digest>>);
 impl Files {
     /// Reads a file as text, and remembers it.
     pub(crate) fn read(&mut self, path: &Path) -> io::Result<String> {
-        let read = std::fs::read(path);
+        let read = contents(path);
         self.0.insert(path.to_owned(), read.as_deref().ok().map(digest));
         String::from_utf8(read?).map_err(|_| io::Error::other("it is not text in UTF-8"))
     }
@@ -32,7 +32,7 @@ impl Files {
 
     /// Remembers a file that counts by being there.
     pub(crate) fn look(&mut self, path: &Path) {
-        self.0.insert(path.to_owned(), std::fs::read(path).as_deref().ok().map(digest));
+        self.0.insert(path.to_owned(), contents(path).as_deref().ok().map(digest));
     }
 
     /// Every path, of files that are there and of those that are not.
@@ -48,12 +48,22 @@ impl Files {
         now
     }
 
-    /// Files that were there before and are looked for in vain.
+    /// Files that said something before, and are looked for in vain or are empty: one that is being
+    /// written is empty for a moment.
     pub fn gone_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Path> {
-        let was_there = |path: &Path| before.0.get(path).is_some_and(Option::is_some);
-        let gone = self.0.iter().filter(|(_, digest)| digest.is_none());
-        gone.map(|(path, _)| path.as_path()).filter(move |path| was_there(path))
+        let says = |said: Option<&Digest>| said.is_some_and(|said| *said != digest(b""));
+        let silent = self.0.iter().filter(move |(_, said)| !says(said.as_ref()));
+        let spoke = move |path: &Path| says(before.0.get(path).and_then(Option::as_ref));
+        silent.map(|(path, _)| path.as_path()).filter(move |path| spoke(path))
     }
+}
+
+/// What a file says. A pipe or a device may keep its reader for ever, and says it only once.
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file; copy it to one"));
+    }
+    std::fs::read(path)
 }
 
 fn digest(bytes: &[u8]) -> Digest {
@@ -76,7 +86,11 @@ mod tests {
         assert_eq!(files.now(), files);
         std::fs::write(&file, "two").unwrap();
         assert_ne!(files.now(), files);
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(files.now().gone_since(&files).collect::<Vec<_>>(), [&file]);
+        let empty = files.now();
         std::fs::remove_file(&file).unwrap();
         assert_eq!(files.now().gone_since(&files).collect::<Vec<_>>(), [&file]);
+        assert_eq!(empty.now().gone_since(&empty).count(), 0);
     }
 }

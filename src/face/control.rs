@@ -102,11 +102,11 @@ impl ControlSocket {
         &self.path
     }
 
-    /// Stops like the HTTP face and removes the socket.
+    /// Stops like the HTTP face, within the time, and removes the socket.
     pub async fn stop(self, within: Duration) {
         // First of all, so that nobody finds a socket that no longer answers.
         fs::remove_file(&self.path).await.ok();
-        self.served.stop(within).await;
+        self.served.stop(tokio::time::sleep(within)).await;
     }
 }
 

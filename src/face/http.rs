@@ -174,8 +174,8 @@ impl RunningFace {
     }
 
     /// Stops: accepts nothing new, ends streams that have no end of their own, lets answers that
-    /// are under way finish within the time, then cuts what is left.
-    pub async fn stop(self, within: Duration) {
-        self.served.stop(within).await;
+    /// are under way finish until then, and then cuts what is left.
+    pub async fn stop(self, until: impl Future<Output = ()>) {
+        self.served.stop(until).await;
     }
 }

@@ -62,7 +62,7 @@ impl Host {
     /// Stops the listener in order, which must not take its whole time; the runtime ends with its
     /// last handle.
     pub async fn stop(self) {
-        let stopped = timeout(PATIENCE, self.face.stop(PATIENCE * 2)).await;
+        let stopped = timeout(PATIENCE, self.face.stop(tokio::time::sleep(PATIENCE * 2))).await;
         stopped.expect("nothing was in flight");
     }
 

@@ -10,8 +10,8 @@ use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 use super::{AgentMsg, AgentState, answer};
 use crate::{
     actor::{
-        change::Change, child::Child, exchange::ServerSpec, handle::ConnectionHandle, kept,
-        router::RouterMsg, server::Isolation,
+        change::Change, child::Child, connection::ConnectionMsg, exchange::ServerSpec,
+        handle::ConnectionHandle, kept, router::RouterMsg, server::Isolation,
     },
     id::{Seat, ServerName},
     restart::State,
@@ -256,7 +256,7 @@ impl AgentState {
             Some(_) => "its session is over",
             None => "removed from the configuration",
         };
-        let ending = child.drain(&self.exchange, cause);
+        let ending = child.drain(&self.exchange, cause, ConnectionMsg::Retire);
         self.route_detach(seat);
         if !ending {
             self.forget(seat);
@@ -267,7 +267,7 @@ impl AgentState {
         if let Some(mut child) = self.children.remove(seat) {
             // Whoever still waits at its handle waits in vain.
             if child.handle.standing().state != State::Stopped {
-                child.drain(&self.exchange, "removed or disabled");
+                child.drain(&self.exchange, "removed or disabled", ConnectionMsg::Retire);
             }
             child.removed.into_iter().for_each(answer);
         }

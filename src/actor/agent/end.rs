@@ -4,7 +4,11 @@ use ractor::{ActorCell, ActorProcessingErr, ActorRef};
 
 use super::{AgentMsg, AgentState, BUG_PERIOD, BUGS, after};
 use crate::{
-    actor::{child::Child, connection::ConnectionFailure, router::RouterMsg},
+    actor::{
+        child::Child,
+        connection::{ConnectionFailure, ConnectionMsg},
+        router::RouterMsg,
+    },
     id::ServerName,
     restart::{Exit, State},
 };
@@ -86,7 +90,9 @@ impl AgentState {
             let mut waiting = false;
             for seat in phase.iter().flat_map(|server| self.seats(server)).collect::<Vec<_>>() {
                 if let Some(child) = self.children.get_mut(&seat) {
-                    waiting |= child.drain(&self.exchange, "shutdown");
+                    // Whoever shuts down has given the calls their time.
+                    let close = ConnectionMsg::Close(Exit::Asked);
+                    waiting |= child.drain(&self.exchange, "shutdown", close);
                 }
             }
             if waiting {

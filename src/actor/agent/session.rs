@@ -3,7 +3,7 @@
 //! Opened by a session's first call, closed with the session, idle ones after a while; a bounded
 //! number for each server. A session's connection serves the catalog that the common one lists.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use ractor::ActorRef;
 
@@ -12,6 +12,9 @@ use crate::{
     actor::handle::ConnectionHandle,
     id::{Seat, ServerName, SessionKey},
 };
+
+/// How long a connection is kept for the first call of whoever opened it.
+const FIRST_CALL: Duration = Duration::from_secs(5);
 
 /// A session's own connection, or why it gets none.
 pub(crate) type Opened = Result<Arc<ConnectionHandle>, NotOpened>;
@@ -61,7 +64,10 @@ impl AgentState {
         if own.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
             return Ok(());
         }
-        own.retain(|(_, handle)| handle.load() == (0, 0));
+        // Whoever asked for one that was never called is on the way to call it.
+        own.retain(|(_, handle)| {
+            handle.load() == (0, 0) && (handle.was_called() || handle.unused_for() > FIRST_CALL)
+        });
         own.sort_by_key(|(_, handle)| Reverse(handle.unused_for()));
         let (longest, _) = own.first().ok_or(NotOpened::Full(limit))?;
         self.leave(longest, None);

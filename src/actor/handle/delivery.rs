@@ -20,7 +20,7 @@ use crate::{
     },
     id::Incarnation,
     trace::Telemetry,
-    upstream::{Deadline, ProgressSink, Request, RequestError},
+    upstream::{Deadline, LinkEnd, ProgressSink, Request, RequestError},
     wire::{RawValue, method},
 };
 
@@ -81,7 +81,7 @@ impl ConnectionHandle {
             () = deadline.passed() => return Err(self.late_in_queue()),
         };
         waited("admitted", entered);
-        let (mut pauses, mut repeats) = (0, 0);
+        let (mut pauses, mut repeats, mut renewed) = (0, 0, false);
         let mut dead = None;
         loop {
             let parked = Instant::now();
@@ -103,6 +103,16 @@ impl ConnectionHandle {
                     drop(permit);
                     let server = self.seat.server.clone();
                     return Ok(Answer { result, server, incarnation: live.incarnation });
+                }
+                // In a session that was opened for it just now it is the call that is refused, and
+                // every further try would take the session from all others.
+                Err(RequestError::NotSent(LinkEnd::SessionOver)) if renewed => {
+                    let why = "it answers that the session is unknown, even a new one".to_owned();
+                    return Err(self.failed(RequestError::Refused(why), live.incarnation));
+                }
+                Err(RequestError::NotSent(LinkEnd::SessionOver)) => {
+                    renewed = true;
+                    dead = Some(live.incarnation);
                 }
                 // Not executed, so it goes to the next life of the connection.
                 Err(RequestError::NotSent(_)) => dead = Some(live.incarnation),

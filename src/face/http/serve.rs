@@ -10,7 +10,8 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{sync::Semaphore, task::JoinSet};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
@@ -19,6 +20,8 @@ const MAX_CONNECTIONS: usize = 8192;
 /// How long a client may take to send a head. It also ends idle connections, so it is longer
 /// than clients keep theirs.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a client may take nothing of what waits for it: answers are held in memory meanwhile.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -73,8 +76,8 @@ impl Served {
         Self { life, accepting }
     }
 
-    /// Stops in order within the time, then at once.
-    pub(crate) async fn stop(mut self, within: Duration) {
+    /// Stops in order until then, and then at once.
+    pub(crate) async fn stop(mut self, until: impl Future<Output = ()>) {
         let Life { stopping, killed, tasks } = &self.life;
         stopping.cancel();
         tasks.close();
@@ -82,8 +85,10 @@ impl Served {
             while self.accepting.join_next().await.is_some() {}
             tasks.wait().await;
         };
-        if timeout(within, finished).await.is_err() {
-            tracing::warn!("the time to stop is over; unfinished answers are cut");
+        tokio::select! {
+            biased;
+            () = finished => {}
+            () = until => tracing::warn!("the time to stop is over; unfinished answers are cut"),
         }
         killed.cancel();
         while self.accepting.join_next().await.is_some() {}
@@ -132,7 +137,10 @@ where
             request.extensions_mut().insert(is_local);
             app.clone().oneshot(request)
         });
-        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
+        let stream = TokioIo::new(Box::pin(stream));
+        let connection = server.serve_connection(stream, service).into_owned();
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             if let Err(error) = connection.await {

@@ -22,6 +22,8 @@ use crate::{
 
 /// The pause before a stream is taken up again, where the server named none.
 const RETRY: Duration = Duration::from_secs(1);
+/// No pause is shorter, so that a server that ends its streams at once is not asked all the time.
+const SHORTEST: Duration = Duration::from_millis(100);
 /// No pause is longer, whatever the server says and however often it failed.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -56,7 +58,7 @@ impl Legs {
                     Stopped::Closed => lost("the server ended its stream before the answer"),
                 });
             };
-            sleep(events.retry().unwrap_or(RETRY).min(LONGEST)).await;
+            sleep(events.retry().unwrap_or(RETRY).clamp(SHORTEST, LONGEST)).await;
             response = match self.take_up(Some(place)).await {
                 Ok(response) => response,
                 // Only the failure of this is a loss; nobody knows any more what became of it.
@@ -128,10 +130,10 @@ pub(super) async fn listen(legs: Arc<Legs>) {
         let mut events = Events::new(legs.limit);
         // Whatever ended it, it is taken up again.
         let _ended = legs.drain(response, &mut events, None, &mut None).await;
-        if events.last_id().is_some() {
-            pause = RETRY;
-        }
-        place = events.last_id().and_then(|id| HeaderValue::from_str(id).ok()).or(place);
-        sleep(events.retry().unwrap_or(pause).min(LONGEST)).await;
+        let news = events.last_id().and_then(|id| HeaderValue::from_str(id).ok());
+        let is_new = news.is_some() && news != place;
+        sleep(events.retry().unwrap_or(pause).clamp(pause, LONGEST)).await;
+        pause = if is_new { RETRY } else { (pause * 2).min(LONGEST) };
+        place = news.or(place);
     }
 }

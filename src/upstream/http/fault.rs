@@ -102,22 +102,24 @@ impl Head<'_> {
 
     fn retry_after(&self) -> Option<Duration> {
         let text = self.retry_after?.trim();
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let date = httpdate::parse_http_date(text).ok()?;
-        Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+        let asked = if let Ok(seconds) = text.parse() {
+            Duration::from_secs(seconds)
+        } else {
+            let date = httpdate::parse_http_date(text).ok()?;
+            date.duration_since(SystemTime::now()).unwrap_or_default()
+        };
+        Some(asked.min(LONGEST_PAUSE))
     }
 }
+
+/// No server is taken at its word for longer.
+const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 
 /// An address without what may be secret in it.
 fn bare(location: &str) -> &str {
     let end = location.find(['?', '#']).unwrap_or(location.len());
     let (address, _) = location.split_at(end);
-    match address.split_once("://") {
-        Some((_, rest)) if rest.contains('@') => "another place",
-        _ => address,
-    }
+    if address.contains('@') { "another place" } else { address }
 }
 
 /// What went wrong below HTTP, in the words of whoever noticed first. Quotes no address.
@@ -200,12 +202,13 @@ impl Fault {
             Self::Unreached(why)
             | Self::Busy { why, .. }
             | Self::Refused { why, .. }
-            | Self::Unknown { why, .. } => ConnectError::Transport(why),
+            | Self::Unknown { why, .. }
+            // A proxy in front of a server that restarts answers anything for a while.
+            | Self::Malformed(why) => ConnectError::Transport(why),
             Self::SessionOver => ConnectError::Transport(LinkEnd::SessionOver.to_string()),
             Self::Server(error) => {
                 ConnectError::Refused { method, code: error.code(), message: error.message() }
             }
-            Self::Malformed(why) => ConnectError::Protocol(why),
         }
     }
 }

@@ -123,7 +123,7 @@ impl Legs {
             Some(media) if media == "application/json" => {
                 self.json_answer(response, id, track).await
             }
-            media => Err(self.no_answer(response.status().as_u16(), media.as_deref())),
+            _ => Err(self.no_answer(&response)),
         }
     }
 
@@ -201,12 +201,12 @@ impl Legs {
         if let Some(fault) = head.verdict() {
             return self.failed(fault);
         }
-        let (fallback, in_session) = (head.without_words(), head.in_session);
+        let (fallback, status, in_session) = (head.without_words(), head.status, head.in_session);
         match self.body(response, REFUSAL).await {
             Ok(body) => match Message::parse(&body) {
                 // How some servers say that they do not know a session (the TypeScript SDK).
                 Ok(Message::Response { id: None, outcome: Err(error) })
-                    if in_session && error.message().to_lowercase().contains("session") =>
+                    if in_session && status == 400 && is_unknown_session(&error.message()) =>
                 {
                     self.failed(Fault::SessionOver)
                 }
@@ -217,17 +217,20 @@ impl Legs {
         }
     }
 
-    fn no_answer(&self, status: u16, media: Option<&str>) -> Fault {
-        Fault::Malformed(match media {
-            Some("text/html") => {
+    fn no_answer(&self, response: &Response) -> Fault {
+        Fault::Malformed(match (media_type(response), response.headers().get(CONTENT_TYPE)) {
+            (Some(media), _) if media == "text/html" => {
                 "the server answers with a web page: is the path of its url right? many answer at /mcp"
                     .to_owned()
             }
-            Some(media) => {
+            (_, Some(media)) => {
                 let media = self.words.quote(media.as_bytes(), WORDS);
                 format!("the server answers with {media}, neither JSON nor an event stream")
             }
-            None => format!("the server took the request without an answer ({status})"),
+            (_, None) => {
+                let status = response.status().as_u16();
+                format!("the server took the request without an answer ({status})")
+            }
         })
     }
 
@@ -320,6 +323,14 @@ impl Legs {
         let request = self.headed(self.request(Method::POST), Leg::aside("")).body(body);
         tokio::time::timeout(super::remote::ASIDE, self.send(request)).await.ok();
     }
+}
+
+/// Whether a refusal says that a session is unknown. A mere mention of sessions may stand in the
+/// error of a call that was executed, which must not be sent again.
+fn is_unknown_session(words: &str) -> bool {
+    let words = words.to_lowercase();
+    let unknown = ["not found", "unknown", "invalid", "no valid", "expired", "does not exist"];
+    words.contains("session") && unknown.iter().any(|unknown| words.contains(unknown))
 }
 
 fn media_type(response: &Response) -> Option<String> {

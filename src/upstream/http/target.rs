@@ -14,6 +14,10 @@ use reqwest::{
 use super::{HttpConfig, is_ours};
 use crate::{secret::Secret, upstream::ConnectError};
 
+/// Characters from which on a part of a header or a query is taken for a secret of its own.
+const PART: usize = 6;
+/// Characters from which on a segment of a path is: addresses with a token in them exist.
+const PATH_PART: usize = 16;
 /// Shorter than servers keep an idle connection (5 s in Node and uvicorn), so that a request
 /// hardly ever meets one that is being closed: nobody could say whether it was executed.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -38,9 +42,7 @@ impl Target {
         let wrong = |why: String| ConnectError::Configuration(why);
         let (url, socket) = address(&config.url).map_err(wrong)?;
         let headers = headers(config).map_err(wrong)?;
-        let mut secrets: Vec<Secret> = config.headers.values().cloned().collect();
-        secrets.extend(url.query().map(Secret::from));
-        secrets.extend(url.password().map(Secret::from));
+        let secrets = secrets(config, &url);
         let mut client = Client::builder()
             .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
@@ -68,6 +70,23 @@ impl Target {
     pub(super) fn has_credentials(&self) -> bool {
         !self.headers.is_empty() || self.url.password().is_some()
     }
+}
+
+/// What a server may repeat of what it was given: whole headers and queries, and their parts, such
+/// as the token behind `Bearer`. Short parts are words rather than secrets.
+fn secrets(config: &HttpConfig, url: &Url) -> Vec<Secret> {
+    let mut secrets: Vec<Secret> = config.headers.values().cloned().collect();
+    secrets.extend(url.query().map(Secret::from));
+    secrets.extend(url.password().map(Secret::from));
+    let headers = config.headers.values().flat_map(|value| value.expose().split_whitespace());
+    let queries = url.query().into_iter().flat_map(|query| query.split(['&', '=']));
+    let parts = headers.chain(queries).filter(|part| part.len() >= PART);
+    let paths = url.path().split('/').filter(|part| part.len() >= PATH_PART);
+    secrets.extend(parts.chain(paths).map(Secret::from));
+    secrets.extend(
+        url.query_pairs().filter(|(_, it)| it.len() >= PART).map(|(_, it)| Secret::from(&*it)),
+    );
+    secrets
 }
 
 /// The address of requests, and the socket that they go through where it is not the network's.
