@@ -58,6 +58,13 @@ impl Switchboard {
         Self::start(self.directory, Stdio::null(), &[]).await
     }
 
+    /// Kills it as `kill -9` does and starts it again, with the same configuration and state.
+    pub async fn crash(mut self) -> Self {
+        process::kill(self.pid());
+        self.ended().await;
+        Self::start(self.directory, Stdio::null(), &[]).await
+    }
+
     async fn start(directory: TempDir, stdin: Stdio, variables: &[(&str, &str)]) -> Self {
         let file = directory.path().join("config.json");
         let mut serve = command(directory.path());

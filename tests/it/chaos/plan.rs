@@ -1,0 +1,297 @@
+//! What a run does, drawn in full from one seed before it begins: who calls what, and what goes
+//! wrong when.
+
+use std::{fmt, time::Duration};
+
+use fastrand::Rng;
+
+/// Calls of all agents in a second.
+const CALLS_PER_SECOND: f64 = 30.0;
+/// Faults in a second, kills of Switchboard apart.
+const FAULTS_PER_SECOND: f64 = 1.5;
+/// Between two kills of Switchboard at least, so that there is something to kill.
+const BETWEEN_KILLS: Duration = Duration::from_secs(8);
+
+/// Whose servers nothing happens to.
+pub const CALM: &str = "calm";
+/// Sees every server that things happen to, one whose tools change among them.
+pub const BUSY: &str = "busy";
+/// Sees those whose tools stay what they are.
+pub const STEADY: &str = "steady";
+pub const AGENTS: [&str; 3] = [CALM, BUSY, STEADY];
+
+/// A server of the fleet.
+#[derive(Clone, Copy, Debug)]
+pub struct Server {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub modern: bool,
+    /// Who may call it.
+    pub agents: &'static [&'static str],
+    /// Its agents share the store's connection.
+    pub shared: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A child process.
+    Pipe,
+    /// An HTTP server in this process.
+    Web,
+}
+
+impl Server {
+    /// Connections to it: the store's, and each agent's where they have their own.
+    pub fn connections(&self) -> usize {
+        1 + if self.shared { 0 } else { self.agents.len() }
+    }
+
+    pub fn is_sound(&self) -> bool {
+        self.agents == [CALM]
+    }
+}
+
+const fn pipe(name: &'static str, modern: bool, agents: &'static [&'static str]) -> Server {
+    Server { name, kind: Kind::Pipe, modern, agents, shared: true }
+}
+
+const fn web(name: &'static str, modern: bool, agents: &'static [&'static str]) -> Server {
+    Server { name, kind: Kind::Web, modern, agents, shared: true }
+}
+
+/// The server whose tools change.
+pub const CHANGING: &str = "p6";
+/// The server whose definition changes.
+pub const REDEFINED: &str = "p4";
+
+pub const SERVERS: [Server; 12] = [
+    Server { shared: false, ..pipe("pure", false, &[CALM]) },
+    Server { shared: false, ..web("wise", true, &[CALM]) },
+    Server { shared: false, ..pipe("p1", false, &[BUSY, STEADY]) },
+    pipe("p2", false, &[BUSY, STEADY]),
+    pipe("p3", true, &[BUSY, STEADY]),
+    pipe(REDEFINED, false, &[BUSY, STEADY]),
+    pipe("p5", true, &[BUSY, STEADY]),
+    pipe(CHANGING, false, &[BUSY]),
+    Server { shared: false, ..web("w1", true, &[BUSY, STEADY]) },
+    web("w2", false, &[BUSY, STEADY]),
+    web("w3", true, &[BUSY, STEADY]),
+    web("w4", false, &[BUSY, STEADY]),
+];
+
+/// One call. Its number is its place in the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    pub at: Duration,
+    pub agent: &'static str,
+    pub server: Server,
+    /// Of a tool that may be carried out again.
+    pub safe: bool,
+    pub work: Duration,
+}
+
+impl Call {
+    /// The tool as its agent sees it.
+    pub fn tool(&self) -> String {
+        format!("{}_{}", self.server.name, if self.safe { "get_act" } else { "act" })
+    }
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    // What happens to a child process.
+    Kill,
+    Stop,
+    Hang,
+    Garbage,
+    Truncated,
+    Closed,
+    Flood,
+    SlowStart,
+    CrashLoop,
+    Changed,
+    // What happens to an HTTP server.
+    Reset,
+    Silent,
+    Busy,
+    Unwilling,
+    Broken,
+    Nonsense,
+    Half,
+    // What happens to Switchboard.
+    Reload,
+    Redefined,
+    Killed,
+}
+
+impl Fault {
+    pub const PIPE: [Self; 9] = [
+        Self::Kill,
+        Self::Stop,
+        Self::Hang,
+        Self::Garbage,
+        Self::Truncated,
+        Self::Closed,
+        Self::Flood,
+        Self::SlowStart,
+        Self::CrashLoop,
+    ];
+    pub const WEB: [Self; 7] = [
+        Self::Reset,
+        Self::Silent,
+        Self::Busy,
+        Self::Unwilling,
+        Self::Broken,
+        Self::Nonsense,
+        Self::Half,
+    ];
+    pub const OTHER: [Self; 4] = [Self::Changed, Self::Reload, Self::Redefined, Self::Killed];
+
+    /// In words, as the page has them.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Kill => "process killed (`kill -9`)",
+            Self::Stop => "process stopped for a while (SIGSTOP, SIGCONT)",
+            Self::Hang => "process reads on and says nothing for a while",
+            Self::Garbage => "nonsense between messages on standard output",
+            Self::Truncated => "process ends in the middle of a message",
+            Self::Closed => "standard output closed, process lives on",
+            Self::Flood => "3,000 notifications at once, one of a megabyte after them",
+            Self::SlowStart => "process killed, the next ones start slowly",
+            Self::CrashLoop => "process killed, the next ones end at once",
+            Self::Changed => "tools changed and announced",
+            Self::Reset => "HTTP server gone with its connections for a while",
+            Self::Silent => "HTTP server takes requests and says nothing for a while",
+            Self::Busy => "HTTP 429 with `Retry-After` for a while",
+            Self::Unwilling => "HTTP 503 without execution for a while",
+            Self::Broken => "HTTP 500 after execution for a while",
+            Self::Nonsense => "HTTP 200 with a body that is no JSON for a while",
+            Self::Half => "HTTP answers broken off in the middle for a while",
+            Self::Reload => "SIGHUP with a description changed",
+            Self::Redefined => "file saved with a server's environment changed",
+            Self::Killed => "Switchboard killed (`kill -9`) and started again",
+        }
+    }
+}
+
+/// A fault that befalls a server at its time.
+#[derive(Clone, Copy, Debug)]
+pub struct Blow {
+    pub at: Duration,
+    pub fault: Fault,
+    /// Whom; of no meaning for those that befall Switchboard.
+    pub server: Server,
+    /// How long, where it lasts.
+    pub lasts: Duration,
+    /// Which of the server's processes, modulo their number.
+    pub which: usize,
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    /// Nothing happens for so long, to compare with.
+    pub quiet: Duration,
+    /// When the last call and the last fault may begin.
+    pub end: Duration,
+    pub calls: Vec<Call>,
+    pub blows: Vec<Blow>,
+}
+
+fn some_time(rng: &mut Rng, from: Duration, to: Duration) -> Duration {
+    from + (to - from).mul_f64(rng.f64())
+}
+
+fn times(rate: f64, time: Duration) -> usize {
+    (0..).take_while(|done| f64::from(*done) < rate * time.as_secs_f64()).count()
+}
+
+fn call(rng: &mut Rng, end: Duration) -> Call {
+    let agent = AGENTS[rng.usize(..AGENTS.len())];
+    let servers: Vec<Server> =
+        SERVERS.into_iter().filter(|server| server.agents.contains(&agent)).collect();
+    Call {
+        at: some_time(rng, Duration::ZERO, end),
+        agent,
+        server: servers[rng.usize(..servers.len())],
+        safe: rng.u8(..3) == 0,
+        work: Duration::from_millis(if rng.u8(..10) == 0 {
+            rng.u64(200..1500)
+        } else {
+            rng.u64(..40)
+        }),
+    }
+}
+
+fn blow(rng: &mut Rng, from: Duration, to: Duration) -> Blow {
+    let unsound: Vec<Server> = SERVERS.into_iter().filter(|one| !one.is_sound()).collect();
+    let mut server = unsound[rng.usize(..unsound.len())];
+    let fault = match (rng.u8(..12), server.kind) {
+        (0, _) => Fault::Changed,
+        (1, _) if rng.bool() => Fault::Reload,
+        (1, _) => Fault::Redefined,
+        (_, Kind::Pipe) => Fault::PIPE[rng.usize(..Fault::PIPE.len())],
+        (_, Kind::Web) => Fault::WEB[rng.usize(..Fault::WEB.len())],
+    };
+    let named = match fault {
+        Fault::Changed => Some(CHANGING),
+        Fault::Redefined => Some(REDEFINED),
+        _ => None,
+    };
+    server = named.and_then(find).unwrap_or(server);
+    Blow {
+        at: some_time(rng, from, to),
+        fault,
+        server,
+        lasts: some_time(rng, Duration::from_millis(300), Duration::from_secs(4)),
+        which: rng.usize(..),
+    }
+}
+
+/// The server of a name.
+pub fn find(name: &str) -> Option<Server> {
+    SERVERS.into_iter().find(|server| server.name == name)
+}
+
+impl Plan {
+    /// A run with faults for so long.
+    pub fn new(seed: u64, chaos: Duration) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let quiet = chaos / 4;
+        let end = quiet + chaos;
+        let mut calls: Vec<Call> =
+            (0..times(CALLS_PER_SECOND, end)).map(|_| call(&mut rng, end)).collect();
+        calls.sort_by_key(|call| call.at);
+        let mut blows: Vec<Blow> =
+            (0..times(FAULTS_PER_SECOND, chaos)).map(|_| blow(&mut rng, quiet, end)).collect();
+        // In the first half, so that the rest of a long run shows one process's memory.
+        let mut kill = some_time(&mut rng, quiet + chaos / 8, quiet + chaos / 4);
+        for _ in 0..rng.u8(1..=2) {
+            blows.push(Blow { at: kill, fault: Fault::Killed, ..blow(&mut rng, quiet, end) });
+            kill += BETWEEN_KILLS.max(chaos / 4);
+        }
+        blows.retain(|blow| blow.at < end);
+        blows.sort_by_key(|blow| blow.at);
+        Self { seed, quiet, end, calls, blows }
+    }
+}
+
+/// The schedule as a table.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} calls; quiet until {:?}, over at {:?}",
+            self.calls.len(),
+            self.quiet,
+            self.end
+        )?;
+        for Blow { at, fault, server, lasts, .. } in &self.blows {
+            let (at, lasts, server) = (at.as_secs_f64(), lasts.as_secs_f64(), server.name);
+            writeln!(f, "{at:8.3} s  {server:5} {lasts:5.2} s  {fault:?}")?;
+        }
+        Ok(())
+    }
+}

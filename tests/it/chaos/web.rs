@@ -1,0 +1,162 @@
+//! An HTTP server of the fleet: it answers well, or as its mood is until that passes. What it did
+//! outlives its being gone.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
+use futures::{FutureExt as _, future::BoxFuture, stream};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::plan::Fault;
+use crate::support::upstream::{Asked, Upstream, faulty, plain};
+
+/// What it is and did.
+#[derive(Default)]
+struct State {
+    mood: Option<(Fault, Instant)>,
+    ran: BTreeMap<usize, usize>,
+}
+
+type Shared = Arc<Mutex<State>>;
+
+/// The server.
+pub struct Web {
+    state: Shared,
+    router: Router,
+    url: String,
+    /// `None` while it is gone.
+    upstream: tokio::sync::Mutex<Option<Upstream>>,
+}
+
+impl Web {
+    pub async fn serve(modern: bool) -> Self {
+        let state = Shared::default();
+        let shared = Arc::clone(&state);
+        let router = faulty(modern, move |asked| decide(&shared, modern, asked));
+        let upstream = Upstream::serve(router.clone()).await;
+        let url = upstream.url();
+        Self { state, router, url, upstream: tokio::sync::Mutex::new(Some(upstream)) }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How often it carried out which calls.
+    pub fn ran(&self) -> BTreeMap<usize, usize> {
+        self.state.lock().unwrap().ran.clone()
+    }
+
+    /// Is so until that is over, and well again.
+    pub async fn suffer(&self, fault: Fault, lasts: Duration) {
+        if fault == Fault::Reset {
+            // One that is gone already comes back when its first misfortune is over.
+            let mut upstream = self.upstream.lock().await;
+            if let Some(there) = upstream.take() {
+                let address = there.kill().await;
+                sleep(lasts).await;
+                *upstream = Some(Upstream::serve_at(address, self.router.clone()).await);
+            }
+        } else {
+            let end = Instant::now() + lasts;
+            self.state.lock().unwrap().mood = Some((fault, end));
+            sleep_until(end).await;
+        }
+    }
+}
+
+fn decide(state: &Shared, modern: bool, asked: &Asked) -> Option<BoxFuture<'static, Response>> {
+    if asked.verb != Method::POST {
+        return None;
+    }
+    let mood = state.lock().unwrap().mood.filter(|(_, end)| Instant::now() < *end);
+    let Some((fault, end)) = mood else { return well(state, modern, asked) };
+    match fault {
+        Fault::Busy if asked.method() == "tools/call" => {
+            let busy = (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]);
+            Some(async move { busy.into_response() }.boxed())
+        }
+        Fault::Unwilling => Some(async { StatusCode::SERVICE_UNAVAILABLE.into_response() }.boxed()),
+        Fault::Silent => {
+            let silence = sleep_until(end);
+            let answer = well(state, modern, asked);
+            let plain = plain(modern, asked);
+            Some(
+                async move {
+                    silence.await;
+                    match answer {
+                        Some(answer) => answer.await,
+                        None => plain,
+                    }
+                }
+                .boxed(),
+            )
+        }
+        Fault::Broken => spoilt(state, asked, || StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+        Fault::Nonsense => spoilt(state, asked, || {
+            ([("content-type", "application/json")], "<html>no such thing</html>").into_response()
+        }),
+        Fault::Half => spoilt(state, asked, || {
+            let half = stream::iter([
+                Ok(r#"{"jsonrpc":"2.0","id":1,"result":{"con"#),
+                Err(io::Error::other("as planned")),
+            ]);
+            ([("content-type", "application/json")], Body::from_stream(half)).into_response()
+        }),
+        _ => well(state, modern, asked),
+    }
+}
+
+/// A call is carried out and its answer spoilt, and so is the answer to everything else.
+fn spoilt(
+    state: &Shared,
+    asked: &Asked,
+    answer: impl FnOnce() -> Response,
+) -> Option<BoxFuture<'static, Response>> {
+    carry_out(state, asked);
+    let answer = answer();
+    Some(async move { answer }.boxed())
+}
+
+/// Notes a call, and says its number and its work.
+fn carry_out(state: &Shared, asked: &Asked) -> Option<(u64, Duration)> {
+    let arguments = (asked.method() == "tools/call").then(|| &asked.message["params"]["arguments"]);
+    let number = arguments?["number"].as_u64()?;
+    *state.lock().unwrap().ran.entry(usize::try_from(number).unwrap()).or_default() += 1;
+    Some((number, Duration::from_millis(arguments?["work"].as_u64()?)))
+}
+
+fn well(state: &Shared, modern: bool, asked: &Asked) -> Option<BoxFuture<'static, Response>> {
+    let complete = |mut result: Value| {
+        if modern {
+            result["resultType"] = json!("complete");
+        }
+        asked.result(&result)
+    };
+    if asked.method() == "tools/list" {
+        let tool = |name| json!({ "name": name, "inputSchema": { "type": "object" } });
+        let answer = complete(json!({ "tools": [tool("act"), tool("get_act")] }));
+        return Some(async move { answer }.boxed());
+    }
+    let (number, work) = carry_out(state, asked)?;
+    let text = json!({ "type": "text", "text": format!("did {number}") });
+    let answer = complete(json!({ "content": [text] }));
+    Some(
+        async move {
+            sleep(work).await;
+            answer
+        }
+        .boxed(),
+    )
+}
