@@ -27,6 +27,8 @@ use crate::support::seeds;
 
 /// Seconds with faults of a run of every build.
 const SECONDS: u64 = 16;
+/// Lines of Switchboard's log that a failure shows.
+const LOG: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_promises_hold_under_chaos() {
@@ -41,7 +43,11 @@ async fn the_promises_hold_under_chaos() {
                 figures.add(&plan, &seen);
                 continue;
             }
-            Ok(seen) => seen.found.join("\n"),
+            Ok(seen) => {
+                let log: Vec<&str> = seen.log.lines().collect();
+                let end = log[log.len().saturating_sub(LOG)..].join("\n");
+                format!("{}\nthe end of its log:\n{end}", seen.found.join("\n"))
+            }
             Err(_) => "the run did not come to its end, as was said above".to_owned(),
         };
         panic!("SWITCHBOARD_SEED={seed} replays it\n{plan}\nbroken:\n{told}");

@@ -180,15 +180,12 @@ impl Board {
         client.get(url).send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
     }
 
-    /// Everything that the process that serves now has said.
-    pub async fn log(&self) -> String {
-        self.running.lock().await.as_ref().unwrap().log()
-    }
-
-    /// Ends it in order; then nothing that it started is there.
-    pub async fn stop(self) {
+    /// Ends it in order; then nothing that it started is there. Returns what the last process said.
+    pub async fn stop(self) -> String {
         let switchboard = self.running.into_inner().unwrap();
+        let log = switchboard.log();
         assert!(switchboard.stop().await.success());
         until("no process is left", async || marked(&self.mark).is_empty().then_some(())).await;
+        log
     }
 }

@@ -22,6 +22,8 @@ const STABLE: Duration = Duration::from_secs(30);
 /// Children of a Switchboard that was killed which may be there a second later: those that were
 /// stopped or silent at the time. The others end because their input does.
 const ORPHANS: usize = 12;
+/// What a process may hold more at its end than when it was young.
+const GROWTH_KIB: u64 = 32 * 1024;
 
 /// Everything that is not as it should be.
 pub fn violations(plan: &Plan, seen: &Seen) -> Vec<String> {
@@ -44,17 +46,21 @@ pub fn violations(plan: &Plan, seen: &Seen) -> Vec<String> {
     for kill in seen.kills.iter().filter(|kill| kill.orphans > ORPHANS) {
         found.push(format!("{} orphans a second after a kill", kill.orphans));
     }
+    let [_, young, old] = seen.holds;
+    if old.resident_kib > young.resident_kib + GROWTH_KIB {
+        found.push(format!("memory grew from {} to {} KiB", young.resident_kib, old.resident_kib));
+    }
     found
 }
 
 /// What is wrong with a call, if anything.
-fn broken(call: &Call, done: &Done, times: usize) -> Option<&'static str> {
+fn broken(call: &Call, done: &Done, times: usize) -> Option<String> {
     let most = if call.safe { EXECUTIONS } else { 1 };
     if times > most {
-        return Some("carried out too often");
+        return Some("carried out too often".to_owned());
     }
     if done.took > CALL + SLACK {
-        return Some("answered after its deadline");
+        return Some("answered after its deadline".to_owned());
     }
     let number = done.call;
     let why = match &done.answer {
@@ -64,8 +70,12 @@ fn broken(call: &Call, done: &Done, times: usize) -> Option<&'static str> {
         Answer::Failure { kind, .. } if kind == "timeout" && done.took + SLACK < CALL => {
             "out of time before its time"
         }
-        Answer::Broken(_) if !done.disturbed => "its connection broke",
-        Answer::Error(_) if !done.disturbed => "an error that nobody explains",
+        Answer::Broken(why) if !done.disturbed => {
+            return Some(format!("its connection broke: {why}"));
+        }
+        Answer::Error(why) if !done.disturbed => {
+            return Some(format!("an error of no kind: {why}"));
+        }
         Answer::None => "no answer",
         Answer::Failure { .. } | Answer::Error(_) if call.agent == CALM && !done.disturbed => {
             "an untouched agent's call failed"
@@ -74,7 +84,7 @@ fn broken(call: &Call, done: &Done, times: usize) -> Option<&'static str> {
             return None;
         }
     };
-    Some(why)
+    Some(why.to_owned())
 }
 
 /// Processes that were started sooner than an open circuit allows.

@@ -18,6 +18,8 @@ const UPDATE: &str = "UPDATE_DOCS";
 /// of two cores adds while processes are started on it.
 const SLOWER: u32 = 2;
 const SHARED_MACHINE: Duration = Duration::from_millis(50);
+/// After a kill of Switchboard everybody is touched for so long.
+const REBIRTH: Duration = Duration::from_secs(3);
 
 /// What all runs saw.
 #[derive(Default)]
@@ -49,12 +51,15 @@ impl Figures {
         for blow in &plan.blows {
             *self.faults.entry(blow.fault).or_default() += 1;
         }
+        let (_, start) = seen.began;
+        let kills: Vec<Duration> = seen.kills.iter().map(|kill| kill.at - start).collect();
         for done in &seen.done {
             let call = &plan.calls[done.call];
+            let rebirth = kills.iter().any(|kill| (*kill..*kill + REBIRTH).contains(&call.at));
             let count = self.answers.entry(done.words()).or_default();
             let calm = call.agent == CALM;
             *(if calm { &mut count.0 } else { &mut count.1 }) += 1;
-            if calm && !done.disturbed && matches!(done.answer, Answer::Result(_)) {
+            if calm && !rebirth && !done.disturbed && matches!(done.answer, Answer::Result(_)) {
                 let added = done.took.saturating_sub(call.work);
                 (if call.at < plan.quiet { &mut self.quiet } else { &mut self.chaos }).push(added);
             }
@@ -66,9 +71,9 @@ impl Figures {
         self.orphans += seen.kills.iter().map(|kill| kill.orphans).sum::<usize>();
         self.serving.extend(seen.kills.iter().map(|kill| kill.until_serving));
         self.settled.push(seen.settled);
-        let (before, after) = seen.holds;
+        let [before, young, after] = seen.holds;
         self.descriptors.push((before.descriptors, after.descriptors));
-        self.resident_kib.push((before.resident_kib, after.resident_kib));
+        self.resident_kib.push((young.resident_kib, after.resident_kib));
     }
 
     fn calls(&self) -> usize {
@@ -133,8 +138,13 @@ impl Figures {
             "| Switchboard's descriptors at the start and at the end of a run, at most | {} and {} |",
             descriptors.0, descriptors.1
         )?;
-        let (before, after) = most(self.resident_kib.iter().copied());
-        writeln!(text, "| Its memory likewise | {} MiB and {} MiB |", before / 1024, after / 1024)
+        let (young, old) = most(self.resident_kib.iter().copied());
+        writeln!(
+            text,
+            "| Its memory some time after its start and at the end of a run, at most | {} MiB and {} MiB |",
+            young / 1024,
+            old / 1024
+        )
     }
 
     fn tables(&self, text: &mut String) -> std::fmt::Result {

@@ -146,7 +146,6 @@ impl Fault {
         Self::Nonsense,
         Self::Half,
     ];
-    pub const OTHER: [Self; 4] = [Self::Changed, Self::Reload, Self::Redefined, Self::Killed];
 
     /// In words, as the page has them.
     pub const fn words(self) -> &'static str {
@@ -194,6 +193,8 @@ pub struct Plan {
     pub seed: u64,
     /// Nothing happens for so long, to compare with.
     pub quiet: Duration,
+    /// The last Switchboard has come to rest and begins to grow old.
+    pub middle: Duration,
     /// When the last call and the last fault may begin.
     pub end: Duration,
     pub calls: Vec<Call>,
@@ -273,8 +274,10 @@ impl Plan {
             kill += BETWEEN_KILLS.max(chaos / 4);
         }
         blows.retain(|blow| blow.at < end);
+        let kills = blows.iter().filter(|blow| blow.fault == Fault::Killed);
+        let last = kills.map(|blow| blow.at).max().unwrap_or(quiet);
         blows.sort_by_key(|blow| blow.at);
-        Self { seed, quiet, end, calls, blows }
+        Self { seed, quiet, middle: last + (end - last) / 3, end, calls, blows }
     }
 }
 

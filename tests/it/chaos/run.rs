@@ -40,8 +40,10 @@ pub struct Seen {
     pub began: (Duration, Instant),
     /// Until everything was ready again.
     pub settled: Duration,
-    /// Before the faults; at the end.
-    pub holds: (Holds, Holds),
+    /// Of the first process before the faults, of the last in the middle and at the end.
+    pub holds: [Holds; 3],
+    /// What the last Switchboard said.
+    pub log: String,
     /// What is not as it should be.
     pub found: Vec<String>,
 }
@@ -110,8 +112,12 @@ pub async fn carry_out(plan: &Plan) -> Seen {
     let mut watching = watchers(&board, &found).await;
     let (start, began) = (Instant::now(), clock());
     let mut calling = call_all(plan, start, &board);
-    strike_all(plan, start, &fleet, &board).await;
-    sleep_until(start + plan.end).await;
+    let striking = strike_all(plan, start, &fleet, &board);
+    let growing = async {
+        sleep_until(start + plan.middle).await;
+        board.holds().await
+    };
+    let ((), middle, ()) = tokio::join!(striking, growing, sleep_until(start + plan.end));
     let settled = board.all_ready().await;
     let mut done = Vec::new();
     while let Some(one) = calling.join_next().await {
@@ -135,7 +141,7 @@ pub async fn carry_out(plan: &Plan) -> Seen {
     board.lets_go(before.descriptors + DESCRIPTORS).await;
     let after = board.holds().await;
     let kills = board.kills();
-    Arc::into_inner(board).expect("nobody calls any more").stop().await;
+    let log = Arc::into_inner(board).expect("nobody calls any more").stop().await;
     let pipes = SERVERS.into_iter().filter(|server| server.kind == Kind::Pipe);
     let mut seen = Seen {
         done,
@@ -145,7 +151,8 @@ pub async fn carry_out(plan: &Plan) -> Seen {
         kills,
         began: (began, start),
         settled,
-        holds: (before, after),
+        holds: [before, middle, after],
+        log,
         found: std::mem::take(&mut *found.lock().unwrap()),
     };
     seen.found.extend(check::violations(plan, &seen));
