@@ -104,15 +104,15 @@ fn starts(plan: &Plan, seen: &Seen) -> Vec<String> {
             .iter()
             .filter_map(|(at, entry)| matches!(entry, Entry::Started { .. }).then_some(*at))
             .collect();
-        let connections = find(server).expect("one of the fleet").connections();
+        let connections = find(server).connections();
         // The first start, and those after as many failures as each of its connections may have.
         let free = connections * (INTENSITY + 1);
         for window in starts.windows(free + 1) {
             let begins = window[0];
             let last = window[free];
             let reset = fresh.iter().any(|at| (begins..=last).contains(at));
-            let forgotten = window.windows(2).any(|pair| pair[1] - pair[0] >= STABLE);
-            let pause = last - window[free - connections];
+            let forgotten = window.windows(2).any(|pair| pair[1].abs_diff(pair[0]) >= STABLE);
+            let pause = last.abs_diff(window[free - connections]);
             if !reset && !forgotten && pause < OPEN {
                 found.push(format!("{server}: start {window:?} {pause:?} after the one before"));
             }
@@ -127,7 +127,7 @@ pub fn recoveries(seen: &Seen) -> Vec<Duration> {
     let (clock, instant) = seen.began;
     let mut found = Vec::new();
     for death in &seen.deaths {
-        if find(death.server).is_none_or(|server| server.connections() > 1) {
+        if find(death.server).connections() > 1 {
             continue;
         }
         let journal = &seen.journals[death.server];
@@ -140,7 +140,7 @@ pub fn recoveries(seen: &Seen) -> Vec<Duration> {
         let Some((listed, _)) = listed else { continue };
         let crossed = |kill: Duration| (death.at..=*listed).contains(&kill);
         if !seen.kills.iter().any(|kill| crossed(clock + (kill.at - instant))) {
-            found.push(*listed - death.at);
+            found.push(listed.abs_diff(death.at));
         }
     }
     found

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::{
     board::Board,
-    plan::{AGENTS, Blow, CHANGING, Fault, Kind, SERVERS, Server},
+    plan::{AGENTS, Blow, Fault, Kind, PipeFault, SERVERS, Server},
     web::Web,
 };
 use crate::support::process::{self, MARK, marked};
@@ -195,46 +195,42 @@ impl Fleet {
 
     /// Carries out a blow, to its end.
     pub async fn strike(&self, blow: &Blow, board: &Board) {
-        let lasts = blow.lasts;
+        let words = format!("{:?}", blow.at);
         match blow.fault {
-            Fault::Kill => self.kill(blow),
-            Fault::Stop => {
-                let Some(pid) = self.process(blow) else { return };
-                process::signal(pid, Signal::STOP);
-                sleep(lasts).await;
-                if marked(&self.mark).contains(&pid) {
-                    process::signal(pid, Signal::CONT);
-                }
-            }
-            Fault::Hang => {
-                self.order(blow, &format!("hang {}", lasts.as_secs_f64()));
-                sleep(lasts).await;
-            }
-            Fault::Garbage => self.order(blow, "garbage"),
-            Fault::Truncated => self.order(blow, "truncate"),
-            Fault::Closed => self.order(blow, "close"),
-            Fault::Flood => self.order(blow, "flood"),
-            Fault::SlowStart => {
-                self.born(blow, &format!("slow {}", lasts.as_secs_f64() / 2.0)).await;
-            }
-            Fault::CrashLoop => self.born(blow, "crash").await,
+            Fault::Pipe(fault) => self.strike_process(fault, blow).await,
+            Fault::Web(fault) => self.webs[blow.server.name].suffer(fault, blow.lasts).await,
             Fault::Changed => {
-                let extra = self.folder(CHANGING).join("extra");
+                let extra = self.folder(blow.server.name).join("extra");
                 if fs::remove_file(&extra).is_err() {
                     fs::write(extra, "").unwrap();
                 }
                 self.order(blow, "change");
             }
-            Fault::Reset
-            | Fault::Silent
-            | Fault::Busy
-            | Fault::Unwilling
-            | Fault::Broken
-            | Fault::Nonsense
-            | Fault::Half => self.webs[blow.server.name].suffer(blow.fault, lasts).await,
-            Fault::Reload => board.reload(blow.server.name, &format!("{:?}", blow.at)).await,
-            Fault::Redefined => board.redefine(&format!("{:?}", blow.at)).await,
+            Fault::Reload => board.reload(blow.server.name, &words).await,
+            Fault::Redefined => board.redefine(&words).await,
             Fault::Killed => board.kill().await,
+        }
+    }
+
+    async fn strike_process(&self, fault: PipeFault, blow: &Blow) {
+        let seconds = blow.lasts.as_secs_f64();
+        match fault {
+            PipeFault::Kill => self.kill(blow),
+            PipeFault::Stop => {
+                let Some(pid) = self.process(blow) else { return };
+                process::signal(pid, Signal::STOP);
+                sleep(blow.lasts).await;
+                if marked(&self.mark).contains(&pid) {
+                    process::signal(pid, Signal::CONT);
+                }
+            }
+            PipeFault::Hang => self.order(blow, &format!("hang {seconds}")),
+            PipeFault::Garbage => self.order(blow, "garbage"),
+            PipeFault::Truncated => self.order(blow, "truncate"),
+            PipeFault::Closed => self.order(blow, "close"),
+            PipeFault::Flood => self.order(blow, "flood"),
+            PipeFault::SlowStart => self.born(blow, &format!("slow {}", seconds / 2.0)).await,
+            PipeFault::CrashLoop => self.born(blow, "crash").await,
         }
     }
 }

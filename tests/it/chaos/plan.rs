@@ -5,10 +5,10 @@ use std::{fmt, time::Duration};
 
 use fastrand::Rng;
 
-/// Calls of all agents in a second.
-const CALLS_PER_SECOND: f64 = 30.0;
-/// Faults in a second, kills of Switchboard apart.
-const FAULTS_PER_SECOND: f64 = 1.5;
+/// Calls of all agents.
+const CALLS_PER_MINUTE: u128 = 1800;
+/// Kills of Switchboard apart.
+const FAULTS_PER_MINUTE: u128 = 90;
 /// Between two kills of Switchboard at least, so that there is something to kill.
 const BETWEEN_KILLS: Duration = Duration::from_secs(8);
 
@@ -97,10 +97,9 @@ impl Call {
     }
 }
 
-/// What goes wrong.
+/// What befalls a child process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    // What happens to a child process.
+pub enum PipeFault {
     Kill,
     Stop,
     Hang,
@@ -110,23 +109,10 @@ pub enum Fault {
     Flood,
     SlowStart,
     CrashLoop,
-    Changed,
-    // What happens to an HTTP server.
-    Reset,
-    Silent,
-    Busy,
-    Unwilling,
-    Broken,
-    Nonsense,
-    Half,
-    // What happens to Switchboard.
-    Reload,
-    Redefined,
-    Killed,
 }
 
-impl Fault {
-    pub const PIPE: [Self; 9] = [
+impl PipeFault {
+    const ALL: [Self; 9] = [
         Self::Kill,
         Self::Stop,
         Self::Hang,
@@ -137,18 +123,8 @@ impl Fault {
         Self::SlowStart,
         Self::CrashLoop,
     ];
-    pub const WEB: [Self; 7] = [
-        Self::Reset,
-        Self::Silent,
-        Self::Busy,
-        Self::Unwilling,
-        Self::Broken,
-        Self::Nonsense,
-        Self::Half,
-    ];
 
-    /// In words, as the page has them.
-    pub const fn words(self) -> &'static str {
+    const fn words(self) -> &'static str {
         match self {
             Self::Kill => "process killed (`kill -9`)",
             Self::Stop => "process stopped for a while (SIGSTOP, SIGCONT)",
@@ -159,7 +135,35 @@ impl Fault {
             Self::Flood => "3,000 notifications at once, one of a megabyte after them",
             Self::SlowStart => "process killed, the next ones start slowly",
             Self::CrashLoop => "process killed, the next ones end at once",
-            Self::Changed => "tools changed and announced",
+        }
+    }
+}
+
+/// What befalls an HTTP server, for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WebFault {
+    Reset,
+    Silent,
+    Busy,
+    Unwilling,
+    Broken,
+    Nonsense,
+    Half,
+}
+
+impl WebFault {
+    const ALL: [Self; 7] = [
+        Self::Reset,
+        Self::Silent,
+        Self::Busy,
+        Self::Unwilling,
+        Self::Broken,
+        Self::Nonsense,
+        Self::Half,
+    ];
+
+    const fn words(self) -> &'static str {
+        match self {
             Self::Reset => "HTTP server gone with its connections for a while",
             Self::Silent => "HTTP server takes requests and says nothing for a while",
             Self::Busy => "HTTP 429 with `Retry-After` for a while",
@@ -167,6 +171,32 @@ impl Fault {
             Self::Broken => "HTTP 500 after execution for a while",
             Self::Nonsense => "HTTP 200 with a body that is no JSON for a while",
             Self::Half => "HTTP answers broken off in the middle for a while",
+        }
+    }
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    Pipe(PipeFault),
+    Web(WebFault),
+    /// The tools of the server that changes them.
+    Changed,
+    /// The configuration, in what needs no new connection.
+    Reload,
+    /// The configuration, in what needs one.
+    Redefined,
+    /// Switchboard itself.
+    Killed,
+}
+
+impl Fault {
+    /// In words, as the page has them.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Pipe(fault) => fault.words(),
+            Self::Web(fault) => fault.words(),
+            Self::Changed => "tools changed and announced",
             Self::Reload => "SIGHUP with a description changed",
             Self::Redefined => "file saved with a server's environment changed",
             Self::Killed => "Switchboard killed (`kill -9`) and started again",
@@ -202,11 +232,11 @@ pub struct Plan {
 }
 
 fn some_time(rng: &mut Rng, from: Duration, to: Duration) -> Duration {
-    from + (to - from).mul_f64(rng.f64())
+    from + to.abs_diff(from).mul_f64(rng.f64())
 }
 
-fn times(rate: f64, time: Duration) -> usize {
-    (0..).take_while(|done| f64::from(*done) < rate * time.as_secs_f64()).count()
+fn times(per_minute: u128, time: Duration) -> usize {
+    usize::try_from(per_minute * time.as_millis() / 60_000).unwrap()
 }
 
 fn call(rng: &mut Rng, end: Duration) -> Call {
@@ -233,15 +263,12 @@ fn blow(rng: &mut Rng, from: Duration, to: Duration) -> Blow {
         (0, _) => Fault::Changed,
         (1, _) if rng.bool() => Fault::Reload,
         (1, _) => Fault::Redefined,
-        (_, Kind::Pipe) => Fault::PIPE[rng.usize(..Fault::PIPE.len())],
-        (_, Kind::Web) => Fault::WEB[rng.usize(..Fault::WEB.len())],
+        (_, Kind::Pipe) => Fault::Pipe(PipeFault::ALL[rng.usize(..PipeFault::ALL.len())]),
+        (_, Kind::Web) => Fault::Web(WebFault::ALL[rng.usize(..WebFault::ALL.len())]),
     };
-    let named = match fault {
-        Fault::Changed => Some(CHANGING),
-        Fault::Redefined => Some(REDEFINED),
-        _ => None,
-    };
-    server = named.and_then(find).unwrap_or(server);
+    if fault == Fault::Changed {
+        server = find(CHANGING);
+    }
     Blow {
         at: some_time(rng, from, to),
         fault,
@@ -252,8 +279,8 @@ fn blow(rng: &mut Rng, from: Duration, to: Duration) -> Blow {
 }
 
 /// The server of a name.
-pub fn find(name: &str) -> Option<Server> {
-    SERVERS.into_iter().find(|server| server.name == name)
+pub fn find(name: &str) -> Server {
+    SERVERS.into_iter().find(|server| server.name == name).expect("one of the fleet")
 }
 
 impl Plan {
@@ -263,10 +290,10 @@ impl Plan {
         let quiet = chaos / 4;
         let end = quiet + chaos;
         let mut calls: Vec<Call> =
-            (0..times(CALLS_PER_SECOND, end)).map(|_| call(&mut rng, end)).collect();
+            (0..times(CALLS_PER_MINUTE, end)).map(|_| call(&mut rng, end)).collect();
         calls.sort_by_key(|call| call.at);
         let mut blows: Vec<Blow> =
-            (0..times(FAULTS_PER_SECOND, chaos)).map(|_| blow(&mut rng, quiet, end)).collect();
+            (0..times(FAULTS_PER_MINUTE, chaos)).map(|_| blow(&mut rng, quiet, end)).collect();
         // In the first half, so that the rest of a long run shows one process's memory.
         let mut kill = some_time(&mut rng, quiet + chaos / 8, quiet + chaos / 4);
         for _ in 0..rng.u8(1..=2) {
@@ -277,7 +304,7 @@ impl Plan {
         let kills = blows.iter().filter(|blow| blow.fault == Fault::Killed);
         let last = kills.map(|blow| blow.at).max().unwrap_or(quiet);
         blows.sort_by_key(|blow| blow.at);
-        Self { seed, quiet, middle: last + (end - last) / 3, end, calls, blows }
+        Self { seed, quiet, middle: last + end.abs_diff(last) / 3, end, calls, blows }
     }
 }
 

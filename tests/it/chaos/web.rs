@@ -18,13 +18,15 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::plan::Fault;
+use super::plan::WebFault;
 use crate::support::upstream::{Asked, Upstream, faulty, plain};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// What it is and did.
 #[derive(Default)]
 struct State {
-    mood: Option<(Fault, Instant)>,
+    mood: Option<(WebFault, Instant)>,
     ran: BTreeMap<usize, usize>,
 }
 
@@ -59,8 +61,8 @@ impl Web {
     }
 
     /// Is so until that is over, and well again.
-    pub async fn suffer(&self, fault: Fault, lasts: Duration) {
-        if fault == Fault::Reset {
+    pub async fn suffer(&self, fault: WebFault, lasts: Duration) {
+        if fault == WebFault::Reset {
             // One that is gone already comes back when its first misfortune is over.
             let mut upstream = self.upstream.lock().await;
             if let Some(there) = upstream.take() {
@@ -82,51 +84,42 @@ fn decide(state: &Shared, modern: bool, asked: &Asked) -> Option<BoxFuture<'stat
     }
     let mood = state.lock().unwrap().mood.filter(|(_, end)| Instant::now() < *end);
     let Some((fault, end)) = mood else { return well(state, modern, asked) };
-    match fault {
-        Fault::Busy if asked.method() == "tools/call" => {
+    let answer = match fault {
+        WebFault::Busy if asked.method() == "tools/call" => {
             let busy = (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]);
-            Some(async move { busy.into_response() }.boxed())
+            async move { busy.into_response() }.boxed()
         }
-        Fault::Unwilling => Some(async { StatusCode::SERVICE_UNAVAILABLE.into_response() }.boxed()),
-        Fault::Silent => {
-            let silence = sleep_until(end);
-            let answer = well(state, modern, asked);
-            let plain = plain(modern, asked);
-            Some(
-                async move {
-                    silence.await;
-                    match answer {
-                        Some(answer) => answer.await,
-                        None => plain,
-                    }
+        WebFault::Busy | WebFault::Reset => return well(state, modern, asked),
+        WebFault::Unwilling => async { StatusCode::SERVICE_UNAVAILABLE.into_response() }.boxed(),
+        WebFault::Silent => {
+            let (answer, otherwise) = (well(state, modern, asked), plain(modern, asked));
+            async move {
+                sleep_until(end).await;
+                match answer {
+                    Some(answer) => answer.await,
+                    None => otherwise,
                 }
-                .boxed(),
-            )
+            }
+            .boxed()
         }
-        Fault::Broken => spoilt(state, asked, || StatusCode::INTERNAL_SERVER_ERROR.into_response()),
-        Fault::Nonsense => spoilt(state, asked, || {
-            ([("content-type", "application/json")], "<html>no such thing</html>").into_response()
-        }),
-        Fault::Half => spoilt(state, asked, || {
-            let half = stream::iter([
-                Ok(r#"{"jsonrpc":"2.0","id":1,"result":{"con"#),
-                Err(io::Error::other("as planned")),
-            ]);
-            ([("content-type", "application/json")], Body::from_stream(half)).into_response()
-        }),
-        _ => well(state, modern, asked),
-    }
+        WebFault::Broken => spoilt(state, asked, StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+        WebFault::Nonsense => {
+            let page = ([JSON], "<html>no such thing</html>");
+            spoilt(state, asked, page.into_response())
+        }
+        WebFault::Half => {
+            let half = r#"{"jsonrpc":"2.0","id":1,"result":{"con"#;
+            let half = stream::iter([Ok(half), Err(io::Error::other("as planned"))]);
+            spoilt(state, asked, ([JSON], Body::from_stream(half)).into_response())
+        }
+    };
+    Some(answer)
 }
 
 /// A call is carried out and its answer spoilt, and so is the answer to everything else.
-fn spoilt(
-    state: &Shared,
-    asked: &Asked,
-    answer: impl FnOnce() -> Response,
-) -> Option<BoxFuture<'static, Response>> {
+fn spoilt(state: &Shared, asked: &Asked, answer: Response) -> BoxFuture<'static, Response> {
     carry_out(state, asked);
-    let answer = answer();
-    Some(async move { answer }.boxed())
+    async move { answer }.boxed()
 }
 
 /// Notes a call, and says its number and its work.
