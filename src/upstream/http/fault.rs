@@ -200,12 +200,13 @@ impl Fault {
             Self::Unreached(why)
             | Self::Busy { why, .. }
             | Self::Refused { why, .. }
-            | Self::Unknown { why, .. } => ConnectError::Transport(why),
+            | Self::Unknown { why, .. }
+            // A proxy before it may say so while the server is away, so it is no reason to give up.
+            | Self::Malformed(why) => ConnectError::Transport(why),
             Self::SessionOver => ConnectError::Transport(LinkEnd::SessionOver.to_string()),
             Self::Server(error) => {
                 ConnectError::Refused { method, code: error.code(), message: error.message() }
             }
-            Self::Malformed(why) => ConnectError::Protocol(why),
         }
     }
 }
