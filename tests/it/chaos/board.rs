@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::plan::{AGENTS, REDEFINED};
 use crate::support::{
@@ -101,7 +101,7 @@ impl Board {
         *self.now.lock().unwrap() = Now::of(&next, epoch);
         *running = Some(next);
         drop(running);
-        tokio::time::sleep_until(at + GRACE).await;
+        sleep_until(at + GRACE).await;
         let there = marked(&self.mark);
         let orphans: Vec<u32> = before.into_iter().filter(|pid| there.contains(pid)).collect();
         for orphan in &orphans {
@@ -145,20 +145,27 @@ impl Board {
         Holds { descriptors: descriptors(pid), resident_kib }
     }
 
-    /// Waits until every connection is ready, or idle because nobody has called it yet.
-    pub async fn all_ready(&self) -> Duration {
+    /// Waits until every connection is ready, or idle because nobody has called it yet, and says
+    /// how long that took; or which are not, after this long.
+    pub async fn all_ready(&self, bound: Duration) -> Result<Duration, String> {
         let began = Instant::now();
         let running = self.running.lock().await;
         let switchboard = running.as_ref().unwrap();
-        until("every server is ready", async || {
+        loop {
             let status = switchboard.status().await;
             let servers = status["servers"].as_array().unwrap();
             let fine =
-                |server: &Value| ["ready", "idle"].contains(&server["state"].as_str().unwrap());
-            (!servers.is_empty() && servers.iter().all(fine)).then_some(())
-        })
-        .await;
-        began.elapsed()
+                |server: &&Value| ["ready", "idle"].contains(&server["state"].as_str().unwrap());
+            if servers.iter().all(|server| fine(&server)) {
+                return Ok(began.elapsed());
+            }
+            if began.elapsed() > bound {
+                let not: Vec<String> =
+                    servers.iter().filter(|server| !fine(server)).map(Value::to_string).collect();
+                return Err(not.join("\n"));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Waits until it holds no more descriptors than so many and no child that ended.

@@ -6,7 +6,7 @@ use super::{
     callers::{Answer, Done},
     fleet::Entry,
     plan::{CALM, Call, Fault, Plan, REDEFINED, find},
-    run::{BOUND, CALL, Seen},
+    run::{CALL, Seen},
 };
 
 /// What a busy machine may add to a deadline.
@@ -40,8 +40,8 @@ pub fn violations(plan: &Plan, seen: &Seen) -> Vec<String> {
         }
     }
     found.extend(starts(plan, seen));
-    if seen.settled > BOUND {
-        found.push(format!("ready again only after {:?}", seen.settled));
+    if let Err(servers) = &seen.settled {
+        found.push(format!("not ready again: {servers}"));
     }
     for kill in seen.kills.iter().filter(|kill| kill.orphans > ORPHANS) {
         found.push(format!("{} orphans a second after a kill", kill.orphans));

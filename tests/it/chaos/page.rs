@@ -70,7 +70,7 @@ impl Figures {
         self.recoveries.extend(check::recoveries(seen));
         self.orphans += seen.kills.iter().map(|kill| kill.orphans).sum::<usize>();
         self.serving.extend(seen.kills.iter().map(|kill| kill.until_serving));
-        self.settled.push(seen.settled);
+        self.settled.extend(&seen.settled);
         let [before, young, after] = seen.holds;
         self.descriptors.push((before.descriptors, after.descriptors));
         self.resident_kib.push((young.resident_kib, after.resident_kib));

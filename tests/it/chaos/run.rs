@@ -39,7 +39,7 @@ pub struct Seen {
     /// When the calls began, by the journals' clock and by ours.
     pub began: (Duration, Instant),
     /// Until everything was ready again.
-    pub settled: Duration,
+    pub settled: Result<Duration, String>,
     /// Of the first process before the faults, of the last in the middle and at the end.
     pub holds: [Holds; 3],
     /// What the last Switchboard said.
@@ -105,7 +105,7 @@ pub async fn carry_out(plan: &Plan) -> Seen {
     let mark = format!("chaos-{}-{}", std::process::id(), plan.seed);
     let fleet = Arc::new(Fleet::new(&mark).await);
     let board = Arc::new(Board::serve(fleet.config(CALL), &mark).await);
-    board.all_ready().await;
+    board.all_ready(BOUND).await.expect("nothing has happened yet");
     let found = Arc::new(Mutex::new(call_each(plan, &board).await));
     let before = board.holds().await;
 
@@ -118,7 +118,7 @@ pub async fn carry_out(plan: &Plan) -> Seen {
         board.holds().await
     };
     let ((), middle, ()) = tokio::join!(striking, growing, sleep_until(start + plan.end));
-    let settled = board.all_ready().await;
+    let settled = board.all_ready(BOUND).await;
     let mut done = Vec::new();
     while let Some(one) = calling.join_next().await {
         match one {
