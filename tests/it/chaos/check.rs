@@ -17,8 +17,8 @@ const EXECUTIONS: usize = 3;
 /// the longest pause that the fleet's configuration allows.
 const INTENSITY: usize = 5;
 const OPEN: Duration = Duration::from_secs(2);
-/// A connection that was ready for so long has no past.
-const STABLE: Duration = Duration::from_secs(30);
+/// A file that was saved is read at most so much later.
+const NOTICED: Duration = Duration::from_secs(3);
 /// Children of a Switchboard that was killed which may be there a second later: those that were
 /// stopped or silent at the time. The others end because their input does.
 const ORPHANS: usize = 12;
@@ -87,34 +87,33 @@ fn broken(call: &Call, done: &Done, times: usize) -> Option<String> {
     Some(why.to_owned())
 }
 
-/// Processes that were started sooner than an open circuit allows.
+/// Servers that were started more often than their connections may: each at once, after as many
+/// failures as its intensity allows, and then once for each pause of an open circuit; all that
+/// anew for a new Switchboard and a new definition.
 fn starts(plan: &Plan, seen: &Seen) -> Vec<String> {
-    let mut found = Vec::new();
     let (clock, instant) = seen.began;
-    let kills = seen.kills.iter().map(|kill| clock + (kill.at - instant));
-    let redefined = |server: &str| {
-        let blows = plan.blows.iter().filter(|blow| blow.fault == Fault::Redefined);
-        let of_this = blows.filter(move |_| server == REDEFINED);
-        of_this.map(|blow| clock + blow.at).collect::<Vec<_>>()
-    };
+    let kills: Vec<Duration> = seen.kills.iter().map(|kill| clock + (kill.at - instant)).collect();
+    let redefined = plan.blows.iter().filter(|blow| blow.fault == Fault::Redefined);
+    let redefined: Vec<Duration> = redefined.map(|blow| clock + blow.at).collect();
+    let mut found = Vec::new();
     for (server, journal) in &seen.journals {
-        let mut fresh: Vec<Duration> = kills.clone().chain(redefined(server)).collect();
-        fresh.sort();
-        let starts: Vec<Duration> = journal
-            .iter()
-            .filter_map(|(at, entry)| matches!(entry, Entry::Started { .. }).then_some(*at))
-            .collect();
-        let connections = find(server).connections();
-        // The first start, and those after as many failures as each of its connections may have.
-        let free = connections * (INTENSITY + 1);
-        for window in starts.windows(free + 1) {
-            let begins = window[0];
-            let last = window[free];
-            let reset = fresh.iter().any(|at| (begins..=last).contains(at));
-            let forgotten = window.windows(2).any(|pair| pair[1].abs_diff(pair[0]) >= STABLE);
-            let pause = last.abs_diff(window[free - connections]);
-            if !reset && !forgotten && pause < OPEN {
-                found.push(format!("{server}: start {window:?} {pause:?} after the one before"));
+        let fresh: Vec<Duration> = match *server {
+            REDEFINED => kills.iter().chain(&redefined).copied().collect(),
+            _ => kills.clone(),
+        };
+        let starts = journal.iter().filter(|(_, entry)| matches!(entry, Entry::Started { .. }));
+        let starts: Vec<Duration> = starts.map(|(at, _)| *at).collect();
+        for (place, first) in starts.iter().enumerate() {
+            for (more, last) in starts[place..].iter().enumerate() {
+                let counts = |at: &&Duration| **at <= *last && **at + NOTICED >= *first;
+                let beginnings = fresh.iter().filter(counts).count();
+                let pauses = last.abs_diff(*first).as_millis() / OPEN.as_millis();
+                let each = (1 + beginnings) * (1 + INTENSITY) + usize::try_from(pauses).unwrap();
+                if more + 1 > each * find(server).connections() {
+                    let within = last.abs_diff(*first);
+                    found
+                        .push(format!("{server} was started {} times within {within:?}", more + 1));
+                }
             }
         }
     }

@@ -235,6 +235,13 @@ impl Fleet {
     }
 }
 
+/// A run that fails leaves no process behind either.
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        marked(&self.mark).into_iter().for_each(process::kill);
+    }
+}
+
 /// So that nobody reads half of it.
 fn write_whole(path: &Path, words: &str) {
     let beside = path.with_extension("new");

@@ -24,9 +24,8 @@ pub const CALL: Duration = Duration::from_secs(8);
 /// Within this everything is ready again after the last fault, and lists are whole after a new
 /// start of Switchboard: two pauses of an open circuit, a start, a busy machine.
 pub const BOUND: Duration = Duration::from_secs(20);
-/// Descriptors that Switchboard may have more than before: connections to HTTP servers that are
-/// kept for a moment, and the processes that agents' first calls started.
-const DESCRIPTORS: usize = 40;
+/// Descriptors that Switchboard may have more than before, for what it is just doing.
+const DESCRIPTORS: usize = 4;
 
 /// Everything that was seen.
 pub struct Seen {
