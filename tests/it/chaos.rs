@@ -10,6 +10,7 @@
 mod board;
 mod callers;
 mod check;
+mod fault;
 mod fleet;
 mod page;
 mod plan;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{
     callers::{Answer, Done},
+    fault::Fault,
     fleet::Entry,
-    plan::{CALM, Call, Fault, Plan, REDEFINED, find},
+    plan::{CALM, Call, Plan, REDEFINED, find},
     run::{CALL, Seen},
 };
 

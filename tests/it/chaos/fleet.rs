@@ -15,7 +15,8 @@ use tokio::time::sleep;
 
 use super::{
     board::Board,
-    plan::{AGENTS, Blow, Fault, Kind, PipeFault, SERVERS, Server},
+    fault::{Fault, PipeFault},
+    plan::{AGENTS, Blow, Kind, SERVERS, Server},
     web::Web,
 };
 use crate::support::process::{self, MARK, marked};

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, time::Duration
 use super::{
     callers::Answer,
     check,
+    fault::Fault,
     fleet::Entry,
-    plan::{CALM, Fault, Plan},
+    plan::{CALM, Plan},
     run::Seen,
 };
 

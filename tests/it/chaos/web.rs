@@ -18,7 +18,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::plan::WebFault;
+use super::fault::WebFault;
 use crate::support::upstream::{Asked, Upstream, faulty, plain};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
