@@ -50,6 +50,16 @@ bench: ## Micro-benchmarks, then the load run, which writes docs/benchmarks.md
 	$(CARGO) bench --locked --all-features --bench decisions
 	$(CARGO) bench --locked --all-features --bench load
 
+CHAOS := $(CARGO) test --locked --all-features --test it chaos -- --nocapture
+
+.PHONY: chaos
+chaos: ## Twenty seeds of faults against the real program, about four minutes (docs/reliability.md)
+	SWITCHBOARD_CHAOS_RUNS=20 SWITCHBOARD_CHAOS_SECONDS=6 $(CHAOS)
+
+.PHONY: soak
+soak: ## The same for thirty minutes, seed after seed; writes its figures into docs/reliability.md
+	SWITCHBOARD_CHAOS_RUNS=6 SWITCHBOARD_CHAOS_SECONDS=240 UPDATE_DOCS=1 $(CHAOS)
+
 .PHONY: fmt
 fmt: ## Formats the code
 	$(CARGO) fmt --all

@@ -20,6 +20,9 @@ use crate::id::{AgentId, ServerName};
 /// The file's name in the state directory.
 pub const MANAGED: &str = "managed.toml";
 
+/// What the file says when nothing is left in it.
+const EMPTY: &str = "# Servers that were added at run time: none.\n";
+
 /// The layer of what was added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Managed {
@@ -70,7 +73,11 @@ pub fn remove(
 ) -> Result<Option<String>, ManagedError> {
     let mut document: DocumentMut = text.parse()?;
     let removed = servers(&mut document, agent)?.remove(server.as_str());
-    Ok(removed.map(|_| document.to_string()))
+    Ok(removed.map(|_| match document.to_string() {
+        // An empty file may be one that is being written, and is not taken for an answer.
+        text if text.trim().is_empty() => EMPTY.to_owned(),
+        text => text,
+    }))
 }
 
 /// The file, or other layer below this one, that defines a server: the last of them, and what to

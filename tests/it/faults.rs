@@ -17,19 +17,14 @@ use std::{collections::BTreeSet, env, time::Duration};
 use plan::Plan;
 use run::{Outcome, Run};
 
+use crate::support;
+
 /// Seeds of every build.
 const RUNS: u64 = 32;
 
 /// The seeds to run, as the environment says.
 fn seeds() -> std::ops::Range<u64> {
-    let number = |name: &str| {
-        let text = env::var(name).ok()?;
-        Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-    };
-    match number("SWITCHBOARD_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SWITCHBOARD_FAULT_RUNS").unwrap_or(RUNS),
-    }
+    support::seeds::of_runs("SWITCHBOARD_FAULT_RUNS", RUNS)
 }
 
 /// One run on a thread and a runtime of its own, both as good as new.

@@ -312,11 +312,26 @@ async fn why_a_server_is_not_connected_is_told_apart() {
     assert!(cause.contains("redirects to https://elsewhere.example/mcp;"), "{cause}");
     let page = |_: &Asked| axum::response::Html("<html>Sign in</html>").into_response();
     let (state, cause) = refused(page).await;
-    assert!(state == State::Failed && cause.contains("a web page"), "{state} {cause}");
+    assert!(state == State::Backoff && cause.contains("a web page"), "{state} {cause}");
     let quota =
         |_: &Asked| (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "40")]).into_response();
     let (_, cause) = refused(quota).await;
     assert!(cause.contains("left alone for 40s"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_server_behind_a_proxy_that_answers_with_a_page_for_a_while_is_connected_after_it() {
+    let pages = Arc::new(AtomicUsize::new(0));
+    let shown = Arc::clone(&pages);
+    let upstream = Upstream::serve(faulty(true, move |_| {
+        let page = axum::response::Html("<html>Be right back</html>").into_response();
+        (shown.fetch_add(1, Ordering::SeqCst) < 2).then(|| async move { page }.boxed())
+    }))
+    .await;
+    let runtime = runtime(&[("a", http(upstream.url()))]).await;
+    runtime.store().wait_ready(&name("a"), PATIENCE).await.unwrap();
+    assert!(pages.load(Ordering::SeqCst) > 2);
+    runtime.stop().await;
 }
 
 #[tokio::test]

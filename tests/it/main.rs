@@ -10,6 +10,7 @@
 )]
 
 mod bounds;
+mod chaos;
 mod cli;
 mod clients;
 mod config;

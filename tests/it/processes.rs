@@ -1,6 +1,6 @@
 //! Real child processes under supervision: stopped, crashing in loops, many at once.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Map, Value, json};
@@ -17,33 +17,13 @@ use switchboard::{
 
 use crate::support::{
     binary::{PROGRAM, Switchboard},
-    process,
+    process::{self, children, descriptors},
     wait::{PATIENCE, until},
 };
 
 fn demo() -> ServerConfig {
     let stdio = StdioConfig { args: vec!["demo-server".to_owned()], ..StdioConfig::new(PROGRAM) };
     ServerConfig::new(TransportConfig::Stdio(stdio))
-}
-
-/// Children of a process, and how many of them were never waited for.
-fn children(parent: u32) -> (usize, usize) {
-    let mut found = (0, 0);
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
-        let mut fields = rest.split(' ');
-        let (state, of) = (fields.next(), fields.next());
-        if of == Some(&parent.to_string()) {
-            found.0 += 1;
-            found.1 += usize::from(state == Some("Z"));
-        }
-    }
-    found
-}
-
-fn descriptors(pid: u32) -> usize {
-    fs::read_dir(Path::new("/proc").join(pid.to_string()).join("fd")).unwrap().count()
 }
 
 #[tokio::test]

@@ -7,5 +7,6 @@ pub mod http;
 pub mod process;
 pub mod schema;
 pub mod script;
+pub mod seeds;
 pub mod upstream;
 pub mod wait;

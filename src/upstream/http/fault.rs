@@ -203,7 +203,7 @@ impl Fault {
             | Self::Busy { why, .. }
             | Self::Refused { why, .. }
             | Self::Unknown { why, .. }
-            // A proxy in front of a server that restarts answers anything for a while.
+            // A proxy before it may say so while the server is away, so it is no reason to give up.
             | Self::Malformed(why) => ConnectError::Transport(why),
             Self::SessionOver => ConnectError::Transport(LinkEnd::SessionOver.to_string()),
             Self::Server(error) => {

@@ -28,7 +28,7 @@ fn every_problem_of_every_file_is_said_at_once() {
              a configuration file)",
             "four.toml: timeouts.call: must be text (such as \"1m\")",
             "two.yaml: limits.connects: must be a whole number from 0 to 4294967295",
-            "one.toml: mcpServers.a.command: the variable NOPE is not set (set it, give a default \
+            "one.toml: mcpServers.a.command: the variable NOPE is not set (set it where Switchboard is started or in .env beside the first file, give a default \
              as in `${NOPE:-…}`, or disable the server)",
             "two.yaml: mcpServers.b.url: is not an http or https URL (such as \
              \"https://example.com/mcp\")",

@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{run::Outcome, seeds};
 use crate::support::{
-    process,
+    process::{self, MARK, marked},
     wait::{PATIENCE, until},
 };
 
@@ -55,8 +55,6 @@ while read -r line; do
 done
 "#;
 
-/// Every process of a run carries it in its environment.
-const MARK: &str = "SWITCHBOARD_TEST_MARK";
 /// The only server that nothing happens to.
 const SOUND: &str = "good";
 const SERVERS: [&str; 3] = [SOUND, "bad", "worse"];
@@ -163,19 +161,6 @@ async fn strike(scope: Scope, blow: Blow) {
             process::signal(pid, Signal::CONT);
         }
     }
-}
-
-/// Processes that carry the mark in their environment.
-fn marked(mark: &str) -> Vec<String> {
-    let wanted = format!("{MARK}={mark}");
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries
-        .filter(|entry| {
-            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
-        })
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
 }
 
 /// What one call breaks, if anything.

@@ -1,6 +1,6 @@
 //! The real program over its restarts: what it lists, what it starts, whom it lets in.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 use switchboard::store::{SqliteStore, Store as _};
@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     binary::{PROGRAM, Switchboard},
+    process,
     wait::until,
 };
 
@@ -36,16 +37,6 @@ fn names(tools: &[Value]) -> Vec<String> {
 /// Tools of one demonstration server.
 pub(super) const DEMO_TOOLS: usize = 5;
 
-fn children(parent: u32) -> usize {
-    let of = |entry: fs::DirEntry| {
-        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        let (_, rest) = stat.rsplit_once(") ")?;
-        rest.split(' ').nth(1)?.parse::<u32>().ok()
-    };
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    processes.filter_map(of).filter(|of| *of == parent).count()
-}
-
 #[tokio::test]
 async fn a_cold_start_lists_fifty_lazy_servers_at_once_and_starts_no_process() {
     let lazy = |number| (format!("s{number:02}"), demo("lazy"));
@@ -61,14 +52,14 @@ async fn a_cold_start_lists_fifty_lazy_servers_at_once_and_starts_no_process() {
     let tools = client.tools().await;
     println!("{} tools: ready after {ready:?}, listed after {:?}", tools.len(), began.elapsed());
     assert_eq!(names(&tools), before);
-    assert_eq!(children(instance.pid()), 0);
+    assert_eq!(process::children(instance.pid()).0, 0);
     let status = instance.status().await;
     let idle = status["servers"].as_array().unwrap().iter();
     assert_eq!(idle.filter(|it| it["state"] == "idle" && it["incarnation"] == 0).count(), 50);
 
     let reply = client.call("s07_echo", json!({ "text": "awake" })).await;
     let (server, guard) = (1, 1);
-    assert_eq!((reply.text(), children(instance.pid())), ("awake", server + guard));
+    assert_eq!((reply.text(), process::children(instance.pid()).0), ("awake", server + guard));
     assert!(instance.stop().await.success());
 }
 

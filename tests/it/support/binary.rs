@@ -79,6 +79,13 @@ impl Switchboard {
         self.directory
     }
 
+    /// Kills it as `kill -9` does and starts it again, with the same configuration and state.
+    pub async fn crash(mut self) -> Self {
+        process::kill(self.pid());
+        self.ended().await;
+        Self::start(self.directory, Stdio::null(), &[]).await
+    }
+
     async fn start(directory: TempDir, stdin: Stdio, variables: &[(&str, &str)]) -> Self {
         Self::start_as(command(directory.path()), directory, stdin, variables).await
     }

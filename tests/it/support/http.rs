@@ -39,7 +39,12 @@ impl Client {
 
     /// A modern request: its parameters get the `_meta` that the revision demands, and the headers
     /// repeat what they must.
-    pub async fn modern(&self, method: &str, mut params: Value) -> Reply {
+    pub async fn modern(&self, method: &str, params: Value) -> Reply {
+        self.attempt(method, params).await.unwrap()
+    }
+
+    /// The same where the connection may break, even in the middle of the answer.
+    pub async fn attempt(&self, method: &str, mut params: Value) -> reqwest::Result<Reply> {
         let meta = &mut params["_meta"];
         meta["io.modelcontextprotocol/protocolVersion"] = json!(Revision::LATEST);
         meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
@@ -51,9 +56,9 @@ impl Client {
         if let Some(name) = params["name"].as_str() {
             post = post.header("mcp-name", name);
         }
-        let reply = self.send(post, method, params).await;
+        let reply = self.send(post, method, params).await?;
         reply.check(Revision::LATEST, method);
-        reply
+        Ok(reply)
     }
 
     /// Every tool, in modern requests, all pages.
@@ -84,7 +89,7 @@ impl Client {
             "capabilities": {},
             "clientInfo": {"name": "it", "version": "1"},
         });
-        let reply = self.send(self.post(), "initialize", params).await;
+        let reply = self.send(self.post(), "initialize", params).await.unwrap();
         reply.check(revision, "initialize");
         let id = reply.headers.get("mcp-session-id").expect("a session id");
         let session = Session {
@@ -98,11 +103,15 @@ impl Client {
         session
     }
 
-    async fn send(&self, post: RequestBuilder, method: &str, params: Value) -> Reply {
+    async fn send(
+        &self,
+        post: RequestBuilder,
+        method: &str,
+        params: Value,
+    ) -> reqwest::Result<Reply> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        let response = post.json(&message).send().await.unwrap();
-        Reply::read(id, response).await
+        Reply::read(id, post.json(&message).send().await?).await
     }
 }
 
@@ -118,7 +127,7 @@ pub struct Session<'a> {
 impl Session<'_> {
     /// A request of this session.
     pub async fn request(&self, method: &str, params: Value) -> Reply {
-        let reply = self.client.send(self.post(), method, params).await;
+        let reply = self.client.send(self.post(), method, params).await.unwrap();
         reply.check(self.revision, method);
         reply
     }
@@ -171,10 +180,10 @@ pub struct Reply {
 }
 
 impl Reply {
-    async fn read(id: u64, response: reqwest::Response) -> Self {
+    async fn read(id: u64, response: reqwest::Response) -> reqwest::Result<Self> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let body = response.text().await.unwrap();
+        let body = response.text().await?;
         let streamed = headers
             .get("content-type")
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
@@ -185,7 +194,7 @@ impl Reply {
                 serde_json::from_str(text).unwrap_or_else(|why| panic!("{status} {text:?}: {why}"))
             })
             .collect();
-        Self { id, status, headers, messages }
+        Ok(Self { id, status, headers, messages })
     }
 
     /// The response, with the request's id.

@@ -1,8 +1,11 @@
-//! Processes by id: ending one, and whether it is still there.
+//! Processes by id: ending one, whether it is still there, what it holds; and those of a test.
 
 use std::{fs, path::Path};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+/// The variable that marks every process of a test.
+pub const MARK: &str = "SWITCHBOARD_TEST_MARK";
 
 /// Ends a process as `kill -9` does. It may be gone already.
 pub fn kill(pid: u32) {
@@ -57,6 +60,40 @@ pub fn all() -> Vec<One> {
     };
     let entries = fs::read_dir("/proc").unwrap().flatten();
     entries.filter_map(|entry| read(entry.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+/// Children of a process, and how many of them were never waited for.
+pub fn children(parent: u32) -> (usize, usize) {
+    let mut found = (0, 0);
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
+        let mut fields = rest.split(' ');
+        let (state, of) = (fields.next(), fields.next());
+        if of == Some(&parent.to_string()) {
+            found.0 += 1;
+            found.1 += usize::from(state == Some("Z"));
+        }
+    }
+    found
+}
+
+/// Descriptors that a process has open.
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(Path::new("/proc").join(pid.to_string()).join("fd")).unwrap().count()
+}
+
+/// Processes that carry the mark in their environment.
+pub fn marked(mark: &str) -> Vec<u32> {
+    let wanted = format!("{MARK}={mark}");
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter(|entry| {
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+        })
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 fn of(pid: u32) -> Pid {

@@ -169,7 +169,8 @@ pub fn faulty(
     })
 }
 
-fn plain(modern: bool, asked: &Asked) -> Response {
+/// What a server of this era with one tool, `work`, answers.
+pub fn plain(modern: bool, asked: &Asked) -> Response {
     let tool = json!({ "name": "work", "inputSchema": { "type": "object" } });
     let content = json!({ "content": [{ "type": "text", "text": "done" }] });
     if asked.verb != Method::POST {
