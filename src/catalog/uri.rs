@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, sync::LazyLock};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use regex::Regex;
 
 use crate::{
@@ -13,6 +14,8 @@ use crate::{
 };
 
 const SCHEME: &str = "switchboard+";
+/// What of a server's name stands encoded in a URI.
+const OUTSIDE_OF_NAMES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 /// Members of a body that hold URIs, and how each is rewritten.
 const PLACES: [(&str, Rewrite); 4] =
     [("contents", each_uri), ("content", blocks), ("messages", messages), (META, ui)];
@@ -20,15 +23,17 @@ const PLACES: [(&str, Rewrite); 4] =
 type Change<'c> = &'c mut dyn FnMut(&str) -> Option<String>;
 type Rewrite = fn(&RawValue, Change<'_>) -> Option<Box<RawValue>>;
 
-/// The form of a URI that names its server: `switchboard+SERVER:<uri>`.
+/// The form of a URI that names its server: `switchboard+SERVER:<uri>`, what is not allowed in a
+/// name there being percent-encoded.
 pub fn qualified(server: &ServerName, uri: &str) -> String {
-    format!("{SCHEME}{server}:{uri}")
+    format!("{SCHEME}{}:{uri}", utf8_percent_encode(server.as_str(), OUTSIDE_OF_NAMES))
 }
 
 /// The server and its own URI that a qualified one names.
 pub fn split(uri: &str) -> Option<(ServerName, &str)> {
     let (server, uri) = uri.strip_prefix(SCHEME)?.split_once(':')?;
-    Some((ServerName::new(server).ok()?, uri))
+    let server = percent_decode_str(server).decode_utf8().ok()?;
+    Some((ServerName::new(server.into_owned()).ok()?, uri))
 }
 
 /// Changes URIs of resources wherever they stand in a result or in a tool's definition: in
@@ -155,7 +160,11 @@ mod tests {
         let uri = qualified(&server, "file:///a:b");
         assert_eq!(uri, "switchboard+files:file:///a:b");
         assert_eq!(split(&uri), Some((server, "file:///a:b")));
-        for other in ["file:///a", "switchboard+files", "switchboard+no name:x", "switchboard+:x"] {
+        let odd = ServerName::new("my: files").unwrap();
+        let uri = qualified(&odd, "x:1");
+        assert_eq!(uri, "switchboard+my%3A%20files:x:1");
+        assert_eq!(split(&uri), Some((odd, "x:1")));
+        for other in ["file:///a", "switchboard+files", "switchboard+%ff:x", "switchboard+:x"] {
             assert_eq!(split(other), None, "{other}");
         }
     }

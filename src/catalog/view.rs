@@ -86,12 +86,8 @@ impl Default for Section {
 impl Default for View {
     /// A view that shows nothing.
     fn default() -> Self {
-        Self {
-            sections: Each::default(),
-            servers: HashSet::new(),
-            contested: HashSet::new(),
-            hash: ContentHash::of([]),
-        }
+        let (servers, contested) = (HashSet::new(), HashSet::new());
+        Self { sections: Each::default(), servers, contested, hash: ContentHash::of([]) }.seal()
     }
 }
 
@@ -259,7 +255,8 @@ impl View {
             return None;
         }
         uri::rewrite(body, &mut |uri| {
-            let (first, _) = self.resource(uri)?;
+            let listed = self.resource(uri).map(|(server, _)| server);
+            let first = listed.or_else(|| self.by_template(uri))?;
             (first != server).then(|| uri::qualified(server, uri))
         })
     }

@@ -261,7 +261,7 @@ fn names_follow_the_rules_that_they_were_chosen_by() {
 
 fn addresses(server: &mut Server, primitive: Primitive, uris: &[&str]) {
     let items = uris.iter().map(|uri| {
-        let json = serde_json::json!({ primitive.key(): uri, "name": "n" });
+        let json = serde_json::json!({ primitive.key(): uri, "title": "n" });
         Item::read(primitive, &crate::wire::raw(&json)).unwrap()
     });
     let mut all = Each::of(|primitive| server.catalog.items(primitive).to_vec());
