@@ -33,7 +33,7 @@ pub fn qualified(server: &ServerName, uri: &str) -> String {
 pub fn split(uri: &str) -> Option<(ServerName, &str)> {
     let (server, uri) = uri.strip_prefix(SCHEME)?.split_once(':')?;
     let server = percent_decode_str(server).decode_utf8().ok()?;
-    Some((ServerName::new(server.into_owned()).ok()?, uri))
+    Some((ServerName::new(&server).ok()?, uri))
 }
 
 /// Changes URIs of resources wherever they stand in a result or in a tool's definition: in
