@@ -7,11 +7,11 @@ use std::{borrow::Cow, hint::black_box, time::Duration};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use switchboard::{
-    catalog::{Catalog, CatalogConfig, Member, Names, Tool, ToolFilter, View},
+    catalog::{Catalog, CatalogConfig, Item, Member, Names, ToolFilter, View},
     id::ServerName,
     restart::{Exit, Ladder, Policy},
     wire::{
-        Message, Object, RawValue, Revision, envelope,
+        Message, Object, Primitive, RawValue, Revision, envelope,
         meta::{Stamp, for_next_leg},
         method, raw,
     },
@@ -71,7 +71,13 @@ fn wire(criterion: &mut Criterion) {
             &params,
             |bencher, params| {
                 bencher.iter(|| {
-                    for_next_leg(Some(black_box(params)), Some("echo"), Some(&stamp), Some(9), [])
+                    for_next_leg(
+                        Some(black_box(params)),
+                        Some(("name", "echo")),
+                        Some(&stamp),
+                        Some(9),
+                        [],
+                    )
                 });
             },
         );
@@ -79,8 +85,9 @@ fn wire(criterion: &mut Criterion) {
             BenchmarkId::new("next_leg_legacy", size),
             &params,
             |bencher, params| {
-                bencher
-                    .iter(|| for_next_leg(Some(black_box(params)), Some("echo"), None, None, []));
+                bencher.iter(|| {
+                    for_next_leg(Some(black_box(params)), Some(("name", "echo")), None, None, [])
+                });
             },
         );
         let name = raw("search_issues");
@@ -111,9 +118,9 @@ fn catalog(server: usize) -> Catalog {
             "inputSchema": { "type": "object", "properties": { "query": { "type": "string" } } },
             "_meta": { "server": server },
         }));
-        Tool::read(&raw).ok()
+        Item::read(Primitive::Tool, &raw).ok()
     });
-    Catalog::new(tools.collect())
+    tools.collect::<Vec<_>>().into()
 }
 
 fn views(criterion: &mut Criterion) {

@@ -6,13 +6,15 @@
 
 use std::sync::Arc;
 
+use links::Links;
 use once::Once;
 use tokio::sync::watch;
 use tokio_stream::Stream;
 
 pub use crate::runtime::{
     Answer, CallError, CallRequest, Delivery, Event, Explanation, Failure, Health, Heard, Page,
-    Phase, Progress, ProgressSink, RuntimeStatus, ServerStatus, Story, View, ViewTool,
+    Phase, Progress, ProgressSink, RuntimeStatus, ServerStatus, Story, Subject, Versions, View,
+    ViewItem,
 };
 use crate::{
     id::{Incarnation, Owner, ServerName, SessionKey},
@@ -20,6 +22,7 @@ use crate::{
     trace::Telemetry,
 };
 
+mod links;
 mod once;
 
 /// Who is calling.
@@ -77,6 +80,7 @@ fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
 pub struct Gate {
     runtime: RuntimeHandle,
     once: Arc<Once>,
+    links: Links,
 }
 
 impl Gate {
@@ -89,7 +93,7 @@ impl Gate {
                 once.expire();
             }
         });
-        Arc::new(Self { runtime, once })
+        Arc::new(Self { runtime, once, links: Links::default() })
     }
 
     /// What this principal may use of an owner's.
@@ -109,7 +113,7 @@ impl Gate {
         SessionLease { runtime: self.runtime.clone(), owner: owner.clone(), key }
     }
 
-    /// Calls a tool of the owner's view. Dropping the future cancels the call. A call without a
+    /// Carries out a request of the owner's view. Dropping the future cancels the call. A call without a
     /// session is the principal's: it stands for one where a server is isolated by session.
     ///
     /// A call whose `_meta` has an `io.switchboard/idempotencyKey` is carried out once for its
@@ -126,10 +130,15 @@ impl Gate {
     ) -> Result<Answer, CallError> {
         request.session.get_or_insert_with(|| principal.session());
         let scope = self.scope(principal, owner)?;
-        match once::key(&request.params)? {
-            Some(key) => self.once.call(principal, scope, request, key).await,
-            None => scope.call(request).await,
+        if let Subject::Resource(uri) = &request.subject {
+            request.origin = self.links.server(principal, owner, uri);
         }
+        let answer = match once::key(&request.params)? {
+            Some(key) => self.once.call(principal, scope, request, key).await?,
+            None => scope.call(request).await?,
+        };
+        self.links.told(principal, owner, &answer.server, answer.links());
+        Ok(answer)
     }
 
     /// What the owner sees now, from memory.
@@ -140,8 +149,8 @@ impl Gate {
         self.scope(principal, owner)?.tools()
     }
 
-    /// A version that grows whenever the owner's tools really differ; what `list_changed` is sent
-    /// for. Marked as seen when it is taken.
+    /// Versions that grow whenever a list of the owner's really differs; what `list_changed` is
+    /// sent for. Marked as seen when it is taken.
     ///
     /// # Errors
     /// [`CallError::Unknown`] for an owner that the principal does not see.
@@ -149,7 +158,7 @@ impl Gate {
         &self,
         principal: &Principal,
         owner: &Owner,
-    ) -> Result<watch::Receiver<u64>, CallError> {
+    ) -> Result<watch::Receiver<Versions>, CallError> {
         self.scope(principal, owner)?.changes()
     }
 

@@ -26,6 +26,7 @@ pub mod event;
 pub mod server;
 pub mod settings;
 pub mod status;
+pub mod subject;
 
 pub(crate) mod exchange;
 pub(crate) mod handle;

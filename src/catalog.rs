@@ -1,4 +1,5 @@
-//! What servers offer: their tools as they sent them, and how those are named and shown.
+//! What servers offer: tools, prompts, resources and their templates as they sent them, and how
+//! those are named and shown.
 //!
 //! Pure values, built by connections and supervisors, read by faces. Nothing here asks a server,
 //! reads a clock or keeps anything by itself. Definitions stay raw JSON; only names are read.
@@ -9,23 +10,27 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::unit;
+use crate::{
+    unit,
+    wire::{Each, Primitive},
+};
 
 pub mod diff;
 pub mod filter;
+pub mod item;
 pub mod naming;
 mod near;
 mod own;
-pub mod tool;
+pub mod uri;
 pub mod view;
 
 pub use diff::Diff;
 pub use filter::{FilterError, ToolFilter, ToolMatcher};
+pub use item::{Item, ItemError};
 pub use naming::Names;
 pub use near::nearest;
 pub use own::OwnTool;
-pub use tool::{Tool, ToolError};
-pub use view::{Member, Page, View, ViewTool};
+pub use view::{Member, Page, Versions, View, ViewItem};
 
 /// How tools are named and kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -81,43 +86,56 @@ pub enum Prefix {
     Never,
 }
 
-/// The tools of one server, in its own order.
+/// What one server offers, in its own order.
 #[derive(Clone, Debug)]
 pub struct Catalog {
-    tools: Vec<Tool>,
+    items: Each<Vec<Item>>,
     hash: ContentHash,
 }
 
 impl Catalog {
-    /// A catalog of these tools. Of two with one name the first stays, because a call could not
-    /// tell them apart.
-    pub fn new(mut tools: Vec<Tool>) -> Self {
-        let mut names = HashSet::with_capacity(tools.len());
-        tools.retain(|tool| names.insert(Arc::clone(&tool.name)));
-        let hash = ContentHash::of(tools.iter().flat_map(|tool| [&*tool.name, tool.raw.get()]));
-        Self { tools, hash }
+    /// A catalog of these. Of two of one kind and name the first stays, because a request could
+    /// not tell them apart.
+    pub fn new(mut items: Each<Vec<Item>>) -> Self {
+        for primitive in Primitive::ALL {
+            let items = items.get_mut(primitive);
+            let mut names = HashSet::with_capacity(items.len());
+            items.retain(|item| names.insert(Arc::clone(&item.name)));
+        }
+        let hash = ContentHash::of(items.iter().flat_map(|(primitive, items)| {
+            let of = items.iter().flat_map(|item| [&*item.name, item.raw.get()]);
+            std::iter::once(primitive.member()).chain(of)
+        }));
+        Self { items, hash }
+    }
+
+    /// What there is of one kind, in the server's own order.
+    pub fn items(&self, primitive: Primitive) -> &[Item] {
+        self.items.get(primitive)
     }
 
     /// The tools in the server's own order.
-    pub fn tools(&self) -> &[Tool] {
-        &self.tools
+    pub fn tools(&self) -> &[Item] {
+        self.items(Primitive::Tool)
     }
 
     /// What tells this catalog from any other: names, definitions and their order.
     pub const fn hash(&self) -> ContentHash {
         self.hash
     }
-
-    /// Whether there is no tool.
-    pub fn is_empty(&self) -> bool {
-        self.tools.is_empty()
-    }
 }
 
 impl Default for Catalog {
-    /// A catalog without tools.
+    /// A catalog that offers nothing.
     fn default() -> Self {
-        Self::new(Vec::new())
+        Self::new(Each::default())
+    }
+}
+
+impl From<Vec<Item>> for Catalog {
+    /// A catalog of tools alone.
+    fn from(tools: Vec<Item>) -> Self {
+        Self::new(Each { tools, ..Each::default() })
     }
 }
 
@@ -154,7 +172,7 @@ mod tests {
     use super::*;
 
     fn catalog(tools: &[(&str, &str)]) -> Catalog {
-        Catalog::new(tools.iter().map(|(name, text)| Tool::sample(name, text)).collect())
+        tools.iter().map(|(name, text)| Item::sample(name, text)).collect::<Vec<_>>().into()
     }
 
     #[test]
@@ -170,10 +188,9 @@ mod tests {
             assert_ne!(base.hash(), other.hash());
         }
         assert_ne!(ContentHash::of(["ab", "c"]), ContentHash::of(["a", "bc"]));
-        assert_eq!(
-            Catalog::default().hash().to_string(),
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
+        let prompts = base.tools().to_vec();
+        let asked = Catalog::new(Each { prompts, ..Each::default() });
+        assert_ne!(asked.hash(), base.hash(), "a prompt is no tool");
     }
 
     #[test]
@@ -182,7 +199,6 @@ mod tests {
         let names: Vec<_> = catalog.tools().iter().map(|tool| &*tool.name).collect();
         assert_eq!(names, ["b", "a"]);
         assert!(catalog.tools()[0].raw.get().contains('1'));
-        assert!(!catalog.is_empty() && Catalog::default().is_empty());
     }
 
     #[test]

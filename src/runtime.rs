@@ -19,8 +19,9 @@ pub use crate::actor::{
     server::{Isolation, Retry, ServerConfig, Startup, ToolRule},
     settings::{AgentConfig, GroupConfig, LimitsConfig, MonitoringConfig, TimeoutsConfig},
     status::{Health, Phase, RuntimeStatus, ServerStatus},
+    subject::Subject,
 };
-pub use crate::catalog::{Page, View, ViewTool};
+pub use crate::catalog::{Page, Versions, View, ViewItem};
 pub use crate::store::{MemoryStore, Store};
 pub use crate::upstream::{ProcessExit, Progress, ProgressSink};
 use crate::{

@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 
 use crate::{
     id::{Owner, ServerName},
-    wire::RawValue,
+    wire::{Each, RawValue},
 };
 
 mod book;
@@ -39,13 +39,13 @@ pub struct CatalogRecord {
     pub server: ServerName,
     /// What tells the listed definition from any other, made with [`Store::salt`].
     pub fingerprint: String,
-    /// What tells these tools from any others.
+    /// What tells these definitions from any others.
     pub hash: String,
     /// The definitions as the server sent them, in its order.
-    pub tools: Vec<Arc<RawValue>>,
+    pub items: Each<Vec<Arc<RawValue>>>,
     /// Its advice to the model.
     pub instructions: Option<Arc<str>>,
-    /// When these tools were listed for the first time.
+    /// When these were listed for the first time.
     pub listed_at: SystemTime,
     /// When they were withdrawn, because the server was gone for too long.
     pub withdrawn_at: Option<SystemTime>,

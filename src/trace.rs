@@ -10,7 +10,7 @@ use std::{fmt, time::Duration};
 
 use tracing::Span;
 
-use crate::wire::{Object, RawValue, meta::META};
+use crate::wire::{Object, RawValue, meta::META, method};
 
 /// The target of every span and span event that is meant for traces.
 pub const TARGET: &str = "switchboard::trace";
@@ -106,6 +106,30 @@ impl Telemetry for Silent {
     fn sent(&self, _: &Operation<'_>) {}
 
     fn listed(&self, _: &str, _: bool) {}
+}
+
+/// Says what a request is about in a span of it, in OpenTelemetry's words: its method, and what it
+/// names. Tools and prompts stand in the span's name; URIs do not, because there is no end of them.
+pub fn describe(span: &Span, method: &str, target: Option<&str>) {
+    let field = match method {
+        method::TOOLS_CALL => "gen_ai.tool.name",
+        method::PROMPTS_GET => "gen_ai.prompt.name",
+        _ => "mcp.resource.uri",
+    };
+    if method == method::TOOLS_CALL {
+        span.record("gen_ai.operation.name", "execute_tool");
+    }
+    match target {
+        Some(name) if method != method::RESOURCES_READ => {
+            span.record("otel.name", format_args!("{method} {name}").to_string());
+        }
+        _ => {
+            span.record("otel.name", method);
+        }
+    }
+    if let Some(target) = target {
+        span.record(field, target);
+    }
 }
 
 #[cfg(test)]

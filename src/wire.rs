@@ -10,6 +10,7 @@ pub mod id;
 pub mod meta;
 pub mod method;
 pub mod object;
+pub mod primitive;
 pub mod result;
 pub mod revision;
 pub mod sse;
@@ -17,6 +18,7 @@ pub mod sse;
 pub use envelope::{ErrorObject, Message, ParseError};
 pub use id::Id;
 pub use object::Object;
+pub use primitive::{Each, Primitive};
 pub use revision::{Era, Revision};
 /// Raw JSON text, kept as it was sent.
 pub use serde_json::value::RawValue;

@@ -99,7 +99,7 @@ impl Once {
         request: CallRequest,
         key: String,
     ) -> Outcome {
-        let tool = request.tool.clone();
+        let tool = request.subject.name().to_owned();
         let asked = Asked { principal: principal.clone(), owner: scope.owner().clone(), tool, key };
         let arguments = digest(&request.params);
         let mut outcome = {

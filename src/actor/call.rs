@@ -1,4 +1,4 @@
-//! One tool call: what is asked, what is answered, and how it can fail.
+//! One call: what is asked, what is answered, and how it can fail.
 //!
 //! The vocabulary of the way of a call, shared by the connection handle, the runtime and the
 //! faces. Texts here are read by models and people; nothing that a server printed stands in them.
@@ -7,20 +7,23 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
+use super::subject::Subject;
 use crate::{
+    catalog::uri,
     error::{Classify, Kind},
     id::{Incarnation, ServerName, SessionKey},
     upstream::ProgressSink,
     wire::{ErrorObject, RawValue},
 };
 
-/// One call of a tool. Dropping the future that carries it out cancels it.
+/// One request to a server: a call of a tool, or something else that it offers. Dropping the
+/// future that carries it out cancels it.
 #[derive(Debug)]
 pub struct CallRequest {
-    /// The tool's exposed name.
-    pub tool: String,
-    /// The whole parameters of `tools/call` as the caller sent them; `name` is replaced on the
-    /// way, `_meta` is restated for the next leg, everything else stays.
+    /// What it is about.
+    pub subject: Subject,
+    /// The request's whole parameters as the caller sent them; the name of what it is about is
+    /// replaced on the way, `_meta` is restated for the next leg, everything else stays.
     pub params: Arc<RawValue>,
     /// The caller's own deadline, if it is shorter than the configured one.
     pub timeout: Option<Duration>,
@@ -29,10 +32,12 @@ pub struct CallRequest {
     /// Whose connection serves it where the server has `isolation = "session"`; `None` for the
     /// owner's common one.
     pub session: Option<SessionKey>,
+    /// The server that told the caller of a resource which no list names.
+    pub origin: Option<ServerName>,
 }
 
 impl CallRequest {
-    /// A call with arguments and nothing else.
+    /// A call of a tool with arguments and nothing else.
     ///
     /// ```
     /// use switchboard::runtime::CallRequest;
@@ -47,7 +52,12 @@ impl CallRequest {
         }
         let tool = tool.into();
         let params = crate::wire::raw(&Params { name: &tool, arguments }).into();
-        Self { tool, params, timeout: None, progress: None, session: None }
+        Self::about(Subject::Tool(tool), params)
+    }
+
+    /// A request with its whole parameters and nothing else.
+    pub const fn about(subject: Subject, params: Arc<RawValue>) -> Self {
+        Self { subject, params, timeout: None, progress: None, session: None, origin: None }
     }
 }
 
@@ -62,6 +72,20 @@ pub struct Answer {
     pub incarnation: Incarnation,
 }
 
+impl Answer {
+    /// URIs of the resources that it links to or embeds; few results do.
+    pub fn links(&self) -> Vec<String> {
+        let mut links = Vec::new();
+        if self.result.get().contains("\"resource") {
+            uri::rewrite(&self.result, &mut |uri| {
+                links.push(uri.to_owned());
+                None
+            });
+        }
+        links
+    }
+}
+
 /// Why a call has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError {
@@ -73,10 +97,10 @@ pub enum CallError {
         /// A name of the caller's view that was probably meant.
         near: Option<String>,
     },
-    /// No such agent or server in the caller's view.
+    /// Nothing else of that name in the caller's view.
     #[error("unknown {what} {name:?}{}", did_you_mean(near.as_deref()))]
     Unknown {
-        /// `agent` or `server`.
+        /// What was meant, such as `agent`, `server` or `prompt`.
         what: &'static str,
         /// Its name.
         name: String,

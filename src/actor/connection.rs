@@ -62,7 +62,7 @@ pub(crate) enum ConnectionMsg {
     /// The link ended by itself.
     Lost(LinkEnd),
     /// The server says that its tools changed.
-    ToolsChanged,
+    ListsChanged,
     /// The interval of listing has passed.
     RefreshTick,
     /// A listing ended.
@@ -155,7 +155,7 @@ impl Actor for ConnectionActor {
         match message {
             ConnectionMsg::Connected(outcome) => state.connected(&myself, outcome)?,
             ConnectionMsg::Lost(end) => state.lost(&end)?,
-            ConnectionMsg::ToolsChanged => state.refresh(&myself),
+            ConnectionMsg::ListsChanged => state.refresh(&myself),
             ConnectionMsg::RefreshTick => {
                 state.refresh(&myself);
                 state.arm_refresh(&myself);
@@ -299,14 +299,14 @@ impl ConnectionState {
                 && matches!(link.link.listen().await, Ok(()) | Err(RequestError::Lost { .. }))
             {
                 tokio::time::sleep(RELISTEN).await;
-                actor.cast(ConnectionMsg::ToolsChanged).ok();
+                actor.cast(ConnectionMsg::ListsChanged).ok();
             }
         });
         let (actor, link) = (myself.clone(), Arc::clone(live));
         self.spawn(myself, async move {
-            while let Some(LinkEvent::ToolsChanged) = link.link.event().await {
+            while let Some(LinkEvent::ListsChanged) = link.link.event().await {
                 tokio::time::sleep(DEBOUNCE).await;
-                if actor.cast(ConnectionMsg::ToolsChanged).is_err() {
+                if actor.cast(ConnectionMsg::ListsChanged).is_err() {
                     return;
                 }
             }

@@ -16,10 +16,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{event::Event, exchange::Exchange, server::ServerConfig};
 use crate::{
-    catalog::{Catalog, CatalogConfig, Names, Tool},
+    catalog::{Catalog, CatalogConfig, Item, Names},
     id::{Owner, ServerName},
     store::{CatalogRecord, EventRecord, Key, NamesRecord, Store},
     upstream::TransportConfig,
+    wire::{Each, Primitive},
 };
 
 /// What a server offers, as far as its owner's view shows it.
@@ -41,9 +42,14 @@ pub(crate) fn offer(
     if record.withdrawn_at.is_some() || record.fingerprint != fingerprint(store.salt(), config)? {
         return None;
     }
-    let tools = record.tools.iter().map(|raw| Tool::read(raw)).collect::<Result<_, _>>().ok()?;
-    let catalog = Catalog::new(tools);
-    // Somebody changed the record, or this version reads tools in another way.
+    let mut items: Each<Vec<Item>> = Each::default();
+    for primitive in Primitive::ALL {
+        let raw = record.items.get(primitive).iter();
+        let read: Result<_, _> = raw.map(|raw| Item::read(primitive, raw)).collect();
+        *items.get_mut(primitive) = read.ok()?;
+    }
+    let catalog = Catalog::new(items);
+    // Somebody changed the record, or this version reads definitions in another way.
     if catalog.hash().to_string() != record.hash {
         return None;
     }
@@ -60,7 +66,10 @@ pub(crate) fn put_offer(store: &dyn Store, owner: &Owner, offer: &Offer, config:
         server: offer.server.clone(),
         fingerprint,
         hash: offer.catalog.hash().to_string(),
-        tools: offer.catalog.tools().iter().map(|tool| Arc::clone(&tool.raw)).collect(),
+        items: Each::of(|primitive| {
+            let items = offer.catalog.items(primitive).iter();
+            items.map(|item| Arc::clone(&item.raw)).collect()
+        }),
         instructions: offer.instructions.clone(),
         listed_at: SystemTime::now(),
         withdrawn_at: None,
@@ -201,7 +210,7 @@ mod tests {
         let store = MemoryStore::default();
         let server = ServerName::new("a").unwrap();
         let tool = raw(&json!({"name": "echo", "inputSchema": {}}));
-        let catalog = Arc::new(Catalog::new(vec![Tool::read(&tool).unwrap()]));
+        let catalog = Arc::new(Catalog::from(vec![Item::read(Primitive::Tool, &tool).unwrap()]));
         let given = Offer { server: server.clone(), catalog, instructions: Some("i".into()) };
         let config = stdio(|_| {});
         put_offer(&store, &Owner::Store, &given, &config);

@@ -35,9 +35,9 @@ impl ToolPolicy {
         Ok(Self { filter: config.tools.matcher()?, rules, timeout: config.timeout, hinted })
     }
 
-    /// The deadline of a call of this tool, where one is configured.
-    pub(crate) fn timeout(&self, tool: &str) -> Option<Duration> {
-        self.ruled(tool, |rule| rule.timeout).or(self.timeout)
+    /// The deadline of a call of this tool, or of another request, where one is configured.
+    pub(crate) fn timeout(&self, tool: Option<&str>) -> Option<Duration> {
+        tool.and_then(|tool| self.ruled(tool, |rule| rule.timeout)).or(self.timeout)
     }
 
     /// Whether a call of this tool that may have run does no harm when it runs again: a rule says

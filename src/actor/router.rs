@@ -19,11 +19,13 @@ use super::{
     handle::ConnectionHandle,
     kept::{self, Offer},
     server::Isolation,
+    subject::Subject,
 };
 use crate::{
-    catalog::{Catalog, Member, Names, Prefix, ToolMatcher, View},
+    catalog::{Catalog, Member, Names, Prefix, ToolMatcher, Versions, View},
     id::{Owner, ServerName},
     restart::State,
+    wire::Primitive,
 };
 
 mod table;
@@ -59,7 +61,7 @@ pub(crate) enum RouterMsg {
     /// Answers when everything that was told before is published.
     Flush(RpcReplyPort<()>),
     /// Places a name that the snapshot could not place.
-    Resolve { owner: Owner, tool: String, reply: RpcReplyPort<Option<Target>> },
+    Resolve { owner: Owner, subject: Subject, reply: RpcReplyPort<Option<Target>> },
 }
 
 /// One connection as the router knows it.
@@ -79,7 +81,7 @@ struct Scope {
     names: Names,
     /// The change of the names that was kept last.
     kept: Option<u64>,
-    version: watch::Sender<u64>,
+    versions: watch::Sender<Versions>,
 }
 
 /// What the router knows.
@@ -89,7 +91,7 @@ pub(crate) struct RouterState {
     entries: BTreeMap<(Owner, ServerName), Entry>,
     scopes: BTreeMap<Owner, Scope>,
     /// Names that may still come.
-    waiting: Vec<(Owner, String, RpcReplyPort<Option<Target>>)>,
+    waiting: Vec<(Owner, Subject, RpcReplyPort<Option<Target>>)>,
 }
 
 impl Actor for RouterActor {
@@ -127,7 +129,7 @@ impl Actor for RouterActor {
             RouterMsg::Settled => state.answer_waiting(),
             // The caller may have left.
             RouterMsg::Flush(reply) => drop(reply.send(())),
-            RouterMsg::Resolve { owner, tool, reply } => state.resolve(owner, tool, reply),
+            RouterMsg::Resolve { owner, subject, reply } => state.resolve(owner, subject, reply),
         }
         Ok(())
     }
@@ -137,17 +139,19 @@ impl RouterState {
     fn define(&mut self, owner: Owner, grants: Vec<ServerName>, filter: ToolMatcher) {
         let published = self.exchange.table.load().owner(&owner).cloned();
         let known = self.scopes.remove(&owner);
-        let (names, version) = match (known, published) {
+        let (names, versions) = match (known, published) {
             (Some(mut scope), _) => {
                 // A grant that was taken back leaves no names behind.
                 let revoked = scope.grants.iter().filter(|server| !grants.contains(server));
                 revoked.for_each(|server| scope.names.forget(server));
-                (scope.names, scope.version)
+                (scope.names, scope.versions)
             }
-            (None, Some(view)) => (view.names.clone(), view.version.clone()),
-            (None, None) => (kept::names(&self.exchange, &owner), watch::Sender::new(0)),
+            (None, Some(view)) => (view.names.clone(), view.versions.clone()),
+            (None, None) => {
+                (kept::names(&self.exchange, &owner), watch::Sender::new(Versions::default()))
+            }
         };
-        self.scopes.insert(owner.clone(), Scope { grants, filter, names, kept: None, version });
+        self.scopes.insert(owner.clone(), Scope { grants, filter, names, kept: None, versions });
         self.publish(&[owner]);
     }
 
@@ -264,7 +268,7 @@ impl RouterState {
                 table.views.get(owner).map(|view| Arc::clone(&view.view)).unwrap_or_default();
             let view = self.build(owner, &mut scope, &before);
             if before.hash() != view.view.hash() {
-                changed.push(view.version.clone());
+                changed.push((view.versions.clone(), before, Arc::clone(&view.view)));
             }
             let names = &scope.names;
             if scope.kept.replace(names.changes()) != Some(names.changes()) {
@@ -274,8 +278,8 @@ impl RouterState {
             self.scopes.insert(owner.clone(), scope);
         }
         self.exchange.table.store(Arc::new(table));
-        for version in changed {
-            version.send_modify(|version| *version += 1);
+        for (versions, before, view) in changed {
+            versions.send_modify(|versions| view.succeed(&before, versions));
         }
         self.answer_waiting();
     }
@@ -296,6 +300,7 @@ impl RouterState {
         if self.exchange.settings().catalog.introspection {
             view = view.with_own(&scope.filter);
         }
+        let view = Arc::new(view);
         for ((_, _, serving), member) in members.iter().zip(&list) {
             serving.handle.tools.store(member.catalog.tools().len() as u64, Ordering::Relaxed);
         }
@@ -317,21 +322,22 @@ impl RouterState {
                 let policy = Arc::clone(&definition.spec.policy);
                 let by_session = definition.spec.config.isolation == Isolation::Session;
                 let handle = Arc::clone(&serving.handle);
-                ((*server).clone(), Route { handle, policy, by_session })
+                let readdressed = view.is_contested(server).then(|| Arc::clone(&view));
+                ((*server).clone(), Route { handle, policy, by_session, readdressed })
             })
             .collect();
         OwnerView {
-            view: Arc::new(view),
+            view,
             instructions: (!instructions.is_empty()).then(|| instructions.join("\n\n").into()),
-            version: scope.version.clone(),
+            versions: scope.versions.clone(),
             routes,
             unlisted,
             names: scope.names.clone(),
         }
     }
 
-    fn resolve(&mut self, owner: Owner, tool: String, reply: RpcReplyPort<Option<Target>>) {
-        self.waiting.push((owner, tool, reply));
+    fn resolve(&mut self, owner: Owner, subject: Subject, reply: RpcReplyPort<Option<Target>>) {
+        self.waiting.push((owner, subject, reply));
         self.answer_waiting();
     }
 
@@ -341,12 +347,14 @@ impl RouterState {
             return;
         }
         let table = self.exchange.table.load_full();
-        for (owner, tool, reply) in std::mem::take(&mut self.waiting) {
-            let target = table.owner(&owner).and_then(|view| view.target(&tool));
-            if target.is_none() && self.may_come(&owner, &tool) && self.waiting.len() < MAX_WAITING
+        for (owner, subject, reply) in std::mem::take(&mut self.waiting) {
+            let target = table.owner(&owner).and_then(|view| view.target(&subject, None));
+            if target.is_none()
+                && self.may_come(&owner, &subject)
+                && self.waiting.len() < MAX_WAITING
             {
                 if !reply.is_closed() {
-                    self.waiting.push((owner, tool, reply));
+                    self.waiting.push((owner, subject, reply));
                 }
                 continue;
             }
@@ -356,17 +364,18 @@ impl RouterState {
     }
 
     /// Whether a server of the owner's view that was never listed may still bring this name.
-    fn may_come(&self, owner: &Owner, tool: &str) -> bool {
+    fn may_come(&self, owner: &Owner, subject: &Subject) -> bool {
         let Some(scope) = self.scopes.get(owner) else {
             return false;
         };
-        let always = self.exchange.settings().catalog.prefix == Prefix::Always;
+        let named = matches!(subject.primitive(), Primitive::Tool | Primitive::Prompt)
+            && self.exchange.settings().catalog.prefix == Prefix::Always;
         self.members(owner, &scope.grants).into_iter().any(|(server, definition, _)| {
             let state = definition.handle.standing().state;
             // One that is ready without a catalog has it on the way to this mailbox.
             definition.catalog.is_none()
                 && matches!(state, State::Idle | State::Connecting | State::Backoff | State::Ready)
-                && (!always || scope.names.may_be_of(server, tool))
+                && (!named || scope.names.may_be_of(server, subject.name()))
         })
     }
 }

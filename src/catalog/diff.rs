@@ -6,16 +6,17 @@ use std::{
     sync::Arc,
 };
 
-use super::{Catalog, Tool};
+use super::{Catalog, Item};
+use crate::wire::Primitive;
 
 /// The difference between two catalogs, by the server's own names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
-    /// Tools that are new, in their new order.
+    /// What is new, in its new order.
     pub added: Vec<Arc<str>>,
-    /// Tools that are gone, in their old order.
+    /// What is gone, in its old order.
     pub removed: Vec<Arc<str>>,
-    /// Tools whose definition is another, in their new order.
+    /// That whose definition is another, in its new order.
     pub changed: Vec<Arc<str>>,
     /// Whether those that stayed stand in another order.
     pub reordered: bool,
@@ -28,28 +29,34 @@ impl Diff {
         if old.hash() == new.hash() {
             return Self::default();
         }
-        let before: HashMap<&str, (usize, &Tool)> =
-            (0..).zip(old.tools()).map(|(place, tool)| (&*tool.name, (place, tool))).collect();
-        let after: HashSet<&str> = new.tools().iter().map(|tool| &*tool.name).collect();
         let mut diff = Self::default();
-        let mut last = 0;
-        for tool in new.tools() {
-            let Some(&(place, was)) = before.get(&*tool.name) else {
-                diff.added.push(Arc::clone(&tool.name));
-                continue;
-            };
-            diff.reordered |= place < last;
-            last = place;
-            if was.raw.get() != tool.raw.get() {
-                diff.changed.push(Arc::clone(&tool.name));
-            }
-        }
-        for tool in old.tools() {
-            if !after.contains(&*tool.name) {
-                diff.removed.push(Arc::clone(&tool.name));
-            }
+        for primitive in Primitive::ALL {
+            diff.compare(old.items(primitive), new.items(primitive));
         }
         diff
+    }
+
+    fn compare(&mut self, old: &[Item], new: &[Item]) {
+        let before: HashMap<&str, (usize, &Item)> =
+            (0..).zip(old).map(|(place, item)| (&*item.name, (place, item))).collect();
+        let after: HashSet<&str> = new.iter().map(|item| &*item.name).collect();
+        let mut last = 0;
+        for item in new {
+            let Some(&(place, was)) = before.get(&*item.name) else {
+                self.added.push(Arc::clone(&item.name));
+                continue;
+            };
+            self.reordered |= place < last;
+            last = place;
+            if was.raw.get() != item.raw.get() {
+                self.changed.push(Arc::clone(&item.name));
+            }
+        }
+        for item in old {
+            if !after.contains(&*item.name) {
+                self.removed.push(Arc::clone(&item.name));
+            }
+        }
     }
 
     /// Whether nothing differs.
@@ -86,7 +93,7 @@ mod tests {
     use super::*;
 
     fn catalog(tools: &[(&str, &str)]) -> Catalog {
-        Catalog::new(tools.iter().map(|(name, text)| Tool::sample(name, text)).collect())
+        tools.iter().map(|(name, text)| Item::sample(name, text)).collect::<Vec<_>>().into()
     }
 
     fn text(old: &[(&str, &str)], new: &[(&str, &str)]) -> String {
@@ -114,11 +121,11 @@ mod tests {
             old in prop::collection::vec((0_u8..5, 0_u8..2), 0..6),
             new in prop::collection::vec((0_u8..5, 0_u8..2), 0..6),
         ) {
-            let build = |tools: &[(u8, u8)]| Catalog::new(
+            let build = |tools: &[(u8, u8)]| Catalog::from(
                 tools
                     .iter()
-                    .map(|(name, text)| Tool::sample(&name.to_string(), &text.to_string()))
-                    .collect(),
+                    .map(|(name, text)| Item::sample(&name.to_string(), &text.to_string()))
+                    .collect::<Vec<_>>(),
             );
             let (old, new) = (build(&old), build(&new));
             let diff = Diff::between(&old, &new);

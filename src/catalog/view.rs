@@ -1,14 +1,19 @@
-//! What an agent sees: the tools of its servers under exposed names, filtered and in order.
+//! What an agent sees: what its servers offer, under exposed names, filtered and in order.
 //!
 //! An immutable value, built anew when something changed and then shared. It never changes a
-//! definition but for its name, and never chooses one: [`Names`] does.
+//! definition but for its name, and never chooses one: [`Names`] does. Globs are about tools alone.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use super::{Catalog, ContentHash, Names, OwnTool, Tool, ToolMatcher, nearest};
+use regex::Regex;
+
+use super::{Catalog, ContentHash, Item, Names, OwnTool, ToolMatcher, nearest, uri};
 use crate::{
     id::ServerName,
-    wire::{Object, RawValue},
+    wire::{Each, Object, Primitive, RawValue},
 };
 
 /// One server of a view.
@@ -27,17 +32,27 @@ pub struct Member<'a> {
 /// What an agent sees.
 #[derive(Clone, Debug)]
 pub struct View {
-    tools: Vec<ViewTool>,
-    /// The servers' own definitions of the tools, place by place: what a rebuild compares with.
+    sections: Each<Section>,
+    servers: HashSet<ServerName>,
+    /// Servers with a URI that another one has too, and has first.
+    contested: HashSet<ServerName>,
+    hash: ContentHash,
+}
+
+/// What a view has of one kind.
+#[derive(Clone, Debug)]
+struct Section {
+    items: Vec<ViewItem>,
+    /// The servers' own definitions, place by place: what a rebuild compares with.
     sources: Vec<Arc<RawValue>>,
     index: HashMap<Arc<str>, usize>,
     hash: ContentHash,
 }
 
-/// One tool of a view.
+/// One thing that a view shows.
 #[derive(Clone, Debug)]
-pub struct ViewTool {
-    /// The name callers use.
+pub struct ViewItem {
+    /// The name callers use: a name, a URI, or a URI template.
     pub exposed: Arc<str>,
     /// Its server.
     pub server: ServerName,
@@ -45,33 +60,41 @@ pub struct ViewTool {
     pub upstream: Arc<str>,
     /// Its raw definition with the exposed name.
     pub raw: Arc<RawValue>,
+    /// What the URIs of a template match.
+    expands: Option<Regex>,
 }
+
+/// How often each list of a view really changed.
+pub type Versions = Each<u64>;
 
 /// One page of a view.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
-    /// Its tools.
-    pub tools: &'a [ViewTool],
+    /// What stands on it.
+    pub items: &'a [ViewItem],
     /// The exposed name of the last of them, if more follow: the next page is the one after it.
     pub next: Option<&'a str>,
 }
 
-impl Default for View {
-    /// A view without tools.
+impl Default for Section {
     fn default() -> Self {
-        Self {
-            tools: Vec::new(),
-            sources: Vec::new(),
-            index: HashMap::new(),
-            hash: ContentHash::of([]),
-        }
+        let (items, sources, index) = (Vec::new(), Vec::new(), HashMap::new());
+        Self { items, sources, index, hash: ContentHash::of([]) }
+    }
+}
+
+impl Default for View {
+    /// A view that shows nothing.
+    fn default() -> Self {
+        let (servers, contested) = (HashSet::new(), HashSet::new());
+        Self { sections: Each::default(), servers, contested, hash: ContentHash::of([]) }.seal()
     }
 }
 
 impl View {
-    /// The members' tools that pass their own server's filter, by upstream name, and the agent's,
-    /// by exposed name. Ordered by the members' `order`, then by server, then as the server does;
-    /// the order of `members` means nothing.
+    /// What the members offer. Of tools those that pass their own server's filter, by upstream
+    /// name, and the agent's, by exposed name. Ordered by the members' `order`, then by server,
+    /// then as the server does; the order of `members` means nothing.
     pub fn build(members: &[Member<'_>], filter: &ToolMatcher, names: &mut Names) -> Self {
         Self::default().rebuild(members, filter, names)
     }
@@ -83,7 +106,18 @@ impl View {
         let mut members: Vec<&Member<'_>> = members.iter().collect();
         members.sort_by_key(|member| (member.order, member.server));
         let mut view = Self::default();
-        for member in members {
+        view.servers.extend(members.iter().map(|member| member.server.clone()));
+        for primitive in [Primitive::Resource, Primitive::Template] {
+            for &member in &members {
+                self.add_addresses(&mut view, primitive, member);
+            }
+        }
+        // After the addresses, which definitions of tools may name.
+        for &member in &members {
+            for prompt in member.catalog.items(Primitive::Prompt) {
+                let exposed = names.assign(member.server, &prompt.name);
+                self.add(&mut view, Primitive::Prompt, exposed, member.server, prompt);
+            }
             for tool in member.catalog.tools() {
                 if !member.filter.passes(&tool.name) {
                     continue;
@@ -91,18 +125,52 @@ impl View {
                 // Also what the agent does not see is named, so that a change of its filter
                 // changes no name.
                 let exposed = names.assign(member.server, &tool.name);
-                if !filter.passes(&exposed) || view.index.contains_key(&exposed) {
-                    continue;
+                if filter.passes(&exposed) {
+                    self.add(&mut view, Primitive::Tool, exposed, member.server, tool);
                 }
-                let shown = self
-                    .unchanged(&exposed, member.server, tool)
-                    .unwrap_or_else(|| ViewTool::new(exposed, member.server, tool));
-                view.index.insert(Arc::clone(&shown.exposed), view.tools.len());
-                view.tools.push(shown);
-                view.sources.push(Arc::clone(&tool.raw));
             }
         }
         view.seal()
+    }
+
+    /// Shows a member's resources or templates. A URI stays as it is; where another server has it
+    /// already, its qualified form stands for it.
+    fn add_addresses(&self, view: &mut Self, primitive: Primitive, member: &Member<'_>) {
+        for item in member.catalog.items(primitive) {
+            let is_taken = view.sections.get(primitive).index.contains_key(&item.name);
+            let exposed = if is_taken {
+                view.contested.insert(member.server.clone());
+                uri::qualified(member.server, &item.name).into()
+            } else {
+                Arc::clone(&item.name)
+            };
+            self.add(view, primitive, exposed, member.server, item);
+        }
+    }
+
+    fn add(
+        &self,
+        view: &mut Self,
+        primitive: Primitive,
+        exposed: Arc<str>,
+        server: &ServerName,
+        item: &Item,
+    ) {
+        if view.sections.get(primitive).index.contains_key(&exposed) {
+            return;
+        }
+        let readdressed = primitive == Primitive::Tool && view.contested.contains(server);
+        let source = if readdressed { view.readdressed(server, &item.raw) } else { None };
+        let source = source.map_or_else(|| Arc::clone(&item.raw), Arc::from);
+        let shown = self.unchanged(primitive, &exposed, server, &item.name, &source);
+        let shown = shown.unwrap_or_else(|| ViewItem {
+            raw: renamed(primitive, &exposed, &item.name, &source),
+            expands: (primitive == Primitive::Template).then(|| uri::template(&exposed)).flatten(),
+            exposed,
+            server: server.clone(),
+            upstream: Arc::clone(&item.name),
+        });
+        view.sections.get_mut(primitive).push(shown, source);
     }
 
     /// The same view with our own tools behind all others, as far as the agent's filter shows
@@ -111,39 +179,91 @@ impl View {
     pub fn with_own(mut self, filter: &ToolMatcher) -> Self {
         for tool in OwnTool::ALL.into_iter().filter(|tool| filter.passes(tool.name())) {
             let (name, raw): (Arc<str>, _) = (tool.name().into(), tool.definition());
-            self.index.insert(Arc::clone(&name), self.tools.len());
-            self.sources.push(Arc::clone(&raw));
-            let (exposed, upstream) = (Arc::clone(&name), name);
-            self.tools.push(ViewTool { exposed, server: ServerName::ourselves(), upstream, raw });
+            let (exposed, source) = (Arc::clone(&name), Arc::clone(&raw));
+            let server = ServerName::ourselves();
+            let item = ViewItem { exposed, server, upstream: name, raw, expands: None };
+            self.sections.tools.push(item, source);
         }
         self.seal()
     }
 
     fn seal(mut self) -> Self {
-        self.hash = ContentHash::of(self.tools.iter().flat_map(|tool| {
-            [&*tool.exposed, tool.server.as_str(), &*tool.upstream, tool.raw.get()]
-        }));
+        for primitive in Primitive::ALL {
+            let section = self.sections.get_mut(primitive);
+            section.hash = ContentHash::of(section.items.iter().flat_map(|item| {
+                [&*item.exposed, item.server.as_str(), &*item.upstream, item.raw.get()]
+            }));
+        }
+        let hashes = Each::of(|primitive| self.sections.get(primitive).hash.to_string());
+        self.hash = ContentHash::of(hashes.iter().map(|(_, hash)| hash.as_str()));
         self
     }
 
-    /// The tools in their order.
-    pub fn tools(&self) -> &[ViewTool] {
-        &self.tools
+    /// What is shown of one kind, in its order.
+    pub fn items(&self, primitive: Primitive) -> &[ViewItem] {
+        &self.sections.get(primitive).items
     }
 
-    /// The exposed name that was probably meant by one that does not exist: that of the only tool
+    /// The tools in their order.
+    pub fn tools(&self) -> &[ViewItem] {
+        self.items(Primitive::Tool)
+    }
+
+    /// The exposed name that was probably meant by one that does not exist: that of the only item
     /// whose server calls it so, else the most similar one, if it is similar enough.
-    pub fn near(&self, name: &str) -> Option<&str> {
-        let mut own = self.tools.iter().filter(|tool| &*tool.upstream == name);
-        if let (Some(tool), None) = (own.next(), own.next()) {
-            return Some(&tool.exposed);
+    pub fn near(&self, primitive: Primitive, name: &str) -> Option<&str> {
+        let items = self.items(primitive);
+        let mut own = items.iter().filter(|item| &*item.upstream == name);
+        if let (Some(item), None) = (own.next(), own.next()) {
+            return Some(&item.exposed);
         }
-        nearest(name, self.tools.iter().map(|tool| &*tool.exposed))
+        nearest(name, items.iter().map(|item| &*item.exposed))
     }
 
     /// The tool of an exposed name.
-    pub fn resolve(&self, exposed: &str) -> Option<&ViewTool> {
-        self.tools.get(*self.index.get(exposed)?)
+    pub fn resolve(&self, exposed: &str) -> Option<&ViewItem> {
+        self.find(Primitive::Tool, exposed)
+    }
+
+    /// What has an exposed name.
+    pub fn find(&self, primitive: Primitive, exposed: &str) -> Option<&ViewItem> {
+        let section = self.sections.get(primitive);
+        section.items.get(*section.index.get(exposed)?)
+    }
+
+    /// The server of a resource and its URI there, for one that is listed or whose URI names its
+    /// server.
+    pub fn resource<'a>(&'a self, uri: &'a str) -> Option<(&'a ServerName, &'a str)> {
+        if let Some(item) = self.find(Primitive::Resource, uri) {
+            return Some((&item.server, &item.upstream));
+        }
+        let (server, uri) = uri::split(uri)?;
+        Some((self.servers.get(&server)?, uri))
+    }
+
+    /// The server of the first template that may give a URI.
+    pub fn by_template(&self, uri: &str) -> Option<&ServerName> {
+        let mut templates = self.items(Primitive::Template).iter();
+        let matching =
+            templates.find(|item| item.expands.as_ref().is_some_and(|it| it.is_match(uri)));
+        matching.map(|item| &item.server)
+    }
+
+    /// A body of this server with its URIs as this view names them; `None` where they are the same.
+    pub fn readdressed(&self, server: &ServerName, body: &RawValue) -> Option<Box<RawValue>> {
+        if !self.is_contested(server) {
+            return None;
+        }
+        uri::rewrite(body, &mut |uri| {
+            let listed = self.resource(uri).map(|(server, _)| server);
+            let first = listed.or_else(|| self.by_template(uri))?;
+            (first != server).then(|| uri::qualified(server, uri))
+        })
+    }
+
+    /// Whether it names URIs of a server in another way than the server does.
+    pub fn is_contested(&self, server: &ServerName) -> bool {
+        self.contested.contains(server)
     }
 
     /// What tells this view from any other: names, origins, definitions and their order.
@@ -151,39 +271,77 @@ impl View {
         self.hash
     }
 
-    /// At most `limit` tools, one at least, from the first on or after the one of that exposed
-    /// name; `None` where the view has no such tool.
-    pub fn page(&self, after: Option<&str>, limit: usize) -> Option<Page<'_>> {
-        let first = match after {
-            Some(exposed) => self.index.get(exposed)? + 1,
-            None => 0,
-        };
-        let rest = self.tools.get(first..).unwrap_or_default();
-        let tools = rest.get(..limit.max(1)).unwrap_or(rest);
-        let next = tools.last().filter(|_| tools.len() < rest.len()).map(|tool| &*tool.exposed);
-        Some(Page { tools, next })
+    /// What tells its part of one kind from any other.
+    pub const fn hash_of(&self, primitive: Primitive) -> ContentHash {
+        self.sections.get(primitive).hash
     }
 
-    fn unchanged(&self, exposed: &str, server: &ServerName, tool: &Tool) -> Option<ViewTool> {
-        let place = *self.index.get(exposed)?;
-        let (known, source) = (self.tools.get(place)?, self.sources.get(place)?);
-        let same = known.server == *server
-            && known.upstream == tool.name
-            && source.get() == tool.raw.get();
+    /// The versions of this view, which came after the one that had those.
+    pub fn succeed(&self, before: &Self, versions: &mut Versions) {
+        for primitive in Primitive::ALL {
+            if self.hash_of(primitive) != before.hash_of(primitive) {
+                *versions.get_mut(primitive) += 1;
+            }
+        }
+    }
+
+    /// At most `limit` items, one at least, from the first on or after the one of that exposed
+    /// name; `None` where the view has no such item.
+    pub fn page(
+        &self,
+        primitive: Primitive,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Option<Page<'_>> {
+        let section = self.sections.get(primitive);
+        let first = match after {
+            Some(exposed) => section.index.get(exposed)? + 1,
+            None => 0,
+        };
+        let rest = section.items.get(first..).unwrap_or_default();
+        let items = rest.get(..limit.max(1)).unwrap_or(rest);
+        let next = items.last().filter(|_| items.len() < rest.len()).map(|item| &*item.exposed);
+        Some(Page { items, next })
+    }
+
+    fn unchanged(
+        &self,
+        primitive: Primitive,
+        exposed: &str,
+        server: &ServerName,
+        upstream: &Arc<str>,
+        source: &RawValue,
+    ) -> Option<ViewItem> {
+        let section = self.sections.get(primitive);
+        let place = *section.index.get(exposed)?;
+        let (known, before) = (section.items.get(place)?, section.sources.get(place)?);
+        let same =
+            known.server == *server && known.upstream == *upstream && before.get() == source.get();
         same.then(|| known.clone())
     }
 }
 
-impl ViewTool {
-    fn new(exposed: Arc<str>, server: &ServerName, tool: &Tool) -> Self {
-        let raw = match Object::read(&tool.raw) {
-            Some(mut object) if exposed != tool.name => {
-                object.put("name", &*exposed);
-                object.to_raw().into()
-            }
-            _ => Arc::clone(&tool.raw),
-        };
-        Self { exposed, server: server.clone(), upstream: Arc::clone(&tool.name), raw }
+impl Section {
+    fn push(&mut self, item: ViewItem, source: Arc<RawValue>) {
+        self.index.insert(Arc::clone(&item.exposed), self.items.len());
+        self.items.push(item);
+        self.sources.push(source);
+    }
+}
+
+/// A definition under its exposed name.
+fn renamed(
+    primitive: Primitive,
+    exposed: &str,
+    upstream: &str,
+    definition: &Arc<RawValue>,
+) -> Arc<RawValue> {
+    match Object::read(definition) {
+        Some(mut object) if exposed != upstream => {
+            object.put(primitive.key(), exposed);
+            object.to_raw().into()
+        }
+        _ => Arc::clone(definition),
     }
 }
 

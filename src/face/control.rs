@@ -33,7 +33,7 @@ use super::{
     problem::{Problem, RequestId},
 };
 use crate::{
-    access::{CallRequest, Gate, Principal},
+    access::{CallRequest, Gate, Principal, Subject},
     error::Kind,
     id::{AgentId, Incarnation, Owner, ServerName},
     wire::{Object, RawValue},
@@ -224,12 +224,10 @@ async fn call(State(gate): State<Arc<Gate>>, request: Request) -> Response {
         if let Some(arguments) = call.arguments.as_deref() {
             params.put("arguments", arguments);
         }
+        let timeout = call.timeout_ms.map(Duration::from_millis);
         let request = CallRequest {
-            params: params.to_raw().into(),
-            timeout: call.timeout_ms.map(Duration::from_millis),
-            progress: None,
-            tool: call.tool,
-            session: None,
+            timeout,
+            ..CallRequest::about(Subject::Tool(call.tool), params.to_raw().into())
         };
         let answer = gate.call(&Principal::local(), &owner, request).await?;
         let json = [(CONTENT_TYPE, "application/json")];

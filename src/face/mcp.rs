@@ -6,6 +6,7 @@
 //! its request, and nothing reaches the kernel but through the gate.
 
 mod call;
+pub(crate) mod changes;
 #[cfg(feature = "face-http")]
 pub(crate) mod endpoint;
 mod fault;

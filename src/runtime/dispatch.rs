@@ -19,11 +19,13 @@ use crate::{
         handle::{ConnectionHandle, Errand},
         root::RootMsg,
         router::{RouterMsg, Target},
+        subject::Subject,
     },
     catalog::OwnTool,
     error::{Classify as _, Kind},
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     upstream::Deadline,
+    wire::{Object, Primitive, RawValue},
 };
 
 /// When a session may find a place for a connection of its own, where all are in use.
@@ -43,12 +45,13 @@ impl RuntimeHandle {
         let _under_way = exchange.tracker.token();
         exchange.calls.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
-        let tool = request.tool.clone();
+        let subject = request.subject.clone();
         let outcome = self.dispatch(owner, request, started).await;
         let failure = outcome.as_ref().err().map(|error| error.kind().as_str());
         tracing::debug!(
             owner = %owner,
-            tool,
+            method = subject.method(),
+            name = subject.name(),
             server = outcome.as_ref().ok().map(|answer| answer.server.as_str()),
             duration_ms = started.elapsed().as_secs_f64() * 1000.0,
             failure,
@@ -66,17 +69,21 @@ impl RuntimeHandle {
         if !request.params.get().starts_with('{') {
             return Err(CallError::Invalid("the parameters of a call are an object".to_owned()));
         }
-        if let Some(tool) = self.own_tool(owner, &request.tool) {
+        if let Some(tool) = self.own_tool(owner, &request.subject) {
             let scope = Scope::new(self.clone(), owner.clone());
             return introspect::answer(&scope, tool, &request);
         }
-        let target = match self.placed(owner, &request.tool)? {
+        let target = match self.placed(owner, &request)? {
             Some(target) => target,
             None => self.resolve(owner, &request).await?,
         };
         let deadline = self.deadline(&target, request.timeout, started);
         let caller = Arc::from(owner.as_str());
-        let CallRequest { params, progress, session, .. } = request;
+        let CallRequest { subject, params, progress, session, .. } = request;
+        let params = match subject {
+            Subject::Completion(primitive, _) => referring(params, primitive, &target.upstream),
+            Subject::Tool(_) | Subject::Prompt(_) | Subject::Resource(_) => params,
+        };
         let handle = match session {
             Some(session) if target.route.by_session => {
                 &self.session_handle(owner, &target.route.handle.seat.server, session).await?
@@ -88,21 +95,29 @@ impl RuntimeHandle {
         let _held = handle.hold(params.get().len(), limit)?;
         let telemetry = &*self.tree.exchange.telemetry;
         let (target, deadline) = (&target, &deadline);
-        handle.call(Errand { telemetry, caller, target, params, progress, deadline }).await
+        let errand = Errand { telemetry, caller, target, params, progress, deadline };
+        let mut answer = handle.call(errand).await?;
+        if let Some(view) = &target.route.readdressed
+            && let Some(result) = view.readdressed(&answer.server, &answer.result)
+        {
+            answer.result = result;
+        }
+        Ok(answer)
     }
 
     /// Our own tool of a name, if the owner sees it. Nobody else's tool has such a name.
-    fn own_tool(&self, owner: &Owner, name: &str) -> Option<OwnTool> {
+    fn own_tool(&self, owner: &Owner, subject: &Subject) -> Option<OwnTool> {
+        let Subject::Tool(name) = subject else { return None };
         let tool = OwnTool::of(name)?;
         let table = self.tree.exchange.table.load();
         table.owner(owner)?.view.resolve(name).map(|_| tool)
     }
 
     /// Places a name by the snapshot.
-    fn placed(&self, owner: &Owner, tool: &str) -> Result<Option<Target>, CallError> {
+    fn placed(&self, owner: &Owner, request: &CallRequest) -> Result<Option<Target>, CallError> {
         let table = self.tree.exchange.table.load();
         match table.owner(owner) {
-            Some(view) => Ok(view.target(tool)),
+            Some(view) => Ok(view.target(&request.subject, request.origin.as_ref())),
             None => Err(unknown_owner(owner)),
         }
     }
@@ -113,18 +128,24 @@ impl RuntimeHandle {
         let unknown = || {
             let table = self.tree.exchange.table.load();
             let view = table.owner(owner);
-            let unlisted = view.and_then(|view| view.unlisted(&request.tool));
+            let unlisted = view.and_then(|view| view.unlisted(&request.subject));
             if let Some(handle) = unlisted.filter(|handle| !handle.is_ready()) {
                 return handle.unlisted();
             }
-            let near = view.and_then(|view| view.view.near(&request.tool));
-            let (name, near) = (request.tool.clone(), near.map(ToOwned::to_owned));
-            CallError::UnknownTool { name, near }
+            let (primitive, name) = (request.subject.primitive(), request.subject.name());
+            let near = view.and_then(|view| view.view.near(primitive, name));
+            let (name, near) = (name.to_owned(), near.map(ToOwned::to_owned));
+            match primitive {
+                Primitive::Tool => CallError::UnknownTool { name, near },
+                Primitive::Prompt | Primitive::Resource | Primitive::Template => {
+                    CallError::Unknown { what: primitive.noun(), name, near }
+                }
+            }
         };
         let (reply, placed) = concurrency::oneshot();
         let message = RouterMsg::Resolve {
             owner: owner.clone(),
-            tool: request.tool.clone(),
+            subject: request.subject.clone(),
             reply: reply.into(),
         };
         self.tree.root.cast(RootMsg::Router(message)).map_err(|_| CallError::Draining)?;
@@ -176,9 +197,25 @@ impl RuntimeHandle {
         let settings = self.tree.exchange.settings();
         let timeouts = &settings.timeouts;
         let own = of_caller.unwrap_or(Duration::MAX);
-        let idle = target.route.policy.timeout(&target.upstream).unwrap_or(timeouts.call).min(own);
+        let idle = target.timeout().unwrap_or(timeouts.call).min(own);
         Deadline::since(started, idle, timeouts.call_max.max(idle).min(own))
     }
+}
+
+/// The parameters of a completion, about what its server calls by this name.
+fn referring(params: Arc<RawValue>, primitive: Primitive, upstream: &str) -> Arc<RawValue> {
+    const REFERENCE: &str = "ref";
+    // A reference to a template has the member of a resource.
+    let key = match primitive {
+        Primitive::Tool | Primitive::Prompt => "name",
+        Primitive::Resource | Primitive::Template => "uri",
+    };
+    let Some(mut object) = Object::read(&params) else { return params };
+    let had = object.get(REFERENCE).map(ToOwned::to_owned);
+    let mut reference = had.as_deref().and_then(Object::read).unwrap_or_default();
+    reference.put(key, upstream);
+    object.put(REFERENCE, &reference);
+    object.to_raw().into()
 }
 
 fn sessions_full(server: &ServerName, limit: u32) -> CallError {

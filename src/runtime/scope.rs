@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, status},
-    catalog::{FilterError, View},
+    catalog::{FilterError, Versions, View},
     id::{Incarnation, Owner, Seat, ServerName},
     restart::State,
     upstream::{Connect, TransportConfig, memory::InProcess},
@@ -270,14 +270,14 @@ impl Scope {
         Ok(Arc::clone(&view.view))
     }
 
-    /// A version that grows whenever this scope's tools really differ.
+    /// Versions that grow whenever a list of this scope's really differs.
     ///
     /// # Errors
     /// [`CallError::Unknown`] if the agent is gone.
-    pub fn changes(&self) -> Result<watch::Receiver<u64>, CallError> {
+    pub fn changes(&self) -> Result<watch::Receiver<Versions>, CallError> {
         let table = self.runtime.tree.exchange.table.load();
         let view = table.owner(&self.owner).ok_or_else(|| unknown_owner(&self.owner))?;
-        Ok(view.version.subscribe())
+        Ok(view.versions.subscribe())
     }
 
     /// The instructions of this scope's servers, each under its server's name.
@@ -290,7 +290,8 @@ impl Scope {
         Ok(view.instructions.clone())
     }
 
-    /// Calls a tool by its exposed name. Dropping the future cancels the call.
+    /// Calls a tool, or asks for something else that this scope sees. Dropping the future cancels
+    /// the request.
     ///
     /// # Errors
     /// [`CallError`]; what was provably not sent says so.

@@ -97,6 +97,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::wire::Each;
 
     fn record(server: &str, at: u64) -> CatalogRecord {
         CatalogRecord {
@@ -104,7 +105,7 @@ mod tests {
             server: ServerName::new(server).unwrap(),
             fingerprint: "f".to_owned(),
             hash: "h".to_owned(),
-            tools: Vec::new(),
+            items: Each::default(),
             instructions: None,
             listed_at: SystemTime::UNIX_EPOCH + Duration::from_secs(at),
             withdrawn_at: None,

@@ -59,12 +59,12 @@ impl Channel {
         }
     }
 
-    /// Resolves when the list of tools changed since the last time.
-    pub(super) async fn tools_changed(&self) {
+    /// Resolves when a list changed since the last time.
+    pub(super) async fn lists_changed(&self) {
         match self {
-            Self::Stream(peer) => peer.tools_changed().await,
+            Self::Stream(peer) => peer.lists_changed().await,
             #[cfg(feature = "upstream-http")]
-            Self::Http(remote) => remote.tools_changed().await,
+            Self::Http(remote) => remote.lists_changed().await,
         }
     }
 

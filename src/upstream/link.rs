@@ -11,9 +11,16 @@ use tokio::sync::mpsc;
 use super::{Deadline, LinkEnd, RequestError, ServerFacts, channel::Channel, era, peer::Call};
 use crate::{
     trace::Context,
-    wire::{Era, Object, RawValue, envelope::code, meta::Stamp, method, raw},
+    wire::{Era, Object, Primitive, RawValue, envelope::code, meta::Stamp, method, raw},
 };
 
+/// The lists whose changes a modern server announces, by the member of a listen filter that asks
+/// for it. Templates have none of their own.
+const ANNOUNCED: [(Primitive, &str); 3] = [
+    (Primitive::Tool, "toolsListChanged"),
+    (Primitive::Prompt, "promptsListChanged"),
+    (Primitive::Resource, "resourcesListChanged"),
+];
 /// Pages of one list that are read at most.
 const PAGES: usize = 1000;
 
@@ -36,7 +43,7 @@ pub struct Request {
     /// Parameters as the caller sent them. Reserved `_meta` keys of the caller's leg may still
     /// stand in them; the link states its own.
     pub params: Option<Arc<RawValue>>,
-    /// What `params.name` becomes: the server's own name of what is called.
+    /// The server's own name of what it is about; it takes the place of the caller's.
     pub name: Option<Arc<str>>,
     /// Wanted if the caller asked for progress.
     pub progress: Option<ProgressSink>,
@@ -49,8 +56,8 @@ pub struct Request {
 /// What a server tells unasked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkEvent {
-    /// Its list of tools changed.
-    ToolsChanged,
+    /// One of its lists changed.
+    ListsChanged,
 }
 
 /// A live link. Dropping it kills a process behind it at once; [`close`](Self::close) is kinder.
@@ -96,7 +103,7 @@ impl Link {
             Err(RequestError::Server(error))
                 if error.code() == code::HEADER_MISMATCH && call.method == method::TOOLS_CALL =>
             {
-                Box::pin(self.list_tools(call.deadline.clone())).await?;
+                Box::pin(self.list(Primitive::Tool, call.deadline.clone())).await?;
                 self.channel.request(&call).await?
             }
             outcome => outcome?,
@@ -108,26 +115,32 @@ impl Link {
         Ok(result)
     }
 
-    /// The raw definitions of all tools, every page of them; none where the server declares no
-    /// tools.
+    /// The raw definitions of all that the server has of one kind, every page of them; none where
+    /// it declares no such thing.
     ///
     /// # Errors
     /// [`RequestError::Malformed`] also for a list without end: a repeated cursor, more than
     /// 1,000 pages, or more bytes than one message may have.
-    pub async fn list_tools(&self, deadline: Deadline) -> Result<Vec<Box<RawValue>>, RequestError> {
-        let declared = Object::read(&self.facts.capabilities)
-            .is_some_and(|capabilities| capabilities.get("tools").is_some());
-        let mut tools = Vec::new();
-        if !declared {
-            return Ok(tools);
+    pub async fn list(
+        &self,
+        primitive: Primitive,
+        deadline: Deadline,
+    ) -> Result<Vec<Box<RawValue>>, RequestError> {
+        let mut items = Vec::new();
+        if !self.declares(primitive) {
+            return Ok(items);
         }
+        let method = primitive.list_method();
+        let endless = |why: &str| {
+            RequestError::Malformed(format!("what the server lists by {method} has no end: {why}"))
+        };
         let mut params = None;
         let mut seen = HashSet::new();
         let mut bytes = 0;
         for _ in 0..PAGES {
             let result = self
                 .request(Request {
-                    method: method::TOOLS_LIST,
+                    method,
                     params,
                     name: None,
                     progress: None,
@@ -139,11 +152,13 @@ impl Link {
             if bytes > self.message_limit {
                 return Err(endless("it exceeds limits.message_bytes in all"));
             }
-            let page = Page::read(&result)?;
-            tools.extend(page.tools);
+            let page = Page::read(primitive, &result)?;
+            items.extend(page.items);
             let Some(cursor) = page.next_cursor else {
-                self.channel.learn(&tools);
-                return Ok(tools);
+                if primitive == Primitive::Tool {
+                    self.channel.learn(&items);
+                }
+                return Ok(items);
             };
             let next = serde_json::json!({ "cursor": &cursor });
             if !seen.insert(cursor) {
@@ -154,21 +169,32 @@ impl Link {
         Err(endless("it has more than 1000 pages"))
     }
 
-    /// Whether the server tells of changed tools only to who listens: a modern one that declares
-    /// it. A legacy server tells by itself.
-    pub fn wants_listener(&self) -> bool {
-        self.facts.era == Era::Modern && self.tells_of_tools()
+    /// Whether the server says that it has things of a kind.
+    pub fn declares(&self, primitive: Primitive) -> bool {
+        Object::read(&self.facts.capabilities)
+            .is_some_and(|capabilities| capabilities.get(primitive.capability()).is_some())
     }
 
-    /// Asks the server to tell of changed tools, and waits until it stops doing so.
+    /// Whether the server tells of changed lists only to who listens: a modern one that declares
+    /// it. A legacy server tells by itself.
+    pub fn wants_listener(&self) -> bool {
+        self.facts.era == Era::Modern && ANNOUNCED.into_iter().any(|(it, _)| self.tells_of(it))
+    }
+
+    /// Asks the server to tell of changed lists, and waits until it stops doing so.
     ///
     /// # Errors
     /// The server refused, or the link is over.
     pub async fn listen(&self) -> Result<(), RequestError> {
-        let filter = raw(&serde_json::json!({ "notifications": { "toolsListChanged": true } }));
+        let mut filter = Object::default();
+        for (_, member) in ANNOUNCED.into_iter().filter(|(it, _)| self.tells_of(*it)) {
+            filter.put(member, &true);
+        }
+        let mut params = Object::default();
+        params.put("notifications", &filter);
         let request = Request {
             method: method::LISTEN,
-            params: Some(filter.into()),
+            params: Some(params.to_raw().into()),
             name: None,
             progress: None,
             deadline: Deadline::new(Duration::MAX, Duration::MAX),
@@ -177,15 +203,15 @@ impl Link {
         self.request(request).await.map(drop)
     }
 
-    fn tells_of_tools(&self) -> bool {
+    fn tells_of(&self, primitive: Primitive) -> bool {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Tools {
+        struct Capability {
             list_changed: bool,
         }
         Object::read(&self.facts.capabilities)
-            .and_then(|capabilities| capabilities.typed::<Tools>("tools"))
-            .is_some_and(|tools| tools.list_changed)
+            .and_then(|capabilities| capabilities.typed::<Capability>(primitive.capability()))
+            .is_some_and(|capability| capability.list_changed)
     }
 
     /// Asks for any sign of life; an error response is one.
@@ -234,7 +260,7 @@ impl Link {
     pub async fn event(&self) -> Option<LinkEvent> {
         tokio::select! {
             biased;
-            () = self.channel.tools_changed() => Some(LinkEvent::ToolsChanged),
+            () = self.channel.lists_changed() => Some(LinkEvent::ListsChanged),
             _ = self.channel.ended() => None,
         }
     }
@@ -256,27 +282,30 @@ impl Link {
     }
 }
 
-/// One page of a list of tools.
-#[derive(Deserialize)]
+/// One page of a list.
 struct Page {
-    tools: Vec<Box<RawValue>>,
-    #[serde(default, rename = "nextCursor")]
+    items: Vec<Box<RawValue>>,
     next_cursor: Option<String>,
 }
 
 impl Page {
-    fn read(result: &RawValue) -> Result<Self, RequestError> {
-        serde_json::from_str(result.get()).map_err(|_| {
-            RequestError::Malformed(
-                "the result of tools/list has no `tools` array, or a `nextCursor` that is no string"
-                    .to_owned(),
-            )
+    fn read(primitive: Primitive, result: &RawValue) -> Result<Self, RequestError> {
+        let read = || {
+            let object = Object::read(result)?;
+            let next_cursor = match object.get("nextCursor") {
+                Some(_) => object.typed("nextCursor")?,
+                None => None,
+            };
+            Some(Self { items: object.typed(primitive.member())?, next_cursor })
+        };
+        read().ok_or_else(|| {
+            RequestError::Malformed(format!(
+                "the result of {} has no `{}` array, or a `nextCursor` that is no string",
+                primitive.list_method(),
+                primitive.member()
+            ))
         })
     }
-}
-
-fn endless(why: &str) -> RequestError {
-    RequestError::Malformed(format!("the server's list of tools has no end: {why}"))
 }
 
 /// Only a complete result is a result; other types need a dialogue that is not offered.

@@ -73,7 +73,7 @@ pub(super) struct Call<'a> {
     pub(super) method: &'a str,
     /// Its parameters.
     pub(super) params: Option<&'a RawValue>,
-    /// What their `name` becomes.
+    /// The server's own name of what it is about.
     pub(super) name: Option<&'a str>,
     /// What a modern leg states about us.
     pub(super) stamp: Option<&'a Stamp>,
@@ -88,6 +88,11 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// The parameter that names what it is about, and what it becomes.
+    pub(super) fn named(&self) -> Option<(&'static str, &str)> {
+        Some((method::routed_parameter(self.method)?, self.name?))
+    }
+
     /// The entries of its trace context.
     pub(super) fn traced(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.trace.into_iter().flat_map(Context::entries)
@@ -113,7 +118,7 @@ struct Shared {
     shut: CancellationToken,
     /// There is something to write that is not in the queue.
     wake: Notify,
-    tools_changed: Notify,
+    lists_changed: Notify,
     vital: Vital,
     oddities: Oddities,
     first_garbage: OnceLock<String>,
@@ -135,7 +140,7 @@ impl Peer {
             gate: Mutex::default(),
             shut: CancellationToken::new(),
             wake: Notify::new(),
-            tools_changed: Notify::new(),
+            lists_changed: Notify::new(),
             vital: Vital::new(),
             oddities: Oddities::default(),
             first_garbage: OnceLock::new(),
@@ -155,7 +160,8 @@ impl Peer {
         let shared = &*self.shared;
         let id = shared.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let token = call.progress.is_some().then_some(id);
-        let params = meta::for_next_leg(call.params, call.name, call.stamp, token, call.traced());
+        let params =
+            meta::for_next_leg(call.params, call.named(), call.stamp, token, call.traced());
         let mut line = envelope::request(&id, call.method, params.as_deref());
         drop(params);
         line.push(b'\n');
@@ -220,9 +226,9 @@ impl Peer {
         self.body.pid()
     }
 
-    /// Resolves when the list of tools changed since the last time.
-    pub(super) async fn tools_changed(&self) {
-        self.shared.tools_changed.notified().await;
+    /// Resolves when a list changed since the last time.
+    pub(super) async fn lists_changed(&self) {
+        self.shared.lists_changed.notified().await;
     }
 
     /// Resolves with the cause when the link is over.

@@ -43,14 +43,14 @@ pub struct Stamp {
     pub capabilities: Box<RawValue>,
 }
 
-/// Rewrites a request's parameters for the next leg: the name that it calls something by there is
-/// set, keys of the leg before are dropped, the stamp of a modern leg, the leg's own progress token
+/// Rewrites a request's parameters for the next leg: the member that names what it is about is set
+/// to the name there, keys of the leg before are dropped, the stamp of a modern leg, the leg's own progress token
 /// and trace context are set, everything else stays.
 ///
 /// Parameters that are no object are returned as they are: only an object can carry metadata.
 pub fn for_next_leg<'t>(
     params: Option<&RawValue>,
-    name: Option<&str>,
+    name: Option<(&'static str, &str)>,
     stamp: Option<&Stamp>,
     progress_token: Option<u64>,
     trace: impl IntoIterator<Item = (&'static str, &'t str)>,
@@ -58,8 +58,8 @@ pub fn for_next_leg<'t>(
     let Some(mut params_object) = Object::read_optional(params) else {
         return params.map(ToOwned::to_owned);
     };
-    if let Some(name) = name {
-        params_object.put("name", name);
+    if let Some((member, name)) = name {
+        params_object.put(member, name);
     }
     let had_meta = params_object.get(META).map(ToOwned::to_owned);
     let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
@@ -119,7 +119,7 @@ mod tests {
         let params = text(
             r#"{"name":"x","_meta":{"progressToken":"t","io.modelcontextprotocol/clientInfo":{"name":"c"},"traceparent":"00-a-b-01","n":1.50}}"#,
         );
-        let legacy = for_next_leg(Some(&params), Some("y"), None, Some(9), []).unwrap();
+        let legacy = for_next_leg(Some(&params), Some(("name", "y")), None, Some(9), []).unwrap();
         assert_eq!(
             legacy.get(),
             r#"{"name":"y","_meta":{"traceparent":"00-a-b-01","n":1.50,"progressToken":9}}"#

@@ -14,6 +14,18 @@ pub const PING: &str = "ping";
 pub const TOOLS_LIST: &str = "tools/list";
 /// Calls a tool.
 pub const TOOLS_CALL: &str = "tools/call";
+/// One page of prompts.
+pub const PROMPTS_LIST: &str = "prompts/list";
+/// Fills a prompt in.
+pub const PROMPTS_GET: &str = "prompts/get";
+/// One page of resources.
+pub const RESOURCES_LIST: &str = "resources/list";
+/// One page of resource templates.
+pub const TEMPLATES_LIST: &str = "resources/templates/list";
+/// Reads a resource.
+pub const RESOURCES_READ: &str = "resources/read";
+/// Suggests values for an argument of a prompt or a resource template.
+pub const COMPLETE: &str = "completion/complete";
 /// Opens the modern stream of change notifications.
 pub const LISTEN: &str = "subscriptions/listen";
 /// The modern stream is open; says what it carries.
@@ -22,6 +34,10 @@ pub const LISTEN_ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged"
 pub const SET_LEVEL: &str = "logging/setLevel";
 /// The list of tools changed.
 pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
+/// The list of prompts changed.
+pub const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
+/// The list of resources, or that of their templates, changed.
+pub const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";
 /// A request makes progress.
 pub const PROGRESS: &str = "notifications/progress";
 /// A request is no longer wanted.
@@ -31,15 +47,29 @@ pub const MESSAGE: &str = "notifications/message";
 
 /// The method by its own constant, if it is known to us; what others send has no bound.
 pub fn known(method: &str) -> Option<&'static str> {
-    const ALL: [&str; 7] = [INITIALIZE, DISCOVER, PING, TOOLS_LIST, TOOLS_CALL, LISTEN, SET_LEVEL];
+    const ALL: [&str; 13] = [
+        INITIALIZE,
+        DISCOVER,
+        PING,
+        TOOLS_LIST,
+        TOOLS_CALL,
+        PROMPTS_LIST,
+        PROMPTS_GET,
+        RESOURCES_LIST,
+        TEMPLATES_LIST,
+        RESOURCES_READ,
+        COMPLETE,
+        LISTEN,
+        SET_LEVEL,
+    ];
     ALL.into_iter().find(|known| *known == method)
 }
 
 /// The parameter that `Mcp-Name` repeats for a method (MCP 2026-07-28, streamable HTTP).
 pub fn routed_parameter(method: &str) -> Option<&'static str> {
     match method {
-        TOOLS_CALL | "prompts/get" => Some("name"),
-        "resources/read" => Some("uri"),
+        TOOLS_CALL | PROMPTS_GET => Some("name"),
+        RESOURCES_READ => Some("uri"),
         _ => None,
     }
 }

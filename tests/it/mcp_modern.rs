@@ -40,7 +40,15 @@ async fn a_modern_client_discovers_lists_and_calls() {
     let discovered = client.modern("server/discover", json!({})).await;
     let result = discovered.result();
     assert_eq!(result["supportedVersions"], json!(["2026-07-28"]));
-    assert_eq!(result["capabilities"], json!({"tools": {"listChanged": true}}));
+    assert_eq!(
+        result["capabilities"],
+        json!({
+            "tools": {"listChanged": true},
+            "prompts": {"listChanged": true},
+            "resources": {"listChanged": true},
+            "completions": {},
+        })
+    );
     assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "switchboard");
 
     let listed = client.modern("tools/list", json!({})).await;
@@ -124,7 +132,7 @@ async fn what_breaks_a_rule_is_refused_with_the_rules_status_and_code() {
         (with(&[version, method, name], bare_meta), 400, -32602),
         (with(&[], message("server/discover", json!({}))), 400, -32602),
         (modern_post(&client, &json!(1), "ping", json!({})), 404, -32601),
-        (modern_post(&client, &json!(1), "resources/list", json!({})), 404, -32601),
+        (modern_post(&client, &json!(1), "resources/subscribe", json!({})), 404, -32601),
         (modern_post(&client, &json!(1), "tools/call", json!({"name": "git_log"})), 200, -32602),
         (modern_post(&client, &json!(1), "tools/call", json!({})), 200, -32602),
         (modern_post(&client, &json!(1), "subscriptions/listen", json!({})), 200, -32602),
@@ -278,7 +286,7 @@ async fn a_client_that_goes_away_cancels_its_call() {
 async fn a_listener_is_acknowledged_told_of_changes_and_ended_with_a_result() {
     let host = Host::start(Script::new().echo()).await;
     let client = host.client();
-    let filter = json!({"notifications": {"toolsListChanged": true, "promptsListChanged": true}});
+    let filter = json!({"notifications": {"toolsListChanged": true, "unheardOf": true}});
     let response = modern_post(&client, &json!("l-1"), "subscriptions/listen", filter).send().await;
     let mut events = Events::of(response.unwrap());
     let subscription = "io.modelcontextprotocol/subscriptionId";

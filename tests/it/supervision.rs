@@ -254,7 +254,7 @@ async fn tools_are_refreshed_by_notice_and_on_the_interval_and_told_only_when_th
     let script = script.tool("new", async |_| Ok(text("new")));
     changes.changed().await.unwrap();
     assert_eq!(listed(), ["a_echo", "a_new"], "found by the interval of two hours");
-    assert!(changes.borrow_and_update().checked_sub(1).is_some());
+    assert!(changes.borrow_and_update().tools > 0);
 
     pass(Duration::from_hours(12)).await;
     tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Listing a server's tools: on connecting, when it says that they changed, and on the interval.
+//! Listing what a server offers: on connecting, when it says that something changed, and on the interval.
 //!
 //! One listing at a time; a wish that comes meanwhile is one more listing afterwards.
 
@@ -9,17 +9,19 @@ use ractor::ActorRef;
 use super::{ConnectionMsg, ConnectionState};
 use crate::{
     actor::agent::AgentMsg,
-    catalog::{Catalog, Tool},
-    upstream::{Deadline, Link},
-    wire::RawValue,
+    catalog::{Catalog, Item},
+    upstream::{Deadline, Link, RequestError},
+    wire::{Each, Primitive, RawValue, envelope::code},
 };
 
 /// What a server offers, as it was just listed.
 #[derive(Debug)]
 pub(crate) struct Listing {
     pub(crate) catalog: Arc<Catalog>,
-    /// Tools that were left out because they break the protocol.
+    /// Definitions that were left out because they break the protocol.
     pub(crate) dropped: usize,
+    /// Lists that the server declares and refuses to give.
+    pub(crate) refused: Vec<String>,
 }
 
 impl ConnectionState {
@@ -68,7 +70,7 @@ impl ConnectionState {
                 });
             }
             // The catalog known before stays; the health checks decide about the connection.
-            Err(why) => tracing::warn!(server = %self.handle.seat.server, why, "tools not listed"),
+            Err(why) => tracing::warn!(server = %self.handle.seat.server, why, "not listed anew"),
         }
         if again {
             self.refresh(myself);
@@ -76,23 +78,69 @@ impl ConnectionState {
     }
 
     pub(super) fn warn_of_dropped(&self, listing: &Listing) {
+        let server = &self.handle.seat.server;
+        for why in &listing.refused {
+            tracing::warn!(%server, why, "a list that the server declares is taken as empty");
+        }
         if listing.dropped > 0 {
             tracing::warn!(
-                server = %self.handle.seat.server,
+                %server,
                 dropped = listing.dropped,
-                "tools without a name or an input schema were left out"
+                "what has no name, and tools without an input schema, were left out"
             );
         }
     }
 }
 
-/// Lists and reads a server's tools.
+/// Lists and reads what a server offers. Without its tools it is no use; of everything else it
+/// may refuse the list, so that a server whose prompts are broken keeps its tools.
 pub(super) async fn listing(link: &Link, timeout: Duration) -> Result<Listing, String> {
-    let raw: Vec<Box<RawValue>> = link
-        .list_tools(Deadline::new(timeout, timeout))
-        .await
-        .map_err(|why| format!("its tools could not be listed: {why}"))?;
-    let read: Vec<Tool> = raw.iter().filter_map(|tool| Tool::read(tool).ok()).collect();
-    let dropped = raw.len() - read.len();
-    Ok(Listing { catalog: Arc::new(Catalog::new(read)), dropped })
+    let list = |primitive| Box::pin(link.list(primitive, Deadline::new(timeout, timeout)));
+    let (tools, prompts, resources, templates) = tokio::join!(
+        list(Primitive::Tool),
+        list(Primitive::Prompt),
+        list(Primitive::Resource),
+        list(Primitive::Template),
+    );
+    let mut outcomes = Each { tools, prompts, resources, templates };
+    let mut listing = Listing { catalog: Arc::default(), dropped: 0, refused: Vec::new() };
+    let mut items: Each<Vec<Item>> = Each::default();
+    for primitive in Primitive::ALL {
+        let outcome = std::mem::replace(outcomes.get_mut(primitive), Ok(Vec::new()));
+        let raw = listing.given(primitive, outcome)?;
+        let read = raw.iter().filter_map(|item| Item::read(primitive, item).ok());
+        *items.get_mut(primitive) = read.collect();
+        listing.dropped += raw.len() - items.get(primitive).len();
+    }
+    listing.catalog = Arc::new(Catalog::new(items));
+    Ok(listing)
+}
+
+impl Listing {
+    fn given(
+        &mut self,
+        primitive: Primitive,
+        outcome: Result<Vec<Box<RawValue>>, RequestError>,
+    ) -> Result<Vec<Box<RawValue>>, String> {
+        let failed = |why| format!("its {}s could not be listed: {why}", primitive.noun());
+        match outcome {
+            Ok(items) => Ok(items),
+            // One capability stands for resources and templates, and many servers have only those.
+            Err(RequestError::Server(error))
+                if primitive == Primitive::Template && error.code() == code::METHOD_NOT_FOUND =>
+            {
+                Ok(Vec::new())
+            }
+            Err(
+                why @ (RequestError::Server(_)
+                | RequestError::Refused(_)
+                | RequestError::Malformed(_)
+                | RequestError::Timeout { .. }),
+            ) if primitive != Primitive::Tool => {
+                self.refused.push(failed(why));
+                Ok(Vec::new())
+            }
+            Err(why) => Err(failed(why)),
+        }
+    }
 }

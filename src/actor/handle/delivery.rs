@@ -21,7 +21,7 @@ use crate::{
     id::Incarnation,
     trace::Telemetry,
     upstream::{Deadline, LinkEnd, ProgressSink, Request, RequestError},
-    wire::{RawValue, method},
+    wire::RawValue,
 };
 
 /// The least pause before a busy server is asked again.
@@ -87,11 +87,11 @@ impl ConnectionHandle {
             let parked = Instant::now();
             let live = self.live(dead, deadline).await?;
             waited("connected", parked);
-            let leg = Leg::begin(telemetry, self, &live, &target.upstream);
+            let leg = Leg::begin(telemetry, self, &live, target);
             let request = Request {
-                method: method::TOOLS_CALL,
+                method: target.method,
                 params: Some(Arc::clone(&params)),
-                name: Some(Arc::clone(&target.upstream)),
+                name: target.name(),
                 progress: progress.clone(),
                 deadline: deadline.clone(),
                 trace: leg.context(),

@@ -6,10 +6,11 @@ use tracing::{Span, field::Empty};
 
 use super::{ConnectionHandle, Live};
 use crate::{
+    actor::router::Target,
     error::Classify as _,
-    trace::{Context, Operation, TARGET, Telemetry},
+    trace::{self, Context, Operation, TARGET, Telemetry},
     upstream::RequestError,
-    wire::{RawValue, envelope::code, method, result},
+    wire::{RawValue, envelope::code, result},
 };
 
 /// A wait that is shorter is none worth telling of.
@@ -26,6 +27,7 @@ pub(super) fn waited(until: &'static str, since: Instant) {
 /// One attempt to carry a call to its server. Dropped before its end, it was cancelled.
 pub(super) struct Leg<'a> {
     telemetry: &'a dyn Telemetry,
+    method: &'static str,
     server: &'a str,
     revision: &'static str,
     started: Instant,
@@ -39,26 +41,32 @@ impl<'a> Leg<'a> {
         telemetry: &'a dyn Telemetry,
         handle: &'a ConnectionHandle,
         live: &Live,
-        tool: &str,
+        target: &Target,
     ) -> Self {
         let server = handle.seat.server.as_str();
         let revision = live.link.facts().revision.as_str();
         let span = tracing::info_span!(
             target: TARGET,
             "mcp.client",
-            otel.name = %format_args!("{} {tool}", method::TOOLS_CALL),
+            otel.name = Empty,
             otel.kind = "client",
             otel.status_code = Empty,
-            mcp.method.name = method::TOOLS_CALL,
+            mcp.method.name = target.method,
             mcp.protocol.version = revision,
-            gen_ai.operation.name = "execute_tool",
-            gen_ai.tool.name = tool,
+            gen_ai.operation.name = Empty,
+            gen_ai.tool.name = Empty,
+            gen_ai.prompt.name = Empty,
+            mcp.resource.uri = Empty,
             network.transport = handle.terms.load().transport,
             switchboard.server = server,
             switchboard.incarnation = live.incarnation.0,
             "error.type" = Empty,
         );
-        Self { telemetry, server, revision, started: Instant::now(), ended: false, span }
+        if !span.is_disabled() {
+            trace::describe(&span, target.method, target.name().as_deref());
+        }
+        let method = target.method;
+        Self { telemetry, method, server, revision, started: Instant::now(), ended: false, span }
     }
 
     /// What the server gets, so that its own spans belong to the trace.
@@ -81,7 +89,7 @@ impl<'a> Leg<'a> {
             self.span.record("otel.status_code", "ERROR");
         }
         self.telemetry.sent(&Operation {
-            method: method::TOOLS_CALL,
+            method: self.method,
             server: Some(self.server),
             revision: self.revision,
             error,

@@ -2,15 +2,15 @@
 //!
 //! Immutable; read by every call, built by the router alone.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
-    actor::{handle::ConnectionHandle, policy::ToolPolicy},
-    catalog::{Names, View},
+    actor::{handle::ConnectionHandle, policy::ToolPolicy, subject::Subject},
+    catalog::{Names, Versions, View, ViewItem},
     id::{Owner, ServerName},
-    wire::RawValue,
+    wire::{Primitive, RawValue, method},
 };
 
 /// The published state: what every owner sees, and where each tool's calls go.
@@ -24,37 +24,54 @@ pub(crate) struct RoutingTable {
 pub(crate) struct OwnerView {
     pub(crate) view: Arc<View>,
     pub(crate) instructions: Option<Arc<str>>,
-    /// Grows when the view really differs.
-    pub(crate) version: watch::Sender<u64>,
+    /// Grow when a list of the view really differs.
+    pub(crate) versions: watch::Sender<Versions>,
     pub(super) routes: HashMap<ServerName, Route>,
     /// Servers that were never listed, and the connections that will list them.
     pub(super) unlisted: Vec<(ServerName, Arc<ConnectionHandle>)>,
     pub(super) names: Names,
 }
 
-/// Where the calls of one server's tools go.
+/// Where the requests to one server go.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) handle: Arc<ConnectionHandle>,
     pub(crate) policy: Arc<ToolPolicy>,
     /// Each session has a connection of its own; the handle is that of calls without one.
     pub(crate) by_session: bool,
+    /// The view, where it names URIs of this server in another way than the server does.
+    pub(crate) readdressed: Option<Arc<View>>,
 }
 
 /// A name that was placed.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) route: Route,
-    /// The tool's name at its server.
+    /// What is asked.
+    pub(crate) method: &'static str,
+    /// What it is about, by its server's own name.
     pub(crate) upstream: Arc<str>,
-    /// What its server says of it.
-    pub(crate) definition: Arc<RawValue>,
+    /// What its server says of it, if it is a tool.
+    definition: Option<Arc<RawValue>>,
 }
 
 impl Target {
-    /// Whether a call that may have run does no harm when it runs again.
+    /// Whether a request that may have run does no harm when it runs again: everything but a
+    /// tool only reads (MCP, server features).
     pub(crate) fn may_repeat(&self) -> bool {
-        self.route.policy.may_repeat(&self.upstream, &self.definition)
+        let policy = &self.route.policy;
+        self.definition.as_ref().is_none_or(|tool| policy.may_repeat(&self.upstream, tool))
+    }
+
+    /// How long it may take, where that is configured.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        let tool = self.definition.is_some().then_some(&*self.upstream);
+        self.route.policy.timeout(tool)
+    }
+
+    /// What the server's request calls by its name there; completion names it deeper inside.
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        method::routed_parameter(self.method).map(|_| Arc::clone(&self.upstream))
     }
 }
 
@@ -66,18 +83,45 @@ impl RoutingTable {
 }
 
 impl OwnerView {
-    /// Places an exposed name.
-    pub(crate) fn target(&self, exposed: &str) -> Option<Target> {
-        let tool = self.view.resolve(exposed)?;
-        let route = self.routes.get(&tool.server)?.clone();
-        let (upstream, definition) = (Arc::clone(&tool.upstream), Arc::clone(&tool.raw));
-        Some(Target { route, upstream, definition })
+    /// Places what a request is about. A resource that no list names is that of the server which
+    /// told of it, else of the first template that may give its URI; never by guess.
+    pub(crate) fn target(&self, subject: &Subject, origin: Option<&ServerName>) -> Option<Target> {
+        let known = |primitive| {
+            let item: &ViewItem = self.view.find(primitive, subject.name())?;
+            Some((&item.server, Arc::clone(&item.upstream), item))
+        };
+        let resource = || {
+            let uri = subject.name();
+            let (server, there) = self
+                .view
+                .resource(uri)
+                .or_else(|| Some((origin.filter(|it| self.routes.contains_key(*it))?, uri)))
+                .or_else(|| Some((self.view.by_template(uri)?, uri)))?;
+            Some((server, Arc::from(there)))
+        };
+        let (server, upstream, definition) = match subject {
+            Subject::Tool(_) => {
+                let (server, upstream, tool) = known(Primitive::Tool)?;
+                (server, upstream, Some(Arc::clone(&tool.raw)))
+            }
+            Subject::Resource(_) => {
+                let (server, upstream) = resource()?;
+                (server, upstream, None)
+            }
+            Subject::Prompt(_) | Subject::Completion(..) => {
+                let (server, upstream, _) = known(subject.primitive())?;
+                (server, upstream, None)
+            }
+        };
+        let route = self.routes.get(server)?.clone();
+        Some(Target { route, method: subject.method(), upstream, definition })
     }
 
     /// The connection whose listing may bring an unplaced name.
-    pub(crate) fn unlisted(&self, exposed: &str) -> Option<&Arc<ConnectionHandle>> {
-        let mut unlisted = self.unlisted.iter();
-        let found = unlisted.find(|(server, _)| self.names.may_be_of(server, exposed));
+    pub(crate) fn unlisted(&self, subject: &Subject) -> Option<&Arc<ConnectionHandle>> {
+        let is_named = matches!(subject.primitive(), Primitive::Tool | Primitive::Prompt);
+        let mut unlisted = self.unlisted.iter().filter(|_| is_named);
+        let found = unlisted.find(|(server, _)| self.names.may_be_of(server, subject.name()));
         found.map(|(_, handle)| handle)
     }
 }

@@ -18,7 +18,7 @@ fn server(name: &str, order: i32, tools: &[&str]) -> Server {
     Server {
         name: ServerName::new(name).unwrap(),
         order,
-        catalog: Catalog::new(tools.iter().map(|tool| Tool::sample(tool, "text")).collect()),
+        catalog: tools.iter().map(|tool| Item::sample(tool, "text")).collect::<Vec<_>>().into(),
         filter: ToolMatcher::default(),
     }
 }
@@ -68,9 +68,9 @@ fn a_name_that_is_nearly_right_leads_to_the_one_that_was_meant() {
         ("get_file", None),
         ("weather", None),
     ] {
-        assert_eq!(view.near(given), meant, "{given}");
+        assert_eq!(view.near(Primitive::Tool, given), meant, "{given}");
     }
-    assert_eq!(view.near(&"github_create_issue".repeat(10)), None);
+    assert_eq!(view.near(Primitive::Tool, &"github_create_issue".repeat(10)), None);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn only_the_name_of_a_definition_changes() {
     let text = r#"{"title":"T","name":"get","inputSchema":{"max": 1e400},"x":"\u00e9"}"#;
     let raw = RawValue::from_string(text.to_owned()).unwrap();
     let mut servers = [server("a", 0, &[])];
-    servers[0].catalog = Catalog::new(vec![Tool::read(&raw).unwrap()]);
+    servers[0].catalog = vec![Item::read(Primitive::Tool, &raw).unwrap()].into();
     assert_eq!(build(&servers).tools()[0].raw.get(), text.replace("get", "a_get"));
     let plain = View::build(&members(&servers), &ToolMatcher::default(), &mut names(Prefix::Never));
     let kept = &servers[0].catalog.tools()[0].raw;
@@ -110,7 +110,7 @@ fn a_rebuild_equals_a_build_and_takes_over_what_did_not_change() {
     let all = ToolMatcher::default();
     let mut servers = vec![server("a", 0, &["x", "y"]), server("b", 0, &["x"])];
     let before = View::build(&members(&servers), &all, &mut names);
-    servers[1].catalog = Catalog::new(vec![Tool::sample("x", "changed")]);
+    servers[1].catalog = vec![Item::sample("x", "changed")].into();
     servers.insert(0, server("A", 0, &["new"]));
     let after = before.rebuild(&members(&servers), &all, &mut names);
     let anew = View::build(&members(&servers), &all, &mut names);
@@ -150,12 +150,12 @@ fn the_hash_changes_with_what_is_seen_and_where_it_goes() {
 #[test]
 fn a_page_after_an_unknown_name_is_none() {
     let view = build(&[server("a", 0, &["x", "y"])]);
-    assert!(view.page(Some("a_z"), 10).is_none());
-    let last = view.page(Some("a_y"), 10).unwrap();
-    assert!(last.tools.is_empty() && last.next.is_none());
-    let one = view.page(None, 0).unwrap();
-    assert_eq!((one.tools.len(), one.next), (1, Some("a_x")));
-    assert!(View::default().page(None, 10).unwrap().tools.is_empty());
+    assert!(view.page(Primitive::Tool, Some("a_z"), 10).is_none());
+    let last = view.page(Primitive::Tool, Some("a_y"), 10).unwrap();
+    assert!(last.items.is_empty() && last.next.is_none());
+    let one = view.page(Primitive::Tool, None, 0).unwrap();
+    assert_eq!((one.items.len(), one.next), (1, Some("a_x")));
+    assert!(View::default().page(Primitive::Tool, None, 10).unwrap().items.is_empty());
 }
 
 fn servers() -> impl Strategy<Value = Vec<Server>> {
@@ -210,9 +210,9 @@ proptest! {
         let mut seen = Vec::new();
         let mut after = None;
         loop {
-            let page = view.page(after, limit).unwrap();
-            prop_assert!(page.tools.len() <= limit.max(1));
-            seen.extend(page.tools.iter().map(|tool| &*tool.exposed));
+            let page = view.page(Primitive::Tool, after, limit).unwrap();
+            prop_assert!(page.items.len() <= limit.max(1));
+            seen.extend(page.items.iter().map(|tool| &*tool.exposed));
             after = page.next;
             if after.is_none() {
                 break;
@@ -257,4 +257,69 @@ fn names_follow_the_rules_that_they_were_chosen_by() {
     ] {
         assert!(!chosen.follows(&other));
     }
+}
+
+fn addresses(server: &mut Server, primitive: Primitive, uris: &[&str]) {
+    let items = uris.iter().map(|uri| {
+        let json = serde_json::json!({ primitive.key(): uri, "title": "n" });
+        Item::read(primitive, &crate::wire::raw(&json)).unwrap()
+    });
+    let mut all = Each::of(|primitive| server.catalog.items(primitive).to_vec());
+    *all.get_mut(primitive) = items.collect();
+    server.catalog = Catalog::new(all);
+}
+
+#[test]
+fn a_uri_that_two_servers_have_names_the_second_one() {
+    let mut servers = [server("a", 0, &[]), server("b", 0, &["t"])];
+    let ui = r#"{"name":"t","inputSchema":{},"_meta":{"ui":{"resourceUri":"x:1"}}}"#;
+    let tool = RawValue::from_string(ui.to_owned()).unwrap();
+    servers[1].catalog = vec![Item::read(Primitive::Tool, &tool).unwrap()].into();
+    addresses(&mut servers[0], Primitive::Resource, &["x:1", "x:2"]);
+    addresses(&mut servers[1], Primitive::Resource, &["x:1", "x:3"]);
+    let view = build(&servers);
+    let uris: Vec<_> = view.items(Primitive::Resource).iter().map(|it| &*it.exposed).collect();
+    assert_eq!(uris, ["x:1", "x:2", "switchboard+b:x:1", "x:3"]);
+    for (uri, server, there) in [
+        ("x:1", "a", "x:1"),
+        ("switchboard+b:x:1", "b", "x:1"),
+        ("x:3", "b", "x:3"),
+        ("switchboard+b:x:9", "b", "x:9"),
+    ] {
+        let (found, upstream) = view.resource(uri).unwrap();
+        assert_eq!((found.as_str(), upstream), (server, there), "{uri}");
+    }
+    assert_eq!(view.resource("x:9"), None, "never by guess");
+    assert_eq!(view.resource("switchboard+c:x:1"), None, "not of another view");
+    let (a, b) = (&servers[0].name, &servers[1].name);
+    let result = RawValue::from_string(r#"{"contents":[{"uri":"x:1"}]}"#.to_owned()).unwrap();
+    assert!(view.readdressed(a, &result).is_none());
+    let changed = view.readdressed(b, &result).unwrap();
+    assert_eq!(changed.get(), r#"{"contents":[{"uri":"switchboard+b:x:1"}]}"#);
+    assert!(view.tools()[0].raw.get().contains("switchboard+b:x:1"));
+}
+
+#[test]
+fn the_first_template_that_may_give_a_uri_says_whose_it_is() {
+    let mut servers = [server("a", 0, &[]), server("b", 0, &[])];
+    addresses(&mut servers[0], Primitive::Template, &["db://{table}", "log://{day}"]);
+    addresses(&mut servers[1], Primitive::Template, &["db://{table}/{row}", "log://{day}"]);
+    let view = build(&servers);
+    let of = |uri: &str| view.by_template(uri).map(ServerName::as_str);
+    assert_eq!(of("db://t"), Some("a"));
+    assert_eq!(of("db://t/1"), Some("b"));
+    assert_eq!(of("log://monday"), Some("a"));
+    assert_eq!(of("file:///x"), None);
+}
+
+#[test]
+fn kinds_change_apart() {
+    let mut servers = [server("a", 0, &["t"])];
+    let before = build(&servers);
+    addresses(&mut servers[0], Primitive::Prompt, &["p"]);
+    let after = build(&servers);
+    assert_ne!(before.hash(), after.hash());
+    assert_eq!(before.hash_of(Primitive::Tool), after.hash_of(Primitive::Tool));
+    assert_ne!(before.hash_of(Primitive::Prompt), after.hash_of(Primitive::Prompt));
+    assert_eq!(&*after.items(Primitive::Prompt)[0].exposed, "a_p");
 }

@@ -1,9 +1,10 @@
-//! `tools/call`: one running call as a sequence of progress notifications and one outcome.
+//! A request that a server carries out: one running call as a sequence of progress notifications
+//! and one outcome.
 //!
 //! Whoever holds the exchange drives it, and dropping it cancels the call. It translates the
 //! server's answer for the client's revision and knows no transport.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use tokio::sync::mpsc;
@@ -11,8 +12,8 @@ use tracing::Instrument as _;
 
 use super::{Caller, Fault, Outcome, fault, received::Received, translate};
 use crate::{
-    access::{CallRequest, Gate, Progress},
-    wire::{Object, RawValue, Revision, envelope, meta, method},
+    access::{CallRequest, Gate, Progress, Subject},
+    wire::{Object, Primitive, RawValue, Revision, envelope, meta, method},
 };
 
 /// Progress notifications that wait for a slow client at most; what exceeds them is dropped,
@@ -47,16 +48,14 @@ impl Exchange {
     pub(crate) fn start(
         gate: &Arc<Gate>,
         caller: &Caller,
+        method: &str,
         params: Option<&RawValue>,
         revision: Revision,
     ) -> Result<Self, Fault> {
         let params = params.ok_or_else(|| Fault::invalid("`params` is missing"))?;
         let object =
             Object::read(params).ok_or_else(|| Fault::invalid("`params` is not an object"))?;
-        let tool = object
-            .text("name")
-            .ok_or_else(|| Fault::invalid("`params.name` is not a text"))?
-            .into_owned();
+        let subject = subject(method, &object)?;
         let token = object
             .get(meta::META)
             .and_then(Object::read)
@@ -69,11 +68,9 @@ impl Exchange {
             None => (None, None),
         };
         let request = CallRequest {
-            tool,
-            params: params.to_owned().into(),
-            timeout: None,
             progress: sink,
             session: caller.session.as_ref().map(|lease| lease.key().clone()),
+            ..CallRequest::about(subject.clone(), params.to_owned().into())
         };
         let gate = Arc::clone(gate);
         let Caller { principal, owner, session, .. } = caller.clone();
@@ -82,9 +79,12 @@ impl Exchange {
             let _session = session;
             let result = match gate.call(&principal, &owner, request).await {
                 Ok(answer) => answer.result,
-                Err(error) => fault::of_call(error, revision.era())?,
+                Err(error) if matches!(subject, Subject::Tool(_)) => {
+                    fault::of_call(error, revision.era())?
+                }
+                Err(error) => return Err(fault::of_request(error, revision.era())),
             };
-            translate::tool_result(result, revision)
+            translate::result(&subject, result, revision)
         };
         Ok(Self { answer: answer.boxed(), progress, outcome: None })
     }
@@ -125,6 +125,35 @@ impl Exchange {
             None => std::future::pending().await,
         }
     }
+}
+
+/// What a request is about; the methods are those of [`Subject`].
+fn subject(method: &str, params: &Object<'_>) -> Result<Subject, Fault> {
+    let text = |member| {
+        let refused = || Fault::invalid(format!("`params.{member}` is not a text"));
+        params.text(member).map(Cow::into_owned).ok_or_else(refused)
+    };
+    match method {
+        method::PROMPTS_GET => text("name").map(Subject::Prompt),
+        method::RESOURCES_READ => text("uri").map(Subject::Resource),
+        method::COMPLETE => reference(params).ok_or_else(|| {
+            let text = "`params.ref` is neither `ref/prompt` with a `name` nor `ref/resource` with \
+                        a `uri`";
+            Fault::invalid(text)
+        }),
+        _ => text("name").map(Subject::Tool),
+    }
+}
+
+/// What a completion refers to (MCP, completion).
+fn reference(params: &Object<'_>) -> Option<Subject> {
+    let reference = Object::read(params.get("ref")?)?;
+    let (primitive, name) = match &*reference.text("type")? {
+        "ref/prompt" => (Primitive::Prompt, reference.text("name")?),
+        "ref/resource" => (Primitive::Template, reference.text("uri")?),
+        _ => return None,
+    };
+    Some(Subject::Completion(primitive, name.into_owned()))
 }
 
 /// A server's progress under the client's own token.

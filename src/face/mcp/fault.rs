@@ -12,13 +12,15 @@ use crate::{
     access::{CallError, Failure},
     error::{Classify as _, Kind},
     wire::{
-        Era, ErrorObject, Object, RawValue,
+        Era, ErrorObject, Object, Primitive, RawValue,
         envelope::code,
         meta::{FAILURE, META},
         raw,
     },
 };
 
+/// Revision 2025-11-25 and earlier: a resource that does not exist.
+const LEGACY_NOT_FOUND: i64 = -32002;
 /// When to come back to a runtime that is shutting down: its successor needs a moment.
 const DRAINING_RETRY: Duration = Duration::from_secs(5);
 
@@ -121,6 +123,12 @@ pub(crate) fn of_request(error: CallError, era: Era) -> Fault {
         CallError::Unknown { what: "agent", .. } => {
             Fault { head: Head::status(404), ..Fault::of_kind(kind, &text, None) }
         }
+        // Legacy revisions have a code of its own for it (MCP, resources, error handling).
+        CallError::Unknown { what, .. }
+            if era == Era::Legacy && what == Primitive::Resource.noun() =>
+        {
+            Fault::new(LEGACY_NOT_FOUND, &text)
+        }
         CallError::Draining => Fault::of_kind(kind, &text, None).retry_after(Some(DRAINING_RETRY)),
         CallError::UnknownTool { .. } | CallError::Unknown { .. } | CallError::Invalid(_) => {
             Fault::of_kind(kind, &text, None)
@@ -147,8 +155,6 @@ fn tool_failure(failure: &Failure) -> Box<RawValue> {
 /// A server's own error: relayed raw, except what concerns only our connection to it and what
 /// the client's era has no meaning for.
 fn relayed(error: ErrorObject, era: Era) -> Fault {
-    /// Revision 2025-11-25 and earlier: a resource that does not exist.
-    const LEGACY_NOT_FOUND: i64 = -32002;
     let (code, status) = match (error.code(), era) {
         (code::MISSING_CAPABILITY, _) => (code::MISSING_CAPABILITY, 400),
         (-32099..=-32020, _) => (code::INTERNAL, 200),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     access::Gate,
-    wire::{Era, Id, Object, RawValue, Revision, envelope::code, method, raw},
+    wire::{Era, Id, Object, Primitive, RawValue, Revision, envelope::code, method, raw},
 };
 
 /// The revision that a session speaks: the one asked for if it is legacy and known, else our
@@ -78,18 +78,16 @@ fn try_answer(
 ) -> Result<Reply, Fault> {
     Ok(match method {
         method::PING => Reply::Now(Ok(pong())),
-        method::TOOLS_LIST => {
-            let view = gate
-                .view(&caller.principal, &caller.owner)
-                .map_err(|error| fault::of_request(error, Era::Legacy))?;
-            let size = gate.page_size();
-            Reply::Now(list::page(&view, &caller.owner, size, params, revision))
+        method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE => {
+            Reply::Call(Exchange::start(gate, caller, method, params, revision)?)
         }
-        method::TOOLS_CALL => Reply::Call(Exchange::start(gate, caller, params, revision)?),
         method::INITIALIZE => {
             return Err(Fault::new(code::INVALID_REQUEST, "the session is initialised already"));
         }
-        _ => return Err(Fault::new(code::METHOD_NOT_FOUND, "unknown method")),
+        other => match Primitive::listed_by(other) {
+            Some(primitive) => Reply::Now(list::answer(gate, caller, primitive, params, revision)),
+            None => return Err(Fault::new(code::METHOD_NOT_FOUND, "unknown method")),
+        },
     })
 }
 

@@ -1,18 +1,18 @@
-//! `tools/list`: one page of a view, and the cursor of the next.
+//! Lists of tools, prompts, resources and templates: one page of a view, and the cursor of the next.
 //!
-//! Built from definitions that are raw already. A cursor names the last tool of its page, so
+//! Built from definitions that are raw already. A cursor names the last item of its page, so
 //! that a list goes on where it stopped although it changed in between.
 
 use std::borrow::Cow;
 
 use data_encoding::BASE64URL_NOPAD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Fault, translate};
+use super::{Caller, Fault, fault, translate};
 use crate::{
-    access::View,
+    access::{Gate, View},
     id::Owner,
-    wire::{Era, Object, RawValue, Revision, raw},
+    wire::{Era, Object, Primitive, RawValue, Revision, raw},
 };
 
 /// What a modern result says about keeping it. Our lists answer from memory and changes are
@@ -45,9 +45,10 @@ impl Freshness {
     }
 }
 
-/// Where a list goes on: the catalog's version, the view, the last name.
+/// Where a list goes on: the catalog's version, the view, the list, the last name.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Cursor<'a>(
+    #[serde(borrow)] Cow<'a, str>,
     #[serde(borrow)] Cow<'a, str>,
     #[serde(borrow)] Cow<'a, str>,
     #[serde(borrow)] Cow<'a, str>,
@@ -59,54 +60,89 @@ impl Cursor<'_> {
     }
 }
 
-/// One page of the view's tools, for a client of any revision.
-pub(crate) fn page(
-    view: &View,
-    owner: &Owner,
-    page_size: usize,
+/// One page of what a caller sees of one kind.
+pub(crate) fn answer(
+    gate: &Gate,
+    caller: &Caller,
+    primitive: Primitive,
     params: Option<&RawValue>,
     revision: Revision,
 ) -> Result<Box<RawValue>, Fault> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct ListToolsResult<'a> {
-        tools: Vec<Cow<'a, RawValue>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next_cursor: Option<String>,
-        #[serde(flatten)]
-        freshness: Option<Freshness>,
-    }
-    let hash = view.hash().to_string();
-    let after = start(params, owner, &hash)?;
-    let page = view.page(after.as_deref(), page_size).ok_or_else(gone)?;
-    let tools = page.tools.iter().map(|tool| translate::tool(&tool.raw, revision)).collect();
-    let next_cursor =
-        page.next.map(|last| Cursor(hash.into(), owner.as_str().into(), last.into()).seal());
-    Ok(raw(&ListToolsResult {
-        tools,
-        next_cursor,
-        freshness: (revision.era() == Era::Modern).then(Freshness::of_memory),
-    }))
+    let view = gate
+        .view(&caller.principal, &caller.owner)
+        .map_err(|error| fault::of_request(error, revision.era()))?;
+    let list = List { view: &view, owner: &caller.owner, primitive };
+    list.page(gate.page_size(), params, revision)
 }
 
-/// The name after which the page starts; `None` for the first page.
-fn start(params: Option<&RawValue>, owner: &Owner, hash: &str) -> Result<Option<String>, Fault> {
-    let params =
-        Object::read_optional(params).ok_or_else(|| Fault::invalid("`params` is not an object"))?;
-    if params.get("cursor").is_none() {
-        return Ok(None);
+/// What an owner sees of one kind.
+#[derive(Clone, Copy)]
+struct List<'a> {
+    view: &'a View,
+    owner: &'a Owner,
+    primitive: Primitive,
+}
+
+/// The result of a list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page<'a> {
+    #[serde(flatten)]
+    items: Items<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    #[serde(flatten)]
+    freshness: Option<Freshness>,
+}
+
+/// What stands on a page, under the name of its kind.
+struct Items<'a>(&'static str, Vec<Cow<'a, RawValue>>);
+
+impl Serialize for Items<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([(self.0, &self.1)])
     }
-    let foreign = || Fault::invalid("`params.cursor` is not a cursor of this list");
-    let sealed = params.text("cursor").ok_or_else(foreign)?;
-    let bytes = BASE64URL_NOPAD.decode(sealed.as_bytes()).map_err(|_| foreign())?;
-    let Cursor(version, view, last) = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
-    if view != owner.as_str() {
-        return Err(foreign());
+}
+
+impl List<'_> {
+    fn page(
+        self,
+        page_size: usize,
+        params: Option<&RawValue>,
+        revision: Revision,
+    ) -> Result<Box<RawValue>, Fault> {
+        let hash = self.view.hash_of(self.primitive).to_string();
+        let after = self.start(params, &hash)?;
+        let page = self.view.page(self.primitive, after.as_deref(), page_size).ok_or_else(gone)?;
+        let shown = |raw| translate::definition(self.primitive, raw, revision);
+        let items = page.items.iter().map(|item| shown(&item.raw)).collect();
+        let (view, list) = (self.owner.as_str(), self.primitive.member());
+        let next_cursor =
+            page.next.map(|last| Cursor(hash.into(), view.into(), list.into(), last.into()).seal());
+        let freshness = (revision.era() == Era::Modern).then(Freshness::of_memory);
+        Ok(raw(&Page { items: Items(list, items), next_cursor, freshness }))
     }
-    if version != hash {
-        tracing::debug!(view = %owner, "a list goes on after it changed");
+
+    /// The name after which the page starts; `None` for the first page.
+    fn start(self, params: Option<&RawValue>, hash: &str) -> Result<Option<String>, Fault> {
+        let params = Object::read_optional(params)
+            .ok_or_else(|| Fault::invalid("`params` is not an object"))?;
+        if params.get("cursor").is_none() {
+            return Ok(None);
+        }
+        let foreign = || Fault::invalid("`params.cursor` is not a cursor of this list");
+        let sealed = params.text("cursor").ok_or_else(foreign)?;
+        let bytes = BASE64URL_NOPAD.decode(sealed.as_bytes()).map_err(|_| foreign())?;
+        let Cursor(version, view, list, last) =
+            serde_json::from_slice(&bytes).map_err(|_| foreign())?;
+        if view != self.owner.as_str() || list != self.primitive.member() {
+            return Err(foreign());
+        }
+        if version != hash {
+            tracing::debug!(view = %self.owner, list = &*list, "a list goes on after it changed");
+        }
+        Ok(Some(last.into_owned()))
     }
-    Ok(Some(last.into_owned()))
 }
 
 fn gone() -> Fault {
@@ -121,21 +157,26 @@ mod tests {
         RawValue::from_string(format!(r#"{{"cursor":{value}}}"#)).unwrap()
     }
 
-    fn start_at(params: &RawValue) -> Result<Option<String>, Fault> {
-        start(Some(params), &Owner::Store, "now")
+    fn start_at(params: Option<&RawValue>) -> Result<Option<String>, Fault> {
+        let view = View::default();
+        let list = List { view: &view, owner: &Owner::Store, primitive: Primitive::Tool };
+        list.start(params, "now")
     }
 
     #[test]
     fn a_list_goes_on_by_name_in_the_same_view_only() {
-        assert_eq!(start(None, &Owner::Store, "now").unwrap(), None);
+        assert_eq!(start_at(None).unwrap(), None);
+        let seal = |version: &str, view: &str, list: &str| {
+            Cursor(version.into(), view.into(), list.into(), "git_log".into()).seal()
+        };
         for version in ["now", "then"] {
-            let sealed = Cursor(version.into(), "store".into(), "git_log".into()).seal();
-            let params = cursor(&format!("\"{sealed}\""));
-            assert_eq!(start_at(&params).unwrap().as_deref(), Some("git_log"));
+            let params = cursor(&format!("\"{}\"", seal(version, "store", "tools")));
+            assert_eq!(start_at(Some(&params)).unwrap().as_deref(), Some("git_log"));
         }
-        let other = Cursor("now".into(), "research".into(), "git_log".into()).seal();
-        for unusable in [&*format!("\"{other}\""), "\"\"", "\"!\"", "\"e30\"", "null", "7"] {
-            let fault = start_at(&cursor(unusable)).unwrap_err();
+        let foreign = format!("\"{}\"", seal("now", "research", "tools"));
+        let other = format!("\"{}\"", seal("now", "store", "prompts"));
+        for unusable in [&*foreign, &other, "\"\"", "\"!\"", "\"e30\"", "null", "7"] {
+            let fault = start_at(Some(&cursor(unusable))).unwrap_err();
             assert_eq!(fault.error.code(), -32602, "{unusable}");
         }
     }

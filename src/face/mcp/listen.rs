@@ -3,23 +3,31 @@
 //! Acknowledged first with what it will carry, then fed by the gate's version of the view. It
 //! ends with a result when we end it, and without one when the client goes.
 
-use serde::Serialize;
-use tokio::sync::watch;
+use std::collections::VecDeque;
 
-use super::{Caller, Fault, fault, translate};
+use serde::Serialize;
+
+use super::{Caller, Fault, changes::Changes, fault, translate};
 use crate::{
     access::Gate,
     wire::{Era, Id, Object, RawValue, envelope, meta, method, raw},
 };
 
-const TOOLS_CHANGED: &str = "toolsListChanged";
+/// What a filter may ask for, by the notification that it stands for.
+const FILTERS: [(&str, &str); 3] = [
+    ("toolsListChanged", method::TOOLS_CHANGED),
+    ("promptsListChanged", method::PROMPTS_CHANGED),
+    ("resourcesListChanged", method::RESOURCES_CHANGED),
+];
 
 /// One open subscription.
 #[derive(Debug)]
 pub(crate) struct Listen {
     id: Id,
-    /// Versions of the view, where the client wants to hear of them.
-    changes: Option<watch::Receiver<u64>>,
+    changes: Changes,
+    /// The notifications that the client wants to hear, by the names of its filter.
+    wanted: Vec<(&'static str, &'static str)>,
+    due: VecDeque<&'static str>,
     acknowledged: bool,
 }
 
@@ -42,12 +50,13 @@ impl Listen {
         id: Id,
         params: Option<&RawValue>,
     ) -> Result<Self, Fault> {
-        let wants_tools = wants_tools(params)
+        let wanted = wanted(params)
             .ok_or_else(|| Fault::invalid("`params.notifications` is not a filter"))?;
         let changes = gate
             .changes(&caller.principal, &caller.owner)
             .map_err(|error| fault::of_request(error, Era::Modern))?;
-        Ok(Self { id, changes: wants_tools.then_some(changes), acknowledged: false })
+        let changes = Changes::new(changes);
+        Ok(Self { id, changes, wanted, due: VecDeque::new(), acknowledged: false })
     }
 
     /// The next notification as one line; `None` when the view is no more. May be dropped and
@@ -57,11 +66,16 @@ impl Listen {
             self.acknowledged = true;
             return Some(self.acknowledgement());
         }
-        match &mut self.changes {
-            Some(changes) => changes.changed().await.ok()?,
-            None => std::future::pending().await,
+        loop {
+            if let Some(notification) = self.due.pop_front() {
+                return Some(self.changed(notification));
+            }
+            if !self.changes.come().await {
+                return None;
+            }
+            let is_wanted = |due: &&str| self.wanted.iter().any(|(_, wanted)| wanted == due);
+            self.due.extend(self.changes.take().into_iter().filter(is_wanted));
         }
-        Some(self.tools_changed())
     }
 
     /// The result that ends the stream when we end it.
@@ -82,8 +96,8 @@ impl Listen {
 
     fn acknowledgement(&self) -> Vec<u8> {
         let mut notifications = Object::default();
-        if self.changes.is_some() {
-            notifications.put(TOOLS_CHANGED, &true);
+        for (member, _) in &self.wanted {
+            notifications.put(member, &true);
         }
         let mut params = Object::default();
         params.put(meta::META, &self.meta());
@@ -91,10 +105,10 @@ impl Listen {
         envelope::notification(method::LISTEN_ACKNOWLEDGED, Some(&params.to_raw()))
     }
 
-    fn tools_changed(&self) -> Vec<u8> {
+    fn changed(&self, notification: &str) -> Vec<u8> {
         let mut params = Object::default();
         params.put(meta::META, &self.meta());
-        envelope::notification(method::TOOLS_CHANGED, Some(&params.to_raw()))
+        envelope::notification(notification, Some(&params.to_raw()))
     }
 
     fn meta(&self) -> Meta<'_> {
@@ -102,19 +116,25 @@ impl Listen {
     }
 }
 
-/// Whether a filter asks for changes of tools; `None` where it is no filter.
-fn wants_tools(params: Option<&RawValue>) -> Option<bool> {
+/// What a filter asks for, as far as we have it; `None` where it is no filter.
+fn wanted(params: Option<&RawValue>) -> Option<Vec<(&'static str, &'static str)>> {
     let params = Object::read(params?)?;
     let filter = Object::read(params.get("notifications")?)?;
-    match filter.get(TOOLS_CHANGED) {
-        None => Some(false),
-        Some(_) => filter.typed(TOOLS_CHANGED),
+    let mut wanted = Vec::new();
+    for entry in FILTERS {
+        if filter.get(entry.0).is_some() && filter.typed::<bool>(entry.0)? {
+            wanted.push(entry);
+        }
     }
+    Some(wanted)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::access::Versions;
 
     fn line(bytes: Vec<u8>) -> String {
         String::from_utf8(bytes).unwrap()
@@ -123,26 +143,35 @@ mod tests {
     #[test]
     fn a_filter_names_what_it_wants() {
         for (params, expected) in [
-            (r#"{"notifications":{"toolsListChanged":true}}"#, Some(true)),
-            (r#"{"notifications":{"promptsListChanged":true}}"#, Some(false)),
-            (r#"{"notifications":{}}"#, Some(false)),
+            (
+                r#"{"notifications":{"promptsListChanged":true,"toolsListChanged":true,"x":1}}"#,
+                Some(vec!["toolsListChanged", "promptsListChanged"]),
+            ),
+            (r#"{"notifications":{"toolsListChanged":false}}"#, Some(vec![])),
+            (r#"{"notifications":{}}"#, Some(vec![])),
             (r#"{"notifications":{"toolsListChanged":1}}"#, None),
             (r#"{"notifications":[]}"#, None),
             ("{}", None),
         ] {
             let raw = RawValue::from_string(params.to_owned()).unwrap();
-            assert_eq!(wants_tools(Some(&raw)), expected, "{params}");
+            let names = |of: Vec<(&'static str, _)>| of.into_iter().map(|(it, _)| it).collect();
+            assert_eq!(wanted(Some(&raw)).map(names), expected, "{params}");
         }
-        assert_eq!(wants_tools(None), None);
+        assert_eq!(wanted(None), None);
     }
 
     #[tokio::test]
     async fn the_acknowledgement_comes_first_and_everything_names_the_subscription() {
-        let (version, changes) = watch::channel(0);
-        let mut listen =
-            Listen { id: Id::from("l-1"), changes: Some(changes), acknowledged: false };
-        version.send_replace(1);
-        version.send_replace(2);
+        let (versions, changes) = watch::channel(Versions::default());
+        let mut listen = Listen {
+            id: Id::from("l-1"),
+            changes: Changes::new(changes),
+            wanted: FILTERS.into_iter().take(1).collect(),
+            due: VecDeque::new(),
+            acknowledged: false,
+        };
+        versions.send_modify(|versions| versions.prompts += 1);
+        versions.send_modify(|versions| versions.tools += 2);
         assert_eq!(
             line(listen.next().await.unwrap()),
             r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"l-1"},"notifications":{"toolsListChanged":true}}}"#
@@ -151,7 +180,7 @@ mod tests {
             line(listen.next().await.unwrap()),
             r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"l-1"}}}"#
         );
-        drop(version);
+        drop(versions);
         assert_eq!(listen.next().await, None);
         assert!(line(listen.end()).starts_with(r#"{"jsonrpc":"2.0","id":"l-1","result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":"l-1","#));
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     access::Gate,
     wire::{
-        Era, ErrorObject, Id, Object, RawValue, Revision,
+        Era, ErrorObject, Id, Object, Primitive, RawValue, Revision,
         envelope::code,
         meta::{CLIENT_CAPABILITIES, META, PROTOCOL_VERSION},
         method, raw,
@@ -91,20 +91,21 @@ impl<'a> Request<'a> {
         let revision = self.revision()?;
         Ok(match self.method {
             method::DISCOVER => Reply::Now(discover(gate, caller)),
-            method::TOOLS_LIST => {
-                let view = gate
-                    .view(&caller.principal, &caller.owner)
-                    .map_err(|error| fault::of_request(error, Era::Modern))?;
-                let size = gate.page_size();
-                Reply::Now(list::page(&view, &caller.owner, size, self.params, revision))
-            }
-            method::TOOLS_CALL => {
-                Reply::Call(Exchange::start(gate, caller, self.params, revision)?)
+            method::TOOLS_CALL
+            | method::PROMPTS_GET
+            | method::RESOURCES_READ
+            | method::COMPLETE => {
+                Reply::Call(Exchange::start(gate, caller, self.method, self.params, revision)?)
             }
             method::LISTEN => Reply::Listen(Listen::open(gate, caller, self.id, self.params)?),
-            _ => {
-                return Err(Fault::with_status(404, code::METHOD_NOT_FOUND, "unknown method"));
-            }
+            other => match Primitive::listed_by(other) {
+                Some(primitive) => {
+                    Reply::Now(list::answer(gate, caller, primitive, self.params, revision))
+                }
+                None => {
+                    return Err(Fault::with_status(404, code::METHOD_NOT_FOUND, "unknown method"));
+                }
+            },
         })
     }
 }
@@ -132,19 +133,23 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
     }))
 }
 
-/// What we serve, in both eras.
+/// What we serve, in both eras: whatever some server may come to offer, because a legacy client
+/// is told only once.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Capabilities {
-    tools: Tools,
+    tools: Listed,
+    prompts: Listed,
+    resources: Listed,
+    completions: Object<'static>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Tools {
+struct Listed {
     list_changed: bool,
 }
 
-impl Default for Tools {
+impl Default for Listed {
     fn default() -> Self {
         Self { list_changed: true }
     }

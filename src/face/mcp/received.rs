@@ -12,7 +12,7 @@ use tracing::{Span, field::Empty};
 use super::{Caller, Fault, Outcome, Reply};
 use crate::{
     access::Gate,
-    trace::{Context, Operation, TARGET, Telemetry},
+    trace::{self, Context, Operation, TARGET, Telemetry},
     wire::{Id, Object, RawValue, Revision, envelope::code, method, result},
 };
 
@@ -50,6 +50,8 @@ impl Received {
             jsonrpc.request.id = Empty,
             gen_ai.operation.name = Empty,
             gen_ai.tool.name = Empty,
+            gen_ai.prompt.name = Empty,
+            mcp.resource.uri = Empty,
             switchboard.owner = caller.owner.as_str(),
             "error.type" = Empty,
         );
@@ -121,16 +123,7 @@ fn describe(span: &Span, id: &Id, method: &str, params: Option<&RawValue>) {
     };
     let params = Object::read_optional(params).unwrap_or_default();
     let target = method::routed_parameter(method).and_then(|key| params.text(key));
-    match target {
-        Some(target) if method == method::TOOLS_CALL => {
-            span.record("otel.name", format_args!("{method} {target}").to_string());
-            span.record("gen_ai.operation.name", "execute_tool");
-            span.record("gen_ai.tool.name", &*target);
-        }
-        _ => {
-            span.record("otel.name", method);
-        }
-    }
+    trace::describe(span, method, target.as_deref());
 }
 
 /// A name for what went wrong, from a fixed set: the codes that the protocol and we define.

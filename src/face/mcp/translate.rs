@@ -5,10 +5,11 @@
 //! | client | change |
 //! |---|---|
 //! | modern | `resultType: "complete"` where the server gave none; `serverInfo` in `_meta` is ours |
+//! | modern | a resource's contents that say nothing about keeping them: `ttlMs: 0`, `cacheScope: "private"` |
 //! | legacy | `resultType` is stripped |
 //! | legacy | `structuredContent` that is no object becomes a text block, unless a block says the same |
 //! | legacy | an `outputSchema` whose root is no object is dropped |
-//! | before 2025-06-18 | `resource_link` blocks become text with their JSON |
+//! | before 2025-06-18 | `resource_link` blocks, of tools and of prompts, become text with their JSON |
 //! | 2024-11-05 | `audio` blocks become text with their JSON, without `data` |
 
 use std::{borrow::Cow, sync::LazyLock};
@@ -17,16 +18,22 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::fault::Fault;
-use crate::wire::{
-    Era, Object, RawValue, Revision,
-    envelope::code,
-    meta::{META, SERVER_INFO},
-    raw,
+use crate::{
+    access::Subject,
+    wire::{
+        Era, Object, Primitive, RawValue, Revision,
+        envelope::code,
+        meta::{META, SERVER_INFO},
+        raw,
+    },
 };
 
 const RESULT_TYPE: &str = "resultType";
 const COMPLETE: &str = "complete";
 const CONTENT: &str = "content";
+const MESSAGES: &str = "messages";
+const TTL: &str = "ttlMs";
+const CACHE_SCOPE: &str = "cacheScope";
 const STRUCTURED: &str = "structuredContent";
 const OUTPUT_SCHEMA: &str = "outputSchema";
 
@@ -45,20 +52,23 @@ pub(crate) static IMPLEMENTATION: LazyLock<Box<RawValue>> = LazyLock::new(|| {
     })
 });
 
-/// A tool's result for a client of any revision.
-pub(crate) fn tool_result(
+/// What a server answered about something of a kind, for a client of any revision.
+pub(crate) fn result(
+    subject: &Subject,
     result: Box<RawValue>,
     revision: Revision,
 ) -> Result<Box<RawValue>, Fault> {
-    match revision.era() {
-        Era::Modern => modern_result(&result),
-        Era::Legacy => Ok(legacy_result(result, revision)),
+    match (revision.era(), subject) {
+        (Era::Modern, _) => modern_result(&result, matches!(subject, Subject::Resource(_))),
+        (Era::Legacy, Subject::Tool(_)) => Ok(tool_result(result, revision)),
+        (Era::Legacy, Subject::Prompt(_)) => Ok(prompt_result(result, revision)),
+        (Era::Legacy, Subject::Resource(_) | Subject::Completion(..)) => Ok(untyped(result)),
     }
 }
 
 /// A result as a modern client wants it; one of a type that we cannot bridge is refused,
 /// because its reader must not take it for complete.
-pub(crate) fn modern_result(result: &RawValue) -> Result<Box<RawValue>, Fault> {
+fn modern_result(result: &RawValue, may_be_kept: bool) -> Result<Box<RawValue>, Fault> {
     let unusable =
         || Fault::new(code::INTERNAL, "the server's result has a type that cannot be passed on");
     let mut object = Object::read(result).ok_or_else(unusable)?;
@@ -67,6 +77,10 @@ pub(crate) fn modern_result(result: &RawValue) -> Result<Box<RawValue>, Fault> {
     } else if object.text(RESULT_TYPE).as_deref() != Some(COMPLETE) {
         return Err(unusable());
     }
+    if may_be_kept && object.get(TTL).is_none() {
+        object.put(TTL, &0);
+        object.put(CACHE_SCOPE, "private");
+    }
     let had_meta = object.get(META).map(ToOwned::to_owned);
     let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
     meta.set(SERVER_INFO, Cow::Borrowed(&**IMPLEMENTATION));
@@ -74,8 +88,55 @@ pub(crate) fn modern_result(result: &RawValue) -> Result<Box<RawValue>, Fault> {
     Ok(object.to_raw())
 }
 
-fn legacy_result(result: Box<RawValue>, revision: Revision) -> Box<RawValue> {
-    let lacks_blocks = revision < Revision::V2025_06_18;
+/// A result without the member that only modern ones have.
+fn untyped(result: Box<RawValue>) -> Box<RawValue> {
+    if !result.get().contains(RESULT_TYPE) {
+        return result;
+    }
+    let Some(mut object) = Object::read(&result) else {
+        return result;
+    };
+    object.remove(RESULT_TYPE);
+    object.to_raw()
+}
+
+/// What a prompt was filled in to; each of its messages has one block.
+fn prompt_result(result: Box<RawValue>, revision: Revision) -> Box<RawValue> {
+    let result = untyped(result);
+    if !lacks_blocks(revision) {
+        return result;
+    }
+    let readable = |message: &RawValue| {
+        let mut object = Object::read(message)?;
+        let block = as_known_block(object.get(CONTENT)?, revision)?;
+        object.set(CONTENT, Cow::Owned(block));
+        Some(object.to_raw())
+    };
+    let Some(mut object) = Object::read(&result) else {
+        return result;
+    };
+    let mut messages: Vec<Box<RawValue>> = object.typed(MESSAGES).unwrap_or_default();
+    let mut changed = false;
+    for message in &mut messages {
+        if let Some(new) = readable(message) {
+            *message = new;
+            changed = true;
+        }
+    }
+    if !changed {
+        return result;
+    }
+    object.put(MESSAGES, &messages);
+    object.to_raw()
+}
+
+/// Whether a revision lacks types of blocks that others have.
+fn lacks_blocks(revision: Revision) -> bool {
+    revision < Revision::V2025_06_18
+}
+
+fn tool_result(result: Box<RawValue>, revision: Revision) -> Box<RawValue> {
+    let lacks_blocks = lacks_blocks(revision);
     let text = result.get();
     if !lacks_blocks && !text.contains(RESULT_TYPE) && !text.contains(STRUCTURED) {
         return result;
@@ -144,9 +205,14 @@ fn is_object(raw: &RawValue) -> bool {
     raw.get().starts_with('{')
 }
 
-/// A tool's definition for a client of any revision.
-pub(crate) fn tool(definition: &RawValue, revision: Revision) -> Cow<'_, RawValue> {
-    if revision.era() == Era::Modern || !definition.get().contains(OUTPUT_SCHEMA) {
+/// A definition for a client of any revision; only those of tools differ.
+pub(crate) fn definition(
+    primitive: Primitive,
+    definition: &RawValue,
+    revision: Revision,
+) -> Cow<'_, RawValue> {
+    let is_told = primitive != Primitive::Tool || revision.era() == Era::Modern;
+    if is_told || !definition.get().contains(OUTPUT_SCHEMA) {
         return Cow::Borrowed(definition);
     }
     let Some(mut object) = Object::read(definition) else {
@@ -172,19 +238,23 @@ mod tests {
     }
 
     fn legacy(value: &str, revision: Revision) -> String {
-        tool_result(text(value), revision).unwrap().get().to_owned()
+        tool_result(text(value), revision).get().to_owned()
+    }
+
+    fn modern(value: &str) -> Result<Box<RawValue>, Fault> {
+        result(&Subject::Tool("t".to_owned()), text(value), Revision::LATEST)
     }
 
     #[test]
     fn a_legacy_servers_result_becomes_complete_for_a_modern_client() {
-        let result = tool_result(text(r#"{"content":[],"_meta":{"x":1.0}}"#), Revision::LATEST);
+        let result = modern(r#"{"content":[],"_meta":{"x":1.0}}"#);
         let expected = format!(
             r#"{{"content":[],"_meta":{{"x":1.0,"io.modelcontextprotocol/serverInfo":{}}},"resultType":"complete"}}"#,
             IMPLEMENTATION.get()
         );
         assert_eq!(result.unwrap().get(), expected);
         for refused in [r#"{"resultType":"odd"}"#, r#"{"resultType":1}"#, "[]"] {
-            assert!(tool_result(text(refused), Revision::LATEST).is_err());
+            assert!(modern(refused).is_err());
         }
     }
 
@@ -226,6 +296,7 @@ mod tests {
     #[test]
     fn an_output_schema_without_an_object_root_is_for_modern_clients() {
         let list = text(r#"{"name":"t","outputSchema":{"type":"array"},"x":1}"#);
+        let tool = |raw, revision| definition(Primitive::Tool, raw, revision);
         assert_eq!(tool(&list, Revision::LATEST).get(), list.get());
         assert_eq!(tool(&list, Revision::LATEST_LEGACY).get(), r#"{"name":"t","x":1}"#);
         let object = text(r#"{"name":"t","outputSchema":{"type":"object"}}"#);

@@ -5,17 +5,14 @@
 use std::{collections::HashMap, sync::Arc};
 
 use futures::future::join_all;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Gate, Principal},
     face::mcp::{
-        Caller, Exchange, Fault, Outcome, Reply, Step, batch, cancelled_request, era, is_batch,
-        legacy, listen::Listen, modern::Request, response, unreadable,
+        Caller, Exchange, Fault, Outcome, Reply, Step, batch, cancelled_request, changes::Changes,
+        era, is_batch, legacy, listen::Listen, modern::Request, response, unreadable,
     },
     id::Owner,
     trace::Context,
@@ -55,7 +52,7 @@ pub(super) struct Conversation {
     out: Out,
     agreed: Agreed,
     /// Versions of the view, for a legacy client.
-    changes: Option<watch::Receiver<u64>>,
+    changes: Option<Changes>,
     running: JoinSet<Vec<Id>>,
     /// Ends each request in flight when the client no longer wants it.
     wanted: HashMap<Id, CancellationToken>,
@@ -123,16 +120,13 @@ impl Conversation {
     pub(super) async fn due(&mut self) -> Due {
         let changed = async {
             match &mut self.changes {
-                Some(changes) => changes.changed().await,
+                Some(changes) => changes.come().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             Some(ended) = self.running.join_next() => Due::Ended(ended.unwrap_or_default()),
-            changed = changed => match changed {
-                Ok(()) => Due::Changed,
-                Err(_) => Due::Withdrawn,
-            }
+            told = changed => if told { Due::Changed } else { Due::Withdrawn },
         }
     }
 
@@ -145,7 +139,10 @@ impl Conversation {
                 }
             }
             Due::Changed => {
-                self.say(envelope::notification(method::TOOLS_CHANGED, None)).await;
+                let due = self.changes.as_mut().map(Changes::take).unwrap_or_default();
+                for notification in due {
+                    self.say(envelope::notification(notification, None)).await;
+                }
             }
             Due::Withdrawn => self.changes = None,
         }
@@ -286,7 +283,7 @@ impl Conversation {
                 let changes =
                     changes.map_err(|error| Err(Fault::new(code::INTERNAL, error.to_string())))?;
                 self.agreed = Agreed::Legacy(revision);
-                self.changes = Some(changes);
+                self.changes = Some(Changes::new(changes));
                 Ok(Reply::Now(Ok(result)))
             }
             _ => {

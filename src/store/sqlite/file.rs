@@ -204,11 +204,10 @@ fn migrations() -> Migrator {
         let sql = SqlStr::from_static(sql);
         Migration::new(version, name.into(), MigrationType::Simple, sql, false)
     };
-    Migrator::with_migrations(vec![step(
-        1,
-        "kept",
-        include_str!("../../../migrations/0001_kept.sql"),
-    )])
+    Migrator::with_migrations(vec![
+        step(1, "kept", include_str!("../../../migrations/0001_kept.sql")),
+        step(2, "primitives", include_str!("../../../migrations/0002_primitives.sql")),
+    ])
 }
 
 fn with(path: &Path, end: &str) -> PathBuf {

@@ -16,9 +16,24 @@ use super::{
     Batch, Sweep,
     file::Kept,
 };
-use crate::id::{AgentId, Owner, ServerName};
+use crate::{
+    id::{AgentId, Owner, ServerName},
+    wire::Each,
+};
 
-type CatalogRow = (String, String, String, String, String, Option<String>, i64, Option<i64>);
+type CatalogRow = (
+    String,
+    String,
+    String,
+    String,
+    Option<String>,
+    i64,
+    Option<i64>,
+    String,
+    String,
+    String,
+    String,
+);
 
 /// The salt of the fingerprints in a file; `None` in a new one.
 pub(super) async fn salt(connection: &mut SqliteConnection) -> sqlx::Result<Option<String>> {
@@ -31,8 +46,8 @@ pub(super) async fn salt(connection: &mut SqliteConnection) -> sqlx::Result<Opti
 pub(super) async fn load(connection: &mut SqliteConnection, salt: String) -> sqlx::Result<Kept> {
     let mut kept = Kept { salt, book: Book::default(), events: Vec::new() };
     let rows: Vec<CatalogRow> = sqlx::query_as(
-        "SELECT owner, server, fingerprint, hash, tools, instructions, listed_at, withdrawn_at \
-         FROM catalogs",
+        "SELECT owner, server, fingerprint, hash, instructions, listed_at, withdrawn_at, \
+         tools, prompts, resources, templates FROM catalogs",
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -62,13 +77,31 @@ fn readable<T>(table: &'static str, record: Option<T>) -> Option<T> {
 }
 
 fn catalog(row: CatalogRow) -> Option<CatalogRecord> {
-    let (own, server, fingerprint, hash, tools, instructions, listed_at, withdrawn_at) = row;
+    let (
+        own,
+        server,
+        fingerprint,
+        hash,
+        instructions,
+        listed_at,
+        withdrawn_at,
+        tools,
+        prompts,
+        resources,
+        templates,
+    ) = row;
+    let items = |json: &str| serde_json::from_str(json).ok();
     Some(CatalogRecord {
         owner: owner(&own)?,
         server: ServerName::new(server).ok()?,
         fingerprint,
         hash,
-        tools: serde_json::from_str(&tools).ok()?,
+        items: Each {
+            tools: items(&tools)?,
+            prompts: items(&prompts)?,
+            resources: items(&resources)?,
+            templates: items(&templates)?,
+        },
         instructions: instructions.map(Into::into),
         listed_at: time(listed_at),
         withdrawn_at: withdrawn_at.map(time),
@@ -132,15 +165,18 @@ async fn put_catalog(
     connection: &mut SqliteConnection,
     record: &CatalogRecord,
 ) -> sqlx::Result<()> {
-    sqlx::query("INSERT OR REPLACE INTO catalogs VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT OR REPLACE INTO catalogs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(record.owner.as_str())
         .bind(record.server.as_str())
         .bind(&record.fingerprint)
         .bind(&record.hash)
-        .bind(json(&record.tools)?)
+        .bind(json(&record.items.tools)?)
         .bind(record.instructions.as_deref())
         .bind(millis(record.listed_at))
         .bind(record.withdrawn_at.map(millis))
+        .bind(json(&record.items.prompts)?)
+        .bind(json(&record.items.resources)?)
+        .bind(json(&record.items.templates)?)
         .execute(connection)
         .await?;
     Ok(())

@@ -7,7 +7,7 @@ use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::wire::raw;
+use crate::wire::{Each, raw};
 
 fn key(server: &str) -> Key {
     (Owner::Store, ServerName::new(server).unwrap())
@@ -24,7 +24,12 @@ fn catalog(server: &str, hash: &str) -> CatalogRecord {
         server: key(server).1,
         fingerprint: "f".to_owned(),
         hash: hash.to_owned(),
-        tools: vec![Arc::from(raw(&tool)), Arc::from(raw(&json!({"name": "add"})))],
+        items: Each {
+            tools: vec![Arc::from(raw(&tool)), Arc::from(raw(&json!({"name": "add"})))],
+            prompts: vec![Arc::from(raw(&json!({"name": "ask"})))],
+            resources: vec![Arc::from(raw(&json!({"uri": "a:b"})))],
+            templates: vec![Arc::from(raw(&json!({"uriTemplate": "a:{b}"})))],
+        },
         instructions: Some("be kind".into()),
         listed_at: at(7),
         withdrawn_at: None,
@@ -95,8 +100,8 @@ async fn what_was_told_is_there_when_the_file_is_opened_again() {
     assert_eq!((store.salt(), store.problem()), (&*salt, None));
     let known = get(&store, "a").unwrap();
     let expected = catalog("a", "h");
-    assert_eq!(known.tools.len(), 2);
-    assert_eq!(known.tools[0].get(), expected.tools[0].get());
+    assert_eq!(known.items.tools.len(), 2);
+    assert_eq!(known.items.tools[0].get(), expected.items.tools[0].get());
     assert_eq!((&known.instructions, known.listed_at), (&expected.instructions, at(7)));
     assert_eq!(get(&store, "b").unwrap().withdrawn_at, Some(at(9)));
     assert_eq!(*store.names(&Owner::Store).unwrap(), names("a_echo"));

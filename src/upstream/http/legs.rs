@@ -59,7 +59,7 @@ pub(super) struct Legs {
     /// Masks secrets in the server's own words.
     pub(super) words: Arc<StderrRing>,
     pub(super) vital: Vital,
-    pub(super) tools_changed: Notify,
+    pub(super) lists_changed: Notify,
     pub(super) last_id: AtomicU64,
     pub(super) in_flight: AtomicUsize,
     /// The legacy session, where the server opened one.
@@ -305,7 +305,10 @@ impl Legs {
                             track.pass(said.progress, raw);
                         }
                     }
-                    (method::TOOLS_CHANGED, _, _) => self.tools_changed.notify_one(),
+                    (
+                        method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED,
+                        ..,
+                    ) => self.lists_changed.notify_one(),
                     _ => {}
                 }
                 None

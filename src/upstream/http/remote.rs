@@ -57,7 +57,7 @@ impl Remote {
             limit,
             words,
             vital: Vital::new(),
-            tools_changed: Notify::new(),
+            lists_changed: Notify::new(),
             last_id: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             session: OnceLock::new(),
@@ -86,7 +86,8 @@ impl Remote {
         }
         let id = legs.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let token = call.progress.is_some().then_some(id);
-        let params = meta::for_next_leg(call.params, call.name, call.stamp, token, call.traced());
+        let params =
+            meta::for_next_leg(call.params, call.named(), call.stamp, token, call.traced());
         let body = Bytes::from(envelope::request(&id, call.method, params.as_deref()));
         let revision = call.stamp.map(|stamp| stamp.revision);
         let leg = Leg {
@@ -142,8 +143,8 @@ impl Remote {
         self.legs.in_flight.load(Ordering::Relaxed)
     }
 
-    pub(in crate::upstream) async fn tools_changed(&self) {
-        self.legs.tools_changed.notified().await;
+    pub(in crate::upstream) async fn lists_changed(&self) {
+        self.legs.lists_changed.notified().await;
     }
 
     pub(in crate::upstream) async fn ended(&self) -> LinkEnd {

@@ -101,7 +101,7 @@ async fn a_list_is_read_to_its_last_page() {
             script.answer(message["id"].as_u64().unwrap(), page).await;
         }
     };
-    let (tools, ()) = tokio::join!(link.list_tools(later()), server);
+    let (tools, ()) = tokio::join!(link.list(Primitive::Tool, later()), server);
     let tools: Vec<String> = tools.unwrap().iter().map(|tool| tool.get().to_owned()).collect();
     assert_eq!(tools, [r#"{"name":"a","n":1.0}"#, r#"{"name":"b"}"#]);
 }
@@ -109,7 +109,7 @@ async fn a_list_is_read_to_its_last_page() {
 #[tokio::test]
 async fn a_server_without_tools_is_not_asked_for_them() {
     let (link, mut script) = link(Era::Modern, r#"{"prompts":{}}"#);
-    assert!(link.list_tools(later()).await.unwrap().is_empty());
+    assert!(link.list(Primitive::Tool, later()).await.unwrap().is_empty());
     assert!(script.next().now_or_never().is_none());
 }
 
@@ -135,7 +135,7 @@ async fn a_list_without_end_is_given_up() {
             }
         };
         let error = tokio::select! {
-            listed = link.list_tools(later()) => listed.unwrap_err().to_string(),
+            listed = link.list(Primitive::Tool, later()) => listed.unwrap_err().to_string(),
             () = server => unreachable!(),
         };
         assert!(error.contains(expected), "{error}");
@@ -165,7 +165,7 @@ async fn any_answer_to_a_probe_is_a_sign_of_life() {
 async fn events_end_with_the_link() {
     let (link, mut script) = link(Era::Legacy, "{}");
     script.say(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#).await;
-    assert_eq!(link.event().await, Some(LinkEvent::ToolsChanged));
+    assert_eq!(link.event().await, Some(LinkEvent::ListsChanged));
     drop(script);
     assert_eq!(link.event().await, None);
     assert_eq!(link.ended().await, LinkEnd::Closed);

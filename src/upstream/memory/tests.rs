@@ -20,7 +20,7 @@ use super::*;
 use crate::{
     id::{Incarnation, ServerName},
     upstream::{Deadline, LinkEvent, Protocol, Request, RequestError},
-    wire::{Era, RawValue, Revision},
+    wire::{Era, Primitive, RawValue, Revision},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -165,7 +165,7 @@ async fn handlers_of_either_era_are_served() {
         assert_eq!(start.elapsed(), Duration::ZERO, "nothing was waited for");
         assert_eq!(link.facts().era, era);
         assert!(link.facts().info.is_some() && link.facts().pid.is_none());
-        let tools = link.list_tools(Deadline::new(MINUTE, MINUTE)).await.unwrap();
+        let tools = link.list(Primitive::Tool, Deadline::new(MINUTE, MINUTE)).await.unwrap();
         assert!(tools[0].get().contains("says it again"));
         assert!(call(&link, "echo").await.unwrap().get().contains("done"));
         link.probe(Deadline::new(MINUTE, MINUTE)).await.unwrap();
@@ -199,7 +199,7 @@ async fn progress_and_changes_come_through() {
         count += 1;
     }
     assert_eq!(count, 3);
-    assert_eq!(link.event().await, Some(LinkEvent::ToolsChanged));
+    assert_eq!(link.event().await, Some(LinkEvent::ListsChanged));
 }
 
 #[tokio::test]

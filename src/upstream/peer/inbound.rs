@@ -84,7 +84,9 @@ fn notification(shared: &Shared, method: &str, params: Option<&RawValue>) {
                 count(&shared.oddities.unmatched);
             }
         }
-        method::TOOLS_CHANGED => shared.tools_changed.notify_one(),
+        method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED => {
+            shared.lists_changed.notify_one();
+        }
         _ => {
             count(&shared.oddities.ignored);
             tracing::trace!("notification without use");

@@ -295,7 +295,7 @@ impl Stage {
             let scope = self.scope(owner);
             let tools = scope.tools().unwrap();
             let tools = tools.tools().iter().map(|tool| tool.exposed.to_string()).collect();
-            let version = *scope.changes().unwrap().borrow();
+            let version = scope.changes().unwrap().borrow().tools;
             self.sights.lock().unwrap().push(Sight { at, owner, version, tools });
         }
         let loads = self.runtime.status().servers.into_iter().map(|server| Load {

@@ -53,7 +53,8 @@ impl Client {
             .post()
             .header("mcp-protocol-version", Revision::LATEST.as_str())
             .header("mcp-method", method);
-        if let Some(name) = params["name"].as_str() {
+        let subject = if method == "resources/read" { "uri" } else { "name" };
+        if let Some(name) = params[subject].as_str() {
             post = post.header("mcp-name", name);
         }
         let reply = self.send(post, method, params).await?;
@@ -152,6 +153,11 @@ impl Session<'_> {
         response.status().as_u16()
     }
 
+    /// What was agreed on.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
     /// A bare POST of this session.
     pub fn post(&self) -> RequestBuilder {
         self.headers(self.client.post())
@@ -246,6 +252,12 @@ impl Reply {
             "server/discover" => "DiscoverResult",
             "tools/list" => "ListToolsResult",
             "tools/call" => "CallToolResult",
+            "prompts/list" => "ListPromptsResult",
+            "prompts/get" => "GetPromptResult",
+            "resources/list" => "ListResourcesResult",
+            "resources/templates/list" => "ListResourceTemplatesResult",
+            "resources/read" => "ReadResourceResult",
+            "completion/complete" => "CompleteResult",
             _ => "Result",
         };
         if let Some(result) = self.response().get("result") {

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     face::mcp::{
         Caller, Exchange, Fault, Outcome, Reply, Step, cancelled_request,
+        changes::Changes,
         fault::{self, Head},
         legacy, response, unreadable,
     },
@@ -52,6 +53,7 @@ impl Endpoint {
                 .map_err(|error| fault::of_request(error, Era::Legacy))?;
             let session = Some(Arc::new(self.gate.lease(&caller.owner)));
             let caller = Caller { session, ..caller.clone() };
+            let changes = Changes::new(changes);
             let session = self.sessions.open(caller, revision, changes).ok_or_else(|| {
                 let text = "too many sessions are open; end one or try again later";
                 Fault::with_status(503, code::OVERLOADED, text)
@@ -329,11 +331,10 @@ impl Source for Standing {
                 () = self.stopping.cancelled() => return None,
                 () = session.ended.cancelled() => return None,
                 changed = session.change() => {
-                    if !changed {
-                        return None;
+                    for notification in changed? {
+                        let line = envelope::notification(notification, None).into();
+                        log.push(line, Weight::Notification);
                     }
-                    let line = envelope::notification(method::TOOLS_CHANGED, None).into();
-                    log.push(line, Weight::Notification);
                 }
             }
         }

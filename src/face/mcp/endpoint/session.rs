@@ -10,12 +10,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::replay::{EventLog, Reader};
 use crate::{
-    face::mcp::Caller,
+    face::mcp::{Caller, changes::Changes},
     wire::{Id, Revision},
 };
 
@@ -44,8 +44,8 @@ struct State {
     calls: HashMap<Id, CancellationToken>,
     streams: BTreeMap<u64, Kept>,
     last_stream: u64,
-    /// Versions of the view; its mark is what the client was told last.
-    changes: watch::Receiver<u64>,
+    /// What the client was told of the view.
+    changes: Changes,
 }
 
 /// A stream that can be resumed.
@@ -113,18 +113,17 @@ impl Session {
         Some((stream, kept.standalone, kept.log.read_after(number)))
     }
 
-    /// Waits for a change of the view that no stream of this session told yet, and claims it:
-    /// each change goes to one stream. `false` when the view is no more.
-    pub(crate) async fn change(&self) -> bool {
+    /// Waits for changes of the view that no stream of this session told yet, and claims them:
+    /// each change goes to one stream. `None` when the view is no more.
+    pub(crate) async fn change(&self) -> Option<Vec<&'static str>> {
         loop {
             let mut waiting = self.state.lock().changes.clone();
-            if waiting.changed().await.is_err() {
-                return false;
+            if !waiting.come().await {
+                return None;
             }
-            let changes = &mut self.state.lock().changes;
-            if changes.has_changed().unwrap_or_default() {
-                changes.mark_unchanged();
-                return true;
+            let due = self.state.lock().changes.take();
+            if !due.is_empty() {
+                return Some(due);
             }
         }
     }
@@ -187,7 +186,7 @@ impl Sessions {
         &self,
         caller: Caller,
         revision: Revision,
-        changes: watch::Receiver<u64>,
+        changes: Changes,
     ) -> Option<Arc<Session>> {
         self.tidy_sometimes();
         let now = Instant::now();
@@ -272,15 +271,18 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::watch;
+
     use super::*;
     use crate::{
-        access::Principal,
+        access::{Principal, Versions},
         face::mcp::{
             endpoint::replay::{KEPT_FOR, Weight},
             fault::Head,
         },
         id::{AgentId, Owner},
         trace::Context,
+        wire::method,
     };
 
     const IDLE: Duration = Duration::from_mins(30);
@@ -289,11 +291,11 @@ mod tests {
         Caller { principal: Principal::local(), owner, session: None, trace: Context::default() }
     }
 
-    fn sessions(max: usize) -> (Sessions, watch::Sender<u64>, Arc<Session>) {
+    fn sessions(max: usize) -> (Sessions, watch::Sender<Versions>, Arc<Session>) {
         let sessions = Sessions::new(IDLE, max, CancellationToken::new());
-        let version = watch::Sender::new(0);
+        let version = watch::Sender::new(Versions::default());
         let session = sessions
-            .open(caller(Owner::Store), Revision::LATEST_LEGACY, version.subscribe())
+            .open(caller(Owner::Store), Revision::LATEST_LEGACY, Changes::new(version.subscribe()))
             .unwrap();
         (sessions, version, session)
     }
@@ -313,8 +315,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_session_ends_but_not_one_with_a_call_or_a_stream() {
         let (sessions, version, session) = sessions(1);
-        let open =
-            || sessions.open(caller(Owner::Store), Revision::V2025_03_26, version.subscribe());
+        let open = || {
+            let changes = Changes::new(version.subscribe());
+            sessions.open(caller(Owner::Store), Revision::V2025_03_26, changes)
+        };
         let call = session.register(Id::from(1)).unwrap();
         assert!(session.register(Id::from(1)).is_none());
         tokio::time::advance(IDLE).await;
@@ -332,16 +336,16 @@ mod tests {
     #[tokio::test]
     async fn a_change_is_told_by_one_stream_and_waits_for_one() {
         let (_sessions, version, session) = sessions(1);
-        version.send_replace(1);
-        version.send_replace(2);
-        assert!(session.change().await);
+        version.send_modify(|versions| versions.tools += 1);
+        version.send_modify(|versions| versions.tools += 1);
+        assert_eq!(session.change().await.unwrap(), [method::TOOLS_CHANGED]);
         let other = session.change();
         tokio::pin!(other);
         assert!(futures::poll!(&mut other).is_pending());
-        version.send_replace(3);
-        assert!(other.await);
+        version.send_modify(|versions| versions.prompts += 1);
+        assert_eq!(other.await.unwrap(), [method::PROMPTS_CHANGED]);
         drop(version);
-        assert!(!session.change().await);
+        assert!(session.change().await.is_none());
     }
 
     #[tokio::test(start_paused = true)]

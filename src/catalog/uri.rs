@@ -1,0 +1,212 @@
+//! URIs of resources in a view that has several servers: the form that names a server, where URIs
+//! stand in what servers send, and which template a URI may come from.
+//!
+//! Pure. It never looks a resource up; the view does.
+
+use std::{borrow::Cow, sync::LazyLock};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use regex::Regex;
+
+use crate::{
+    id::ServerName,
+    wire::{Object, RawValue, meta::META},
+};
+
+const SCHEME: &str = "switchboard+";
+/// What of a server's name stands encoded in a URI.
+const OUTSIDE_OF_NAMES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+/// Members of a body that hold URIs, and how each is rewritten.
+const PLACES: [(&str, Rewrite); 4] =
+    [("contents", each_uri), ("content", blocks), ("messages", messages), (META, ui)];
+
+type Change<'c> = &'c mut dyn FnMut(&str) -> Option<String>;
+type Rewrite = fn(&RawValue, Change<'_>) -> Option<Box<RawValue>>;
+
+/// The form of a URI that names its server: `switchboard+SERVER:<uri>`, what is not allowed in a
+/// name there being percent-encoded.
+pub fn qualified(server: &ServerName, uri: &str) -> String {
+    format!("{SCHEME}{}:{uri}", utf8_percent_encode(server.as_str(), OUTSIDE_OF_NAMES))
+}
+
+/// The server and its own URI that a qualified one names.
+pub fn split(uri: &str) -> Option<(ServerName, &str)> {
+    let (server, uri) = uri.strip_prefix(SCHEME)?.split_once(':')?;
+    let server = percent_decode_str(server).decode_utf8().ok()?;
+    Some((ServerName::new(&server).ok()?, uri))
+}
+
+/// Changes URIs of resources wherever they stand in a result or in a tool's definition: in
+/// `contents`, in resource links and embedded resources of `content` and `messages`, and in
+/// `_meta.ui.resourceUri` (MCP Apps). `None` where nothing changes.
+pub fn rewrite(
+    body: &RawValue,
+    change: &mut dyn FnMut(&str) -> Option<String>,
+) -> Option<Box<RawValue>> {
+    let mut object = Object::read(body)?;
+    let mut changed = false;
+    for (member, rewrite) in PLACES {
+        let Some(new) = object.get(member).and_then(|value| rewrite(value, change)) else {
+            continue;
+        };
+        object.set(member, Cow::Owned(new));
+        changed = true;
+    }
+    changed.then(|| object.to_raw())
+}
+
+fn each_uri(list: &RawValue, change: Change<'_>) -> Option<Box<RawValue>> {
+    each(list, change, |item, change| text(item, "uri", change))
+}
+
+fn messages(list: &RawValue, change: Change<'_>) -> Option<Box<RawValue>> {
+    each(list, change, |message, change| {
+        let mut object = Object::read(message)?;
+        let content = blocks(object.get("content")?, change)?;
+        object.set("content", Cow::Owned(content));
+        Some(object.to_raw())
+    })
+}
+
+/// One block of content, or a list of them.
+fn blocks(content: &RawValue, change: Change<'_>) -> Option<Box<RawValue>> {
+    if content.get().starts_with('[') {
+        each(content, change, block)
+    } else {
+        block(content, change)
+    }
+}
+
+fn block(block: &RawValue, change: Change<'_>) -> Option<Box<RawValue>> {
+    let mut object = Object::read(block)?;
+    if object.text("type")? == "resource_link" {
+        return text(block, "uri", change);
+    }
+    let resource = text(object.get("resource")?, "uri", change)?;
+    object.set("resource", Cow::Owned(resource));
+    Some(object.to_raw())
+}
+
+fn ui(meta: &RawValue, change: Change<'_>) -> Option<Box<RawValue>> {
+    let mut object = Object::read(meta)?;
+    let ui = text(object.get("ui")?, "resourceUri", change)?;
+    object.set("ui", Cow::Owned(ui));
+    Some(object.to_raw())
+}
+
+fn text(value: &RawValue, member: &'static str, change: Change<'_>) -> Option<Box<RawValue>> {
+    let mut object = Object::read(value)?;
+    let new = change(&object.text(member)?)?;
+    object.put(member, &new);
+    Some(object.to_raw())
+}
+
+fn each(list: &RawValue, change: Change<'_>, rewrite: Rewrite) -> Option<Box<RawValue>> {
+    let mut items: Vec<Cow<'_, RawValue>> = serde_json::from_str::<Vec<&RawValue>>(list.get())
+        .ok()?
+        .into_iter()
+        .map(Cow::Borrowed)
+        .collect();
+    let mut changed = false;
+    for item in &mut items {
+        if let Some(new) = rewrite(item, change) {
+            *item = Cow::Owned(new);
+            changed = true;
+        }
+    }
+    changed.then(|| crate::wire::raw(&items))
+}
+
+/// What matches every URI that a template (RFC 6570) can expand to, and little else; `None` for a
+/// template that is too big.
+pub fn template(template: &str) -> Option<Regex> {
+    static EXPRESSION: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\{([+#./;?&]?)[^{}]*\}").ok());
+    let mut pattern = "^".to_owned();
+    let mut rest = 0;
+    for found in EXPRESSION.as_ref()?.captures_iter(template) {
+        let whole = found.get(0)?;
+        pattern.push_str(&regex::escape(template.get(rest..whole.start())?));
+        pattern.push_str(match found.get(1)?.as_str() {
+            "+" => ".*",
+            "#" => "(#.*)?",
+            "." => r"(\.[^/?#]*)?",
+            "/" => "(/[^?#]*)?",
+            ";" => "(;[^/?#]*)?",
+            "?" => r"(\?[^#]*)?",
+            "&" => "(&[^#]*)?",
+            _ => "[^/?#]*",
+        });
+        rest = whole.end();
+    }
+    pattern.push_str(&regex::escape(template.get(rest..)?));
+    pattern.push('$');
+    Regex::new(&pattern).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(text: &str) -> Option<String> {
+        let raw = RawValue::from_string(text.to_owned()).unwrap();
+        let mut mark = |uri: &str| uri.starts_with("a:").then(|| format!("x+{uri}"));
+        rewrite(&raw, &mut mark).map(|new| new.get().to_owned())
+    }
+
+    #[test]
+    fn a_qualified_uri_names_its_server() {
+        let server = ServerName::new("files").unwrap();
+        let uri = qualified(&server, "file:///a:b");
+        assert_eq!(uri, "switchboard+files:file:///a:b");
+        assert_eq!(split(&uri), Some((server, "file:///a:b")));
+        let odd = ServerName::new("my: files").unwrap();
+        let uri = qualified(&odd, "x:1");
+        assert_eq!(uri, "switchboard+my%3A%20files:x:1");
+        assert_eq!(split(&uri), Some((odd, "x:1")));
+        for other in ["file:///a", "switchboard+files", "switchboard+%ff:x", "switchboard+:x"] {
+            assert_eq!(split(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn uris_are_changed_where_they_stand_and_nothing_else_is() {
+        for (before, after) in [
+            (
+                r#"{"n":1.50,"contents":[{"uri":"a:1","text":"a:1"},{"uri":"b:1"}]}"#,
+                r#"{"n":1.50,"contents":[{"uri":"x+a:1","text":"a:1"},{"uri":"b:1"}]}"#,
+            ),
+            (
+                r#"{"content":[{"type":"resource_link","uri":"a:1"},{"type":"text","text":"a:1","uri":"a:1"}]}"#,
+                r#"{"content":[{"type":"resource_link","uri":"x+a:1"},{"type":"text","text":"a:1","uri":"a:1"}]}"#,
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":{"type":"resource","resource":{"uri":"a:1"}}}]}"#,
+                r#"{"messages":[{"role":"user","content":{"type":"resource","resource":{"uri":"x+a:1"}}}]}"#,
+            ),
+            (
+                r#"{"name":"t","_meta":{"ui":{"resourceUri":"a:1"}}}"#,
+                r#"{"name":"t","_meta":{"ui":{"resourceUri":"x+a:1"}}}"#,
+            ),
+        ] {
+            assert_eq!(marked(before).unwrap(), after);
+        }
+        for same in
+            ["[]", r#"{"uri":"a:1"}"#, r#"{"contents":[{"uri":"b:1"}]}"#, r#"{"content":1}"#]
+        {
+            assert_eq!(marked(same), None, "{same}");
+        }
+    }
+
+    #[test]
+    fn a_template_matches_what_it_expands_to() {
+        let matches = |text: &str, uri: &str| template(text).unwrap().is_match(uri);
+        assert!(matches("demo://resource/{kind}/{id}", "demo://resource/text/1"));
+        assert!(!matches("demo://resource/{kind}/{id}", "demo://resource/text/1/2"));
+        assert!(!matches("demo://resource/{id}", "xdemo://resource/1"));
+        assert!(matches("file:///{+path}", "file:///a/b?c"));
+        assert!(matches("db://t{/schema,table}{?limit,offset}", "db://t/a/b?limit=1&offset=2"));
+        assert!(matches("db://t{/schema}{?limit}", "db://t"));
+        assert!(!matches("a.b/{x}", "axb/1"), "what stands outside of braces is literal");
+    }
+}
