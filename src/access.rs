@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use tokio_stream::Stream;
 
 pub use crate::runtime::{
-    Answer, CallError, CallRequest, Delivery, Event, Explanation, Failure, Health, Heard, Page,
-    Phase, Progress, ProgressSink, RuntimeStatus, ServerStatus, Story, View, ViewTool,
+    Answer, Asked, CallError, CallRequest, Delivery, Dialogue, DialogueSink, Event, Explanation,
+    Failure, Health, Heard, Page, Phase, Progress, ProgressSink, Reply, Response, RuntimeStatus,
+    ServerStatus, Story, Told, View, ViewTool,
 };
 use crate::{
     id::{Incarnation, Owner, ServerName, SessionKey},

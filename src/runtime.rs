@@ -22,7 +22,10 @@ pub use crate::actor::{
 };
 pub use crate::catalog::{Page, View, ViewTool};
 pub use crate::store::{MemoryStore, Store};
-pub use crate::upstream::{ProcessExit, Progress, ProgressSink};
+pub use crate::upstream::{
+    Asked, Dialogue, DialogueSink, ProcessExit, Progress, ProgressSink, Reply, Response, Told,
+    declined, introduced,
+};
 use crate::{
     actor::{
         agents::AgentsMsg,

@@ -4,9 +4,11 @@
 //! read, so unknown members, big numbers and escapes arrive as they were sent. This module knows
 //! JSON-RPC 2.0 and the Model Context Protocol's names; it never does I/O.
 
+pub mod ability;
 pub mod envelope;
 pub mod header;
 pub mod id;
+pub mod level;
 pub mod meta;
 pub mod method;
 pub mod object;
@@ -14,8 +16,10 @@ pub mod result;
 pub mod revision;
 pub mod sse;
 
+pub use ability::{Abilities, Ability};
 pub use envelope::{ErrorObject, Message, ParseError};
 pub use id::Id;
+pub use level::Level;
 pub use object::Object;
 pub use revision::{Era, Revision};
 /// Raw JSON text, kept as it was sent.

@@ -10,12 +10,12 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use crate::{
     error::{Classify, Kind},
     id::{Incarnation, ServerName, SessionKey},
-    upstream::ProgressSink,
+    upstream::{Dialogue, ProgressSink},
     wire::{ErrorObject, RawValue},
 };
 
 /// One call of a tool. Dropping the future that carries it out cancels it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CallRequest {
     /// The tool's exposed name.
     pub tool: String,
@@ -29,6 +29,8 @@ pub struct CallRequest {
     /// Whose connection serves it where the server has `isolation = "session"`; `None` for the
     /// owner's common one.
     pub session: Option<SessionKey>,
+    /// Where the server may ask back, and log. By default it may not.
+    pub dialogue: Dialogue,
 }
 
 impl CallRequest {
@@ -47,14 +49,22 @@ impl CallRequest {
         }
         let tool = tool.into();
         let params = crate::wire::raw(&Params { name: &tool, arguments }).into();
-        Self { tool, params, timeout: None, progress: None, session: None }
+        Self {
+            tool,
+            params,
+            timeout: None,
+            progress: None,
+            session: None,
+            dialogue: Dialogue::default(),
+        }
     }
 }
 
 /// A server's answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The raw result as the server sent it.
+    /// The raw result as the server sent it. A modern one may want input first
+    /// (`"resultType": "input_required"`).
     pub result: Box<RawValue>,
     /// Who answered.
     pub server: ServerName,

@@ -33,7 +33,7 @@ use super::{
     problem::{Problem, RequestId},
 };
 use crate::{
-    access::{CallRequest, Gate, Principal},
+    access::{CallRequest, Dialogue, Gate, Principal},
     error::Kind,
     id::{AgentId, Incarnation, Owner, ServerName},
     wire::{Object, RawValue},
@@ -230,6 +230,7 @@ async fn call(State(gate): State<Arc<Gate>>, request: Request) -> Response {
             progress: None,
             tool: call.tool,
             session: None,
+            dialogue: Dialogue::default(),
         };
         let answer = gate.call(&Principal::local(), &owner, request).await?;
         let json = [(CONTENT_TYPE, "application/json")];

@@ -76,7 +76,9 @@ impl RuntimeHandle {
         };
         let deadline = self.deadline(&target, request.timeout, started);
         let caller = Arc::from(owner.as_str());
-        let CallRequest { params, progress, session, .. } = request;
+        let CallRequest { params, progress, session, mut dialogue, .. } = request;
+        dialogue.party.clone_from(&session);
+        dialogue.server = Some(target.route.handle.seat.server.clone());
         let handle = match session {
             Some(session) if target.route.by_session => {
                 &self.session_handle(owner, &target.route.handle.seat.server, session).await?
@@ -88,7 +90,9 @@ impl RuntimeHandle {
         let _held = handle.hold(params.get().len(), limit)?;
         let telemetry = &*self.tree.exchange.telemetry;
         let (target, deadline) = (&target, &deadline);
-        handle.call(Errand { telemetry, caller, target, params, progress, deadline }).await
+        let dialogue = Arc::new(dialogue);
+        let errand = Errand { telemetry, caller, target, params, progress, dialogue, deadline };
+        handle.call(errand).await
     }
 
     /// Our own tool of a name, if the owner sees it. Nobody else's tool has such a name.

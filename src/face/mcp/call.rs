@@ -9,7 +9,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-use super::{Caller, Fault, Outcome, fault, received::Received, translate};
+use super::{Caller, Fault, Outcome, fault, received::Received, told::Telling, translate};
 use crate::{
     access::{CallRequest, Gate, Progress},
     wire::{Object, RawValue, Revision, envelope, meta, method},
@@ -24,6 +24,8 @@ const PROGRESS_WAITING: usize = 64;
 pub(crate) enum Step {
     /// A notification, as one line.
     Notification(Vec<u8>),
+    /// A request to the client, as one line; it is answered through its session.
+    Request(Vec<u8>),
     /// The end.
     Outcome(Outcome),
 }
@@ -32,6 +34,8 @@ pub(crate) enum Step {
 pub(crate) struct Exchange {
     answer: BoxFuture<'static, Outcome>,
     progress: Option<(Box<RawValue>, mpsc::Receiver<Progress>)>,
+    /// What the server tells meanwhile.
+    telling: Option<Telling>,
     /// Set once the answer came: progress that came before it goes first.
     outcome: Option<Outcome>,
 }
@@ -68,12 +72,14 @@ impl Exchange {
             }
             None => (None, None),
         };
+        let (dialogue, telling) = Telling::of_session(caller.client.as_ref());
         let request = CallRequest {
             tool,
             params: params.to_owned().into(),
             timeout: None,
             progress: sink,
             session: caller.session.as_ref().map(|lease| lease.key().clone()),
+            dialogue,
         };
         let gate = Arc::clone(gate);
         let Caller { principal, owner, session, .. } = caller.clone();
@@ -86,31 +92,32 @@ impl Exchange {
             };
             translate::tool_result(result, revision)
         };
-        Ok(Self { answer: answer.boxed(), progress, outcome: None })
+        Ok(Self { answer: answer.boxed(), progress, telling, outcome: None })
     }
 
     /// The same call, traced and measured.
     pub(crate) fn observed(self, received: Received) -> Self {
         let span = received.span.clone();
-        let Self { answer, progress, outcome } = self;
+        let Self { answer, progress, telling, outcome } = self;
         let answer = async move {
             let outcome = answer.await;
             received.end(&outcome);
             outcome
         };
-        Self { answer: answer.instrument(span).boxed(), progress, outcome }
+        Self { answer: answer.instrument(span).boxed(), progress, telling, outcome }
     }
 
     /// The next step. May be dropped and asked again without losing one; after the outcome there
     /// is no further step to ask for.
     pub(crate) async fn next(&mut self) -> Step {
         if self.outcome.is_none() {
-            let Some((token, progress)) = &mut self.progress else {
+            if self.progress.is_none() && self.telling.is_none() {
                 return Step::Outcome((&mut self.answer).await);
-            };
+            }
             let outcome = tokio::select! {
                 biased;
-                Some(progress) = progress.recv() => return notification(token, &progress),
+                step = progressed(&mut self.progress) => return step,
+                step = told(&mut self.telling) => return step,
                 outcome = &mut self.answer => outcome,
             };
             self.outcome = Some(outcome);
@@ -120,10 +127,31 @@ impl Exchange {
         {
             return notification(token, &progress);
         }
+        if let Some(step) = self.telling.as_mut().and_then(Telling::last) {
+            return step;
+        }
         match self.outcome.take() {
             Some(outcome) => Step::Outcome(outcome),
             None => std::future::pending().await,
         }
+    }
+}
+
+/// The next progress; pending where there is none any more.
+async fn progressed(progress: &mut Option<(Box<RawValue>, mpsc::Receiver<Progress>)>) -> Step {
+    if let Some((token, progress)) = progress
+        && let Some(progress) = progress.recv().await
+    {
+        return notification(token, &progress);
+    }
+    std::future::pending().await
+}
+
+/// The next thing that the server tells; pending where there is none any more.
+async fn told(telling: &mut Option<Telling>) -> Step {
+    match telling {
+        Some(telling) => telling.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -148,6 +176,7 @@ mod tests {
         let mut exchange = Exchange {
             answer: async { Ok(text("{}")) }.boxed(),
             progress: Some((text("\"mine\""), receiver)),
+            telling: None,
             outcome: None,
         };
         for progress in [r#"{"progressToken":7,"progress":1.50}"#, r#"{"progress":2}"#] {
@@ -157,7 +186,9 @@ mod tests {
         let mut lines = Vec::new();
         loop {
             match exchange.next().await {
-                Step::Notification(line) => lines.push(String::from_utf8(line).unwrap()),
+                Step::Notification(line) | Step::Request(line) => {
+                    lines.push(String::from_utf8(line).unwrap())
+                }
                 Step::Outcome(outcome) => {
                     assert_eq!(outcome.unwrap().get(), "{}");
                     break;

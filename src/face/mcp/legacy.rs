@@ -86,6 +86,13 @@ fn try_answer(
             Reply::Now(list::page(&view, &caller.owner, size, params, revision))
         }
         method::TOOLS_CALL => Reply::Call(Exchange::start(gate, caller, params, revision)?),
+        method::SET_LEVEL => {
+            let client = caller.client.as_ref();
+            if !client.is_some_and(|client| client.set_level(params)) {
+                return Err(Fault::invalid("`params.level` is no level of log messages"));
+            }
+            Reply::Now(Ok(pong()))
+        }
         method::INITIALIZE => {
             return Err(Fault::new(code::INVALID_REQUEST, "the session is initialised already"));
         }

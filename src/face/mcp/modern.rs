@@ -135,8 +135,13 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
 /// What we serve, in both eras.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Capabilities {
+    logging: Logging,
     tools: Tools,
 }
+
+/// Messages of servers go to the call that they belong to.
+#[derive(Debug, Default, Serialize)]
+struct Logging {}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access::{Gate, Principal},
     face::mcp::{
-        Caller, Exchange, Fault, Outcome, Reply, Step, batch, cancelled_request, era, is_batch,
-        legacy, listen::Listen, modern::Request, response, unreadable,
+        Caller, Exchange, Fault, Outcome, Reply, Step, batch, cancelled_request, client::Client,
+        era, is_batch, legacy, listen::Listen, modern::Request, response, unreadable,
     },
     id::Owner,
     trace::Context,
@@ -79,6 +79,7 @@ impl Conversation {
                 principal: Principal::local(),
                 owner,
                 session: None,
+                client: None,
                 trace: Context::default(),
             },
             out,
@@ -154,6 +155,10 @@ impl Conversation {
     /// Ends subscriptions and waits for the calls in flight.
     pub(super) async fn finish(&mut self) {
         self.closing.cancel();
+        if let Some(client) = &self.caller.client {
+            // It can answer nothing any more.
+            client.leave();
+        }
         while self.running.join_next().await.is_some() {}
     }
 
@@ -198,6 +203,11 @@ impl Conversation {
                 let request = cancelled_request(params);
                 if let Some(wanted) = request.and_then(|id| self.wanted.get(&id)) {
                     wanted.cancel();
+                }
+            }
+            Ok(Message::Response { id, outcome }) => {
+                if let Some(client) = &self.caller.client {
+                    client.answer(id.as_ref(), outcome);
                 }
             }
             Ok(_) => {}
@@ -286,6 +296,8 @@ impl Conversation {
                 let changes =
                     changes.map_err(|error| Err(Fault::new(code::INTERNAL, error.to_string())))?;
                 self.agreed = Agreed::Legacy(revision);
+                self.caller.session = Some(Arc::new(self.gate.lease(&self.caller.owner)));
+                self.caller.client = Some(Arc::new(Client::new(params, revision)));
                 self.changes = Some(changes);
                 Ok(Reply::Now(Ok(result)))
             }
@@ -324,7 +336,7 @@ impl Call {
                 step = self.exchange.next() => step,
             };
             match step {
-                Step::Notification(line) => out.send(line).await.ok()?,
+                Step::Notification(line) | Step::Request(line) => out.send(line).await.ok()?,
                 Step::Outcome(outcome) => return Some(response(&self.id, &outcome)),
             }
         }
