@@ -7,6 +7,9 @@
 use std::sync::Arc;
 
 use once::Once;
+use rounds::Rounds;
+use seal::Bound;
+pub use seal::{KeyError, StateKeys};
 use tokio::sync::watch;
 use tokio_stream::Stream;
 
@@ -19,9 +22,16 @@ use crate::{
     id::{Incarnation, Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
     trace::Telemetry,
+    wire::{Abilities, method},
 };
 
+mod live;
 mod once;
+mod rounds;
+mod run;
+mod seal;
+mod talk;
+mod wanted;
 
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -78,11 +88,17 @@ fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
 pub struct Gate {
     runtime: RuntimeHandle,
     once: Arc<Once>,
+    rounds: Arc<Rounds>,
 }
 
 impl Gate {
-    /// A gate in front of a runtime.
+    /// A gate in front of a runtime, with a key of its own for what clients carry.
     pub fn new(runtime: RuntimeHandle) -> Arc<Self> {
+        Self::with_keys(runtime, &StateKeys::random())
+    }
+
+    /// A gate with keys that outlive it, so that what clients carry opens after a restart.
+    pub fn with_keys(runtime: RuntimeHandle, keys: &StateKeys) -> Arc<Self> {
         let once = Arc::<Once>::default();
         let swept = Arc::downgrade(&once);
         runtime.on_cleanup("idempotency keys", move || {
@@ -90,7 +106,7 @@ impl Gate {
                 once.expire();
             }
         });
-        Arc::new(Self { runtime, once })
+        Arc::new(Self { runtime, once, rounds: Rounds::new(keys) })
     }
 
     /// What this principal may use of an owner's.
@@ -129,8 +145,38 @@ impl Gate {
         let scope = self.scope(principal, owner)?;
         match once::key(&request.params)? {
             Some(key) => self.once.call(principal, scope, request, key).await,
-            None => scope.call(request).await,
+            None => live::call(&scope, request).await,
         }
+    }
+
+    /// Calls a tool for a caller that is not asked while its call runs: what the server wants to
+    /// know is an answer of the type `input_required`, and the call goes on with the request that
+    /// brings `inputResponses` and the same `requestState` within five minutes (MCP 2026-07-28).
+    ///
+    /// A call that waits for answers goes on when its caller leaves. One under an idempotency key
+    /// asks nothing.
+    ///
+    /// # Errors
+    /// [`CallError`]; a `requestState` that is not of this caller's same request is invalid.
+    pub async fn round(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        mut request: CallRequest,
+    ) -> Result<Answer, CallError> {
+        const METHOD: &str = method::TOOLS_CALL;
+        request.session.get_or_insert_with(|| principal.session());
+        let scope = self.scope(principal, owner)?;
+        if !rounds::is_continued(&request.params)
+            && let Some(key) = once::key(&request.params)?
+        {
+            request.dialogue.abilities = Abilities::NONE;
+            let params = Arc::clone(&request.params);
+            let outcome = self.once.call(principal, scope, request, key).await;
+            let bound = || Bound::new(principal, owner, METHOD, &params);
+            return self.rounds.finished(outcome, Abilities::NONE, bound);
+        }
+        self.rounds.call(principal, METHOD, scope, request).await
     }
 
     /// What the owner sees now, from memory.

@@ -62,6 +62,8 @@ pub enum Told {
 /// A server's request to the caller.
 #[derive(Debug)]
 pub struct Asked {
+    /// Who asks.
+    pub server: ServerName,
     /// The server's own id, unique among its open requests.
     pub id: Id,
     /// `elicitation/create`, `sampling/createMessage` or `roots/list`.
@@ -82,6 +84,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// A way back to whoever asked; it is gone after one answer.
+    pub fn new(method: &'static str, send: impl FnOnce(Response) + Send + 'static) -> Self {
+        Self { method, send: Some(Box::new(send)) }
+    }
+
     /// Answers the server.
     pub fn give(mut self, response: Response) {
         if let Some(send) = self.send.take() {
@@ -204,22 +211,24 @@ impl Inquiries {
             return respond(declined(method));
         }
         let open = Open { inquiries: Arc::clone(self), id: id.clone(), _hold: deadline.hold() };
-        let answer = move |response| {
-            drop(open);
-            respond(response);
-        };
-        let reply = Reply { method, send: Some(Box::new(answer)) };
-        let server = dialogue.server.as_ref().map_or("server", ServerName::as_str);
-        let params = introduced(server, method, params);
+        let reply = Reply::new(method, move |response| {
+            if open.is_wanted() {
+                drop(open);
+                respond(response);
+            }
+        });
+        let server = dialogue.server.clone().unwrap_or_else(ServerName::ourselves);
+        let params = introduced(server.as_str(), method, params);
+        let asked = Asked { server, id: id.clone(), method, params, reply };
         // Where there is no room or nobody any more, dropping the reply declines it.
-        drop(sink.try_send(Told::Asked(Asked { id: id.clone(), method, params, reply })));
+        drop(sink.try_send(Told::Asked(asked)));
     }
 
     /// The server no longer wants an answer.
     pub(super) fn withdraw(&self, params: Option<&RawValue>) {
         let id = params.and_then(Object::read).and_then(|params| params.typed::<Id>("requestId"));
         if let Some(id) = id
-            && let Some(sink) = self.0.lock().get(&id)
+            && let Some(sink) = self.0.lock().remove(&id)
         {
             sink.try_send(Told::Withdrawn(id)).ok();
         }
@@ -231,6 +240,13 @@ struct Open {
     inquiries: Arc<Inquiries>,
     id: Id,
     _hold: Hold,
+}
+
+impl Open {
+    /// Whether the server still wants an answer.
+    fn is_wanted(&self) -> bool {
+        self.inquiries.0.lock().contains_key(&self.id)
+    }
 }
 
 impl Drop for Open {

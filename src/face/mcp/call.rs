@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 use super::{Caller, Fault, Outcome, fault, received::Received, told::Telling, translate};
 use crate::{
     access::{CallRequest, Gate, Progress},
-    wire::{Object, RawValue, Revision, envelope, meta, method},
+    wire::{Era, Object, RawValue, Revision, envelope, meta, method},
 };
 
 /// Progress notifications that wait for a slow client at most; what exceeds them is dropped,
@@ -61,10 +61,8 @@ impl Exchange {
             .text("name")
             .ok_or_else(|| Fault::invalid("`params.name` is not a text"))?
             .into_owned();
-        let token = object
-            .get(meta::META)
-            .and_then(Object::read)
-            .and_then(|meta| meta.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned));
+        let metadata = object.get(meta::META).and_then(Object::read).unwrap_or_default();
+        let token = metadata.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned);
         let (sink, progress) = match token {
             Some(token) => {
                 let (sink, receiver) = mpsc::channel(PROGRESS_WAITING);
@@ -72,7 +70,10 @@ impl Exchange {
             }
             None => (None, None),
         };
-        let (dialogue, telling) = Telling::of_session(caller.client.as_ref());
+        let (dialogue, telling) = match revision.era() {
+            Era::Legacy => Telling::of_session(caller.client.as_ref()),
+            Era::Modern => Telling::of_request(&metadata),
+        };
         let request = CallRequest {
             tool,
             params: params.to_owned().into(),
@@ -86,7 +87,11 @@ impl Exchange {
         let answer = async move {
             // Its connections stay as long as it has a call.
             let _session = session;
-            let result = match gate.call(&principal, &owner, request).await {
+            let called = match revision.era() {
+                Era::Legacy => gate.call(&principal, &owner, request).await,
+                Era::Modern => gate.round(&principal, &owner, request).await,
+            };
+            let result = match called {
                 Ok(answer) => answer.result,
                 Err(error) => fault::of_call(error, revision.era())?,
             };

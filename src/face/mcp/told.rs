@@ -9,7 +9,11 @@ use tokio::sync::mpsc;
 use super::{Step, client::Client};
 use crate::{
     access::{Dialogue, Told},
-    wire::{Id, Object, envelope, method},
+    wire::{
+        Abilities, Id, Level, Object, envelope,
+        meta::{CLIENT_CAPABILITIES, LOG_LEVEL},
+        method,
+    },
 };
 
 /// What a slow client leaves unread at most: further requests are declined, further log messages
@@ -37,6 +41,19 @@ impl Telling {
             sink
         });
         (dialogue, telling)
+    }
+
+    /// The dialogue of a modern call, by its metadata. What it wants to know ends the call.
+    pub(super) fn of_request(meta: &Object<'_>) -> (Dialogue, Option<Self>) {
+        let abilities = meta.get(CLIENT_CAPABILITIES).map(Abilities::read).unwrap_or_default();
+        let level = meta.get(LOG_LEVEL).and_then(Level::read);
+        let mut telling = None;
+        let sink = level.map(|_| {
+            let (sink, told) = mpsc::channel(WAITING);
+            telling = Some(Self { client: None, told, open: HashMap::new() });
+            sink
+        });
+        (Dialogue { abilities, level, sink, ..Dialogue::default() }, telling)
     }
 
     /// The next thing that is told; pending once nothing follows. May be dropped and asked again.

@@ -22,9 +22,9 @@ use crate::wire::{
     envelope::code,
     meta::{META, SERVER_INFO},
     raw,
+    result::{INPUT_REQUIRED, RESULT_TYPE},
 };
 
-const RESULT_TYPE: &str = "resultType";
 const COMPLETE: &str = "complete";
 const CONTENT: &str = "content";
 const STRUCTURED: &str = "structuredContent";
@@ -64,7 +64,7 @@ pub(crate) fn modern_result(result: &RawValue) -> Result<Box<RawValue>, Fault> {
     let mut object = Object::read(result).ok_or_else(unusable)?;
     if object.get(RESULT_TYPE).is_none() {
         object.put(RESULT_TYPE, COMPLETE);
-    } else if object.text(RESULT_TYPE).as_deref() != Some(COMPLETE) {
+    } else if !matches!(object.text(RESULT_TYPE).as_deref(), Some(COMPLETE | INPUT_REQUIRED)) {
         return Err(unusable());
     }
     let had_meta = object.get(META).map(ToOwned::to_owned);

@@ -8,7 +8,7 @@ use switchboard::{
     access::Gate,
     face::stdio::{StdioOptions, serve},
     id::{Owner, ServerName},
-    runtime::{Isolation, Runtime, RuntimeConfig, RuntimeHandle, ServerConfig},
+    runtime::{Isolation, Runtime, RuntimeConfig, ServerConfig},
     upstream::{TransportConfig, stdio::StdioConfig},
     wire::Revision,
 };
@@ -30,7 +30,6 @@ pub const SERVER: &str = "asker";
 
 /// A runtime with one server that asks.
 pub struct Host {
-    pub runtime: RuntimeHandle,
     pub gate: Arc<Gate>,
     folder: TempDir,
 }
@@ -56,8 +55,8 @@ impl Host {
         let store = runtime.store();
         store.add(name.clone(), config).await.unwrap();
         store.wait_ready(&name, PATIENCE).await.unwrap();
-        let gate = Gate::new(runtime.clone());
-        Self { runtime, gate, folder }
+        let gate = Gate::new(runtime);
+        Self { gate, folder }
     }
 
     /// What the server carried out, in its order: tool and `who`.
