@@ -44,6 +44,7 @@ fn stamp() -> Stamp {
         revision: Revision::LATEST,
         client: raw::<Value>(&json!({ "name": "switchboard", "version": "0.1.0" })),
         capabilities: raw::<Value>(&json!({})),
+        level: None,
     }
 }
 

@@ -8,22 +8,32 @@ use std::sync::Arc;
 
 use links::Links;
 use once::Once;
+use rounds::Rounds;
+use seal::Bound;
+pub use seal::{KeyError, StateKeys};
 use tokio::sync::watch;
 use tokio_stream::Stream;
 
 pub use crate::runtime::{
-    Answer, CallError, CallRequest, Delivery, Event, Explanation, Failure, Health, Heard, Page,
-    Phase, Progress, ProgressSink, RuntimeStatus, ServerStatus, Story, Subject, Versions, View,
-    ViewItem,
+    Answer, Asked, CallError, CallRequest, Delivery, Dialogue, DialogueSink, Event, Explanation,
+    Failure, Health, Heard, Page, Phase, Progress, ProgressSink, Reply, Response, RuntimeStatus,
+    ServerStatus, Story, Subject, Told, Versions, View, ViewItem,
 };
 use crate::{
     id::{Incarnation, Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
     trace::Telemetry,
+    wire::Abilities,
 };
 
 mod links;
+mod live;
 mod once;
+mod rounds;
+mod run;
+mod seal;
+mod talk;
+mod wanted;
 
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,11 +91,17 @@ pub struct Gate {
     runtime: RuntimeHandle,
     once: Arc<Once>,
     links: Links,
+    rounds: Arc<Rounds>,
 }
 
 impl Gate {
-    /// A gate in front of a runtime.
+    /// A gate in front of a runtime, with a key of its own for what clients carry.
     pub fn new(runtime: RuntimeHandle) -> Arc<Self> {
+        Self::with_keys(runtime, &StateKeys::random())
+    }
+
+    /// A gate with keys that outlive it, so that what clients carry opens after a restart.
+    pub fn with_keys(runtime: RuntimeHandle, keys: &StateKeys) -> Arc<Self> {
         let once = Arc::<Once>::default();
         let swept = Arc::downgrade(&once);
         runtime.on_cleanup("idempotency keys", move || {
@@ -93,7 +109,7 @@ impl Gate {
                 once.expire();
             }
         });
-        Arc::new(Self { runtime, once, links: Links::default() })
+        Arc::new(Self { runtime, once, links: Links::default(), rounds: Rounds::new(keys) })
     }
 
     /// What this principal may use of an owner's.
@@ -130,13 +146,51 @@ impl Gate {
     ) -> Result<Answer, CallError> {
         request.session.get_or_insert_with(|| principal.session());
         let scope = self.scope(principal, owner)?;
+        self.trace_back(principal, owner, &mut request);
+        let answer = match once::key(&request.params)? {
+            Some(key) => self.once.call(principal, scope, request, key).await?,
+            None => live::call(&scope, request).await?,
+        };
+        self.links.told(principal, owner, &answer.server, answer.links());
+        Ok(answer)
+    }
+
+    /// Finds out who told of a resource that is asked for.
+    fn trace_back(&self, principal: &Principal, owner: &Owner, request: &mut CallRequest) {
         if let Subject::Resource(uri) = &request.subject {
             request.origin = self.links.server(principal, owner, uri);
         }
-        let answer = match once::key(&request.params)? {
-            Some(key) => self.once.call(principal, scope, request, key).await?,
-            None => scope.call(request).await?,
-        };
+    }
+
+    /// Carries out a request of a caller that is not asked while it runs: what the server wants to
+    /// know is an answer of the type `input_required`, and the call goes on with the request that
+    /// brings `inputResponses` and the same `requestState` within five minutes (MCP 2026-07-28).
+    ///
+    /// A call that waits for answers goes on when its caller leaves. One under an idempotency key
+    /// asks nothing.
+    ///
+    /// # Errors
+    /// [`CallError`]; a `requestState` that is not of this caller's same request is invalid.
+    pub async fn round(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        mut request: CallRequest,
+    ) -> Result<Answer, CallError> {
+        let method = request.subject.method();
+        request.session.get_or_insert_with(|| principal.session());
+        let scope = self.scope(principal, owner)?;
+        self.trace_back(principal, owner, &mut request);
+        if !rounds::is_continued(&request.params)
+            && let Some(key) = once::key(&request.params)?
+        {
+            request.dialogue.abilities = Abilities::NONE;
+            let params = Arc::clone(&request.params);
+            let outcome = self.once.call(principal, scope, request, key).await;
+            let bound = || Bound::new(principal, owner, method, &params);
+            return self.rounds.finished(outcome, Abilities::NONE, bound);
+        }
+        let answer = self.rounds.call(principal, method, scope, request).await?;
         self.links.told(principal, owner, &answer.server, answer.links());
         Ok(answer)
     }

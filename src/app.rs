@@ -22,6 +22,7 @@ use crate::{
     telemetry,
 };
 
+mod keys;
 mod operations;
 pub mod pipe;
 mod reaper;
@@ -165,7 +166,8 @@ impl Faces {
         operations: &Arc<Operations>,
         telemetry: &telemetry::Guard,
     ) -> Result<Self> {
-        let gate = Gate::new(operations.runtime().clone());
+        let keys = keys::kept(state.path())?;
+        let gate = Gate::with_keys(operations.runtime().clone(), &keys);
         let body = body_bytes(config);
         let operator: Arc<dyn Operator> = Arc::<Operations>::clone(operations);
         let control =

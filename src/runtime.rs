@@ -23,7 +23,10 @@ pub use crate::actor::{
 };
 pub use crate::catalog::{Page, Versions, View, ViewItem};
 pub use crate::store::{MemoryStore, Store};
-pub use crate::upstream::{ProcessExit, Progress, ProgressSink};
+pub use crate::upstream::{
+    Asked, Dialogue, DialogueSink, ProcessExit, Progress, ProgressSink, Reply, Response, Told,
+    declined, introduced,
+};
 use crate::{
     actor::{
         agents::AgentsMsg,

@@ -15,12 +15,13 @@ use crate::{
     error::{Classify, Kind},
     guard::Guard,
     id::{Incarnation, ServerName},
-    wire::{Era, ErrorObject},
+    wire::{Abilities, Era, ErrorObject},
 };
 
 mod channel;
 mod child;
 mod deadline;
+mod dialogue;
 mod era;
 pub mod exit;
 pub mod http;
@@ -36,6 +37,7 @@ mod testing;
 mod vital;
 
 pub use deadline::Deadline;
+pub use dialogue::{Asked, Dialogue, DialogueSink, Reply, Response, Told, declined, introduced};
 pub use exit::ProcessExit;
 pub use link::{Link, LinkEvent, Progress, ProgressSink, Request};
 pub use stderr::StderrRing;
@@ -88,6 +90,8 @@ pub struct ConnectContext {
     pub protocol: Protocol,
     /// How long the attempt may take in all.
     pub timeout: Duration,
+    /// What the server is told that it may ask for during calls.
+    pub abilities: Abilities,
     /// The longest message that is accepted from the server, in bytes.
     pub message_limit: usize,
     /// Where the server's error output goes; readable also when the attempt fails.

@@ -4,9 +4,11 @@
 //! read, so unknown members, big numbers and escapes arrive as they were sent. This module knows
 //! JSON-RPC 2.0 and the Model Context Protocol's names; it never does I/O.
 
+pub mod ability;
 pub mod envelope;
 pub mod header;
 pub mod id;
+pub mod level;
 pub mod meta;
 pub mod method;
 pub mod object;
@@ -15,8 +17,10 @@ pub mod result;
 pub mod revision;
 pub mod sse;
 
+pub use ability::{Abilities, Ability};
 pub use envelope::{ErrorObject, Message, ParseError};
 pub use id::Id;
+pub use level::Level;
 pub use object::Object;
 pub use primitive::{Each, Primitive};
 pub use revision::{Era, Revision};

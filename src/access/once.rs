@@ -16,11 +16,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tracing::Instrument as _;
 
-use super::{Answer, CallError, CallRequest, Delivery, Principal};
+use super::{Answer, CallError, CallRequest, Delivery, Principal, live};
 use crate::{
     id::Owner,
     runtime::Scope,
-    wire::{Object, RawValue, meta},
+    wire::{Object, RawValue, meta, result},
 };
 
 /// The `_meta` entry of a call that names its key.
@@ -145,7 +145,7 @@ impl Once {
         while tasks.try_join_next().is_some() {}
         let run = async move {
             let entry = Entry { once, asked, kept: false };
-            let outcome = scope.call(request).await;
+            let outcome = live::call(&scope, request).await;
             entry.settle(&outcome);
             // Everybody who waited may have left.
             sender.send(Some(outcome)).ok();
@@ -183,6 +183,8 @@ impl Entry {
     /// Keeps what was or may have been executed.
     fn settle(mut self, outcome: &Outcome) {
         let size = match outcome {
+            // It was not carried out yet, and comes back with a state instead of the key.
+            Ok(answer) if result::wants_input(&answer.result) => return,
             Ok(answer) => answer.result.get().len(),
             Err(CallError::Server { error, .. }) => error.raw().get().len(),
             Err(CallError::Failed(failure)) if failure.phase == Delivery::Written => 0,

@@ -12,13 +12,13 @@ use crate::{
     catalog::uri,
     error::{Classify, Kind},
     id::{Incarnation, ServerName, SessionKey},
-    upstream::ProgressSink,
+    upstream::{Dialogue, ProgressSink},
     wire::{ErrorObject, RawValue},
 };
 
 /// One request to a server: a call of a tool, or something else that it offers. Dropping the
 /// future that carries it out cancels it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CallRequest {
     /// What it is about.
     pub subject: Subject,
@@ -34,6 +34,8 @@ pub struct CallRequest {
     pub session: Option<SessionKey>,
     /// The server that told the caller of a resource which no list names.
     pub origin: Option<ServerName>,
+    /// Where the server may ask back, and log. By default it may not.
+    pub dialogue: Dialogue,
 }
 
 impl CallRequest {
@@ -56,15 +58,24 @@ impl CallRequest {
     }
 
     /// A request with its whole parameters and nothing else.
-    pub const fn about(subject: Subject, params: Arc<RawValue>) -> Self {
-        Self { subject, params, timeout: None, progress: None, session: None, origin: None }
+    pub fn about(subject: Subject, params: Arc<RawValue>) -> Self {
+        Self {
+            subject,
+            params,
+            timeout: None,
+            progress: None,
+            session: None,
+            origin: None,
+            dialogue: Dialogue::default(),
+        }
     }
 }
 
 /// A server's answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The raw result as the server sent it.
+    /// The raw result as the server sent it. A modern one may want input first
+    /// (`"resultType": "input_required"`).
     pub result: Box<RawValue>,
     /// Who answered.
     pub server: ServerName,

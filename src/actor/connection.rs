@@ -222,6 +222,7 @@ impl ConnectionState {
             incarnation: self.incarnation,
             protocol,
             timeout,
+            abilities: self.spec.config.abilities(&self.handle.seat),
             message_limit: usize::try_from(limit).unwrap_or(usize::MAX),
             stderr: Arc::clone(&self.handle.stderr),
             guard: self.exchange.guard.clone(),

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     catalog::ToolFilter,
+    id::Seat,
     restart::Restart,
     unit,
     upstream::{Protocol, TransportConfig},
+    wire::{Abilities, Ability},
 };
 
 /// One server, in its canonical form. Client dialects are translated into it by `config`.
@@ -140,6 +142,16 @@ const fn max_queue() -> u32 {
 }
 
 impl ServerConfig {
+    /// What the server is told that it may ask for during calls. A connection that serves several
+    /// agents asks nobody; places are asked for before the first call, so only a session has them.
+    pub(crate) fn abilities(&self, seat: &Seat) -> Abilities {
+        match (self.isolation, &seat.session) {
+            (Isolation::Shared, _) => Abilities::NONE,
+            (Isolation::Session, Some(_)) => Abilities::of_calls().and(Ability::Roots),
+            (Isolation::Agent | Isolation::Session, _) => Abilities::of_calls(),
+        }
+    }
+
     /// A server with defaults for everything but its transport.
     pub fn new(transport: TransportConfig) -> Self {
         Self {

@@ -7,6 +7,7 @@
 
 mod call;
 pub(crate) mod changes;
+pub(crate) mod client;
 #[cfg(feature = "face-http")]
 pub(crate) mod endpoint;
 mod fault;
@@ -15,12 +16,15 @@ mod list;
 pub(crate) mod listen;
 pub(crate) mod modern;
 mod received;
+mod told;
 mod translate;
 
 pub(crate) use call::{Exchange, Step};
 pub(crate) use fault::Fault;
 
 use std::{convert::Infallible, sync::Arc};
+
+use client::Client;
 
 use crate::{
     access::{Principal, SessionLease},
@@ -45,6 +49,8 @@ pub(crate) struct Caller {
     pub(crate) owner: Owner,
     /// The legacy session, where there is one; it ends with the last that holds it.
     pub(crate) session: Option<Arc<SessionLease>>,
+    /// The other side of that session, which can be asked.
+    pub(crate) client: Option<Arc<Client>>,
     /// The trace that the transport says the message belongs to.
     pub(crate) trace: Context,
 }

@@ -79,11 +79,13 @@ impl RuntimeHandle {
         };
         let deadline = self.deadline(&target, request.timeout, started);
         let caller = Arc::from(owner.as_str());
-        let CallRequest { subject, params, progress, session, .. } = request;
+        let CallRequest { subject, params, progress, session, mut dialogue, .. } = request;
         let params = match subject {
             Subject::Completion(primitive, _) => referring(params, primitive, &target.upstream),
             Subject::Tool(_) | Subject::Prompt(_) | Subject::Resource(_) => params,
         };
+        dialogue.party.clone_from(&session);
+        dialogue.server = Some(target.route.handle.seat.server.clone());
         let handle = match session {
             Some(session) if target.route.by_session => {
                 &self.session_handle(owner, &target.route.handle.seat.server, session).await?
@@ -95,7 +97,8 @@ impl RuntimeHandle {
         let _held = handle.hold(params.get().len(), limit)?;
         let telemetry = &*self.tree.exchange.telemetry;
         let (target, deadline) = (&target, &deadline);
-        let errand = Errand { telemetry, caller, target, params, progress, deadline };
+        let dialogue = Arc::new(dialogue);
+        let errand = Errand { telemetry, caller, target, params, progress, dialogue, deadline };
         let mut answer = handle.call(errand).await?;
         if let Some(view) = &target.route.readdressed
             && let Some(result) = view.readdressed(&answer.server, &answer.result)

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// Longer than any deadline can mean, and short enough to be added to any instant.
 const FOREVER: Duration = Duration::from_hours(30 * 365 * 24);
+/// How often a deadline that is held is looked at again.
+const HELD_TICK: Duration = Duration::from_secs(1);
 
 /// A deadline with two parts: silence may last `idle`, and everything together `total`.
 ///
@@ -29,6 +31,19 @@ struct Limits {
     total: Duration,
     /// Nanoseconds from `start`; only ever grows.
     at: AtomicU64,
+    /// Who keeps silence from counting.
+    holds: AtomicUsize,
+}
+
+/// While it lives the silence of a deadline does not count; when it is dropped it starts anew.
+#[derive(Debug)]
+pub struct Hold(Deadline);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.0.holds.fetch_sub(1, Ordering::Release);
+    }
 }
 
 impl Deadline {
@@ -40,7 +55,8 @@ impl Deadline {
     /// A deadline that started then.
     pub fn since(start: Instant, idle: Duration, total: Duration) -> Self {
         let total = total.min(FOREVER);
-        Self(Arc::new(Limits { start, idle, total, at: AtomicU64::new(nanos(idle.min(total))) }))
+        let at = AtomicU64::new(nanos(idle.min(total)));
+        Self(Arc::new(Limits { start, idle, total, at, holds: AtomicUsize::new(0) }))
     }
 
     /// Progress was received: the silence starts anew, within the total.
@@ -50,8 +66,17 @@ impl Deadline {
         limits.at.fetch_max(nanos(at.min(limits.total)), Ordering::Relaxed);
     }
 
+    /// Somebody is asked: until the hold is dropped only the total counts.
+    pub fn hold(&self) -> Hold {
+        self.0.holds.fetch_add(1, Ordering::Acquire);
+        Hold(self.clone())
+    }
+
     /// When it passes, as things stand.
     pub fn at(&self) -> Instant {
+        if self.is_held() {
+            return self.0.start + self.0.total;
+        }
         self.0.start + Duration::from_nanos(self.0.at.load(Ordering::Relaxed))
     }
 
@@ -64,11 +89,17 @@ impl Deadline {
     pub async fn passed(&self) {
         loop {
             let at = self.at();
-            if at <= Instant::now() {
+            let now = Instant::now();
+            if at <= now {
                 return;
             }
-            sleep_until(at).await;
+            // When a hold ends the deadline is nearer than it was.
+            sleep_until(if self.is_held() { at.min(now + HELD_TICK) } else { at }).await;
         }
+    }
+
+    fn is_held(&self) -> bool {
+        self.0.holds.load(Ordering::Acquire) > 0
     }
 }
 
@@ -103,6 +134,27 @@ mod tests {
         let deadline = Deadline::new(2 * SECOND, 5 * SECOND);
         deadline.passed().await;
         assert_eq!(start.elapsed().as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_it_is_held_only_the_total_counts() {
+        let start = Instant::now();
+        let deadline = Deadline::new(2 * SECOND, 60 * SECOND);
+        let hold = deadline.hold();
+        let answered = async {
+            tokio::time::sleep(20 * SECOND).await;
+            drop(hold);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = deadline.passed() => {}
+            () = answered => {}
+        }
+        assert_eq!(start.elapsed().as_secs(), 22);
+        let deadline = Deadline::new(2 * SECOND, 5 * SECOND);
+        let _hold = deadline.hold();
+        deadline.passed().await;
+        assert_eq!(start.elapsed().as_secs(), 27);
     }
 
     #[tokio::test(start_paused = true)]

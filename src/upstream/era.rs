@@ -14,7 +14,7 @@ use super::{
     stderr::cut,
 };
 use crate::wire::{
-    ErrorObject, Object, RawValue, Revision, envelope::code, meta::Stamp, method, raw,
+    Abilities, ErrorObject, RawValue, Revision, envelope::code, meta::Stamp, method, raw,
 };
 
 mod answer;
@@ -44,14 +44,14 @@ const OURSELVES: Implementation =
 
 /// What every request to a modern server states about us.
 pub(super) fn stamp(revision: Revision) -> Stamp {
-    Stamp { revision, client: raw(&OURSELVES), capabilities: raw(&Object::default()) }
+    Stamp { revision, client: raw(&OURSELVES), capabilities: Abilities::NONE.to_raw(), level: None }
 }
 
-/// The parameters of `initialize`.
-pub(super) fn initialize() -> Box<RawValue> {
+/// The parameters of `initialize`, with what the server may ask for.
+pub(super) fn initialize(abilities: Abilities) -> Box<RawValue> {
     raw(&serde_json::json!({
         "protocolVersion": Revision::LATEST_LEGACY,
-        "capabilities": {},
+        "capabilities": abilities.to_raw(),
         "clientInfo": OURSELVES,
     }))
 }
@@ -75,9 +75,10 @@ impl From<ConnectError> for Failure {
 pub(super) async fn agree(
     peer: &Peer,
     protocol: Protocol,
+    abilities: Abilities,
     within: Duration,
 ) -> Result<ServerFacts, Failure> {
-    let talk = Talk { peer, end: Instant::now() + within, within };
+    let talk = Talk { peer, abilities, end: Instant::now() + within, within };
     match protocol {
         Protocol::Modern => Ok(talk.modern().await?),
         Protocol::Legacy => Ok(talk.legacy(false).await?),
@@ -87,6 +88,7 @@ pub(super) async fn agree(
 
 struct Talk<'a> {
     peer: &'a Peer,
+    abilities: Abilities,
     end: Instant,
     within: Duration,
 }
@@ -135,7 +137,7 @@ impl Talk<'_> {
 
     /// `initialize`. A modern server that was too slow for the probe is asked once more.
     async fn legacy(&self, slow: bool) -> Result<ServerFacts, ConnectError> {
-        let params = initialize();
+        let params = initialize(self.abilities);
         let answer = self.ask(method::INITIALIZE, Some(&params), None, self.remaining()).await;
         match answer {
             Ok(result) => {
@@ -176,6 +178,7 @@ impl Talk<'_> {
                 progress: None,
                 deadline: Deadline::new(limit, limit),
                 trace: None,
+                dialogue: None,
                 // A notification before `initialize` ends some servers.
                 cancellable: false,
             })

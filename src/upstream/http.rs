@@ -85,7 +85,9 @@ impl Connect for Http {
             context.stderr.begin(context.incarnation, target.secrets());
             let limit = context.message_limit;
             let remote = remote::Remote::new(target, limit, Arc::clone(&context.stderr));
-            let facts = handshake::agree(&remote, context.protocol, context.timeout).await?;
+            let facts =
+                handshake::agree(&remote, context.protocol, context.abilities, context.timeout)
+                    .await?;
             remote.settle(&facts);
             Ok(Link::new(Channel::Http(Box::new(remote)), facts, limit))
         })

@@ -5,13 +5,18 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{Deadline, LinkEnd, RequestError, ServerFacts, channel::Channel, era, peer::Call};
+use super::{
+    Deadline, Dialogue, LinkEnd, RequestError, ServerFacts, channel::Channel, era, peer::Call,
+};
 use crate::{
     trace::Context,
-    wire::{Era, Object, Primitive, RawValue, envelope::code, meta::Stamp, method, raw},
+    wire::{
+        Era, Level, Object, Primitive, RawValue, envelope::code, meta::Stamp, method, raw, result,
+    },
 };
 
 /// The lists whose changes a modern server announces, by the member of a listen filter that asks
@@ -51,6 +56,8 @@ pub struct Request {
     pub deadline: Deadline,
     /// The trace context that the server gets, instead of the one in `params`.
     pub trace: Option<Context>,
+    /// Who is behind it, where the server may ask back.
+    pub dialogue: Option<Arc<Dialogue>>,
 }
 
 /// What a server tells unasked.
@@ -69,13 +76,15 @@ pub struct Link {
     stamp: Option<Stamp>,
     /// Bounds a whole list in bytes, as it bounds one message.
     message_limit: usize,
+    /// The least level of log messages that any call wanted.
+    level: Mutex<Option<Level>>,
 }
 
 impl Link {
     /// A link over a peer that the handshake agreed with.
     pub(super) fn new(channel: Channel, facts: ServerFacts, message_limit: usize) -> Self {
         let stamp = (facts.era == Era::Modern).then(|| era::stamp(facts.revision));
-        Self { channel, facts, stamp, message_limit }
+        Self { channel, facts, stamp, message_limit, level: Mutex::default() }
     }
 
     /// What the server said about itself.
@@ -88,14 +97,21 @@ impl Link {
     /// # Errors
     /// [`RequestError`] says above all whether the server may have executed it.
     pub async fn request(&self, request: Request) -> Result<Box<RawValue>, RequestError> {
+        let dialogue = request.dialogue.as_deref();
+        let stated = self.stated(dialogue);
+        if let Some(level) = dialogue.and_then(|dialogue| dialogue.level) {
+            self.want_messages(level, &request.deadline).await;
+        }
+        let may_ask = dialogue.is_some();
         let call = Call {
             method: request.method,
             params: request.params.as_deref(),
             name: request.name.as_deref(),
-            stamp: self.stamp.as_ref(),
+            stamp: stated.as_ref().or(self.stamp.as_ref()),
             progress: request.progress,
             deadline: request.deadline,
             trace: request.trace.as_ref(),
+            dialogue: request.dialogue,
             cancellable: true,
         };
         let result = match self.channel.request(&call).await {
@@ -109,10 +125,50 @@ impl Link {
             outcome => outcome?,
         };
         match self.facts.era {
-            Era::Modern => complete(&result)?,
+            Era::Modern => complete(&result, may_ask)?,
             Era::Legacy => object(&result)?,
         }
         Ok(result)
+    }
+
+    /// What a modern server is told of the caller, where that can do more than nothing.
+    fn stated(&self, dialogue: Option<&Dialogue>) -> Option<Stamp> {
+        let (stamp, dialogue) = (self.stamp.as_ref()?, dialogue?);
+        let (abilities, level) = (dialogue.offered(), dialogue.level);
+        if abilities.is_empty() && level.is_none() {
+            return None;
+        }
+        Some(Stamp { capabilities: abilities.to_raw(), level, ..stamp.clone() })
+    }
+
+    /// Has a legacy server send messages of a level. Its level is that of the whole connection, so
+    /// it only ever becomes lower; each call filters for itself.
+    async fn want_messages(&self, level: Level, deadline: &Deadline) {
+        let is_lower = {
+            let mut least = self.level.lock();
+            let is_lower = least.is_none_or(|least| level < least);
+            if is_lower {
+                *least = Some(level);
+            }
+            is_lower
+        };
+        if !is_lower || self.facts.era == Era::Modern || !self.declares("logging") {
+            return;
+        }
+        let params = raw(&serde_json::json!({ "level": level }));
+        let call = Call {
+            method: method::SET_LEVEL,
+            params: Some(&params),
+            name: None,
+            stamp: None,
+            progress: None,
+            deadline: deadline.clone(),
+            trace: None,
+            dialogue: None,
+            cancellable: true,
+        };
+        // A server that refuses sends what it likes, which is filtered all the same.
+        self.channel.request(&call).await.ok();
     }
 
     /// The raw definitions of all that the server has of one kind, every page of them; none where
@@ -127,7 +183,7 @@ impl Link {
         deadline: Deadline,
     ) -> Result<Vec<Box<RawValue>>, RequestError> {
         let mut items = Vec::new();
-        if !self.declares(primitive) {
+        if !self.declares(primitive.capability()) {
             return Ok(items);
         }
         let method = primitive.list_method();
@@ -146,6 +202,7 @@ impl Link {
                     progress: None,
                     deadline: deadline.clone(),
                     trace: None,
+                    dialogue: None,
                 })
                 .await?;
             bytes += result.get().len();
@@ -169,10 +226,9 @@ impl Link {
         Err(endless("it has more than 1000 pages"))
     }
 
-    /// Whether the server says that it has things of a kind.
-    pub fn declares(&self, primitive: Primitive) -> bool {
+    fn declares(&self, capability: &str) -> bool {
         Object::read(&self.facts.capabilities)
-            .is_some_and(|capabilities| capabilities.get(primitive.capability()).is_some())
+            .is_some_and(|capabilities| capabilities.get(capability).is_some())
     }
 
     /// Whether the server tells of changed lists only to who listens: a modern one that declares
@@ -199,6 +255,7 @@ impl Link {
             progress: None,
             deadline: Deadline::new(Duration::MAX, Duration::MAX),
             trace: None,
+            dialogue: None,
         };
         self.request(request).await.map(drop)
     }
@@ -231,6 +288,7 @@ impl Link {
                 progress: None,
                 deadline,
                 trace: None,
+                dialogue: None,
             })
             .await;
         match answer {
@@ -308,8 +366,8 @@ impl Page {
     }
 }
 
-/// Only a complete result is a result; other types need a dialogue that is not offered.
-fn complete(result: &RawValue) -> Result<(), RequestError> {
+/// Only a complete result is a result, or one that wants input where the server may ask for it.
+fn complete(result: &RawValue, may_ask: bool) -> Result<(), RequestError> {
     #[derive(Deserialize)]
     struct Typed {
         #[serde(default, rename = "resultType")]
@@ -323,6 +381,7 @@ fn complete(result: &RawValue) -> Result<(), RequestError> {
     };
     match result_type.as_deref() {
         None | Some("complete") => Ok(()),
+        Some(result::INPUT_REQUIRED) if may_ask => Ok(()),
         Some(other) => Err(RequestError::Malformed(format!(
             "the server gave a result of the type {other:?}, which was not offered to it"
         ))),

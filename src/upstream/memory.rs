@@ -72,7 +72,7 @@ where
                 context.message_limit,
                 Arc::clone(&context.stderr),
             );
-            let facts = era::agree(&peer, context.protocol, context.timeout)
+            let facts = era::agree(&peer, context.protocol, context.abilities, context.timeout)
                 .await
                 .map_err(|failure| failure.error)?;
             Ok(Link::new(Channel::Stream(peer), facts, context.message_limit))

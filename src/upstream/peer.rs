@@ -24,7 +24,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Deadline, LinkEnd, ProgressSink, RequestError, StderrRing, vital::Vital};
+use super::{
+    Deadline, Dialogue, LinkEnd, ProgressSink, RequestError, StderrRing,
+    dialogue::{Inquiries, Party},
+    vital::Vital,
+};
 use crate::{
     trace::Context,
     wire::{
@@ -83,6 +87,8 @@ pub(super) struct Call<'a> {
     pub(super) deadline: Deadline,
     /// The trace context that the server gets.
     pub(super) trace: Option<&'a Context>,
+    /// Who is behind it, where the server may ask back.
+    pub(super) dialogue: Option<Arc<Dialogue>>,
     /// Whether the server is told when it is given up; a handshake must not be cancelled.
     pub(super) cancellable: bool,
 }
@@ -91,6 +97,12 @@ impl Call<'_> {
     /// The parameter that names what it is about, and what it becomes.
     pub(super) fn named(&self) -> Option<(&'static str, &str)> {
         Some((method::routed_parameter(self.method)?, self.name?))
+    }
+
+    /// The call as its server may ask back.
+    pub(super) fn party(&self) -> Option<Party> {
+        let dialogue = self.dialogue.clone()?;
+        Some(Party { dialogue, deadline: self.deadline.clone() })
     }
 
     /// The entries of its trace context.
@@ -111,6 +123,7 @@ pub(super) struct Peer {
 /// What the tasks and the callers of one peer share.
 struct Shared {
     pending: Pending,
+    inquiries: Arc<Inquiries>,
     last_id: AtomicU64,
     /// Held during each write, so that shutting it is final.
     gate: Mutex<Gate>,
@@ -136,6 +149,7 @@ impl Peer {
     ) -> Self {
         let shared = Arc::new(Shared {
             pending: Pending::default(),
+            inquiries: Arc::default(),
             last_id: AtomicU64::new(0),
             gate: Mutex::default(),
             shut: CancellationToken::new(),
@@ -165,7 +179,12 @@ impl Peer {
         let mut line = envelope::request(&id, call.method, params.as_deref());
         drop(params);
         line.push(b'\n');
-        let answer = shared.pending.register(id, call.progress.clone(), call.deadline.clone())?;
+        let answer = shared.pending.register(
+            id,
+            call.progress.clone(),
+            call.deadline.clone(),
+            call.party(),
+        )?;
         let mut ticket = Ticket { shared, id, cancellable: call.cancellable, open: true };
         let exchange = async {
             // A queue without a writer means that the link ends, which answers the request.

@@ -173,7 +173,7 @@ async fn attempt(
         context.message_limit,
         Arc::clone(&context.stderr),
     );
-    let facts = era::agree(&peer, protocol, within).await?;
+    let facts = era::agree(&peer, protocol, context.abilities, within).await?;
     Ok(Link::new(Channel::Stream(peer), facts, context.message_limit))
 }
 

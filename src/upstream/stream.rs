@@ -74,8 +74,9 @@ where
             let stderr = Arc::clone(&context.stderr);
             let peer = Peer::new(source, sink, Arc::new(Nothing), context.message_limit, stderr);
             let rest = end.saturating_duration_since(Instant::now());
-            let facts =
-                era::agree(&peer, context.protocol, rest).await.map_err(|failure| failure.error)?;
+            let facts = era::agree(&peer, context.protocol, context.abilities, rest)
+                .await
+                .map_err(|failure| failure.error)?;
             Ok(Link::new(Channel::Stream(peer), facts, context.message_limit))
         })
     }
@@ -117,6 +118,7 @@ mod tests {
             server: ServerName::new("remote").unwrap(),
             incarnation: Incarnation(1),
             protocol: Protocol::Legacy,
+            abilities: crate::wire::Abilities::NONE,
             timeout: Duration::from_secs(1),
             message_limit: 4096,
             stderr: Arc::new(StderrRing::default()),

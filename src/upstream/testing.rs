@@ -130,6 +130,7 @@ pub(super) fn call(method: &str) -> Call<'_> {
         progress: None,
         deadline: later(),
         trace: None,
+        dialogue: None,
         cancellable: true,
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{Object, Revision};
+use super::{Level, Object, Revision};
 
 /// The parameter and result member that holds metadata.
 pub const META: &str = "_meta";
@@ -25,6 +25,8 @@ pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 /// What progress notifications of a request carry.
 pub const PROGRESS_TOKEN: &str = "progressToken";
+/// Which server asks for input (ours).
+pub const ORIGIN: &str = "io.switchboard/origin";
 /// Why a call failed, for a program to read.
 pub const FAILURE: &str = "io.switchboard/failure";
 
@@ -41,6 +43,8 @@ pub struct Stamp {
     pub client: Box<RawValue>,
     /// Raw `ClientCapabilities` of the sender.
     pub capabilities: Box<RawValue>,
+    /// The log messages that it wants; `None` for none.
+    pub level: Option<Level>,
 }
 
 /// Rewrites a request's parameters for the next leg: the member that names what it is about is set
@@ -68,6 +72,9 @@ pub fn for_next_leg<'t>(
         meta.put(PROTOCOL_VERSION, stamp.revision.as_str());
         meta.set(CLIENT_INFO, Cow::Borrowed(&*stamp.client));
         meta.set(CLIENT_CAPABILITIES, Cow::Borrowed(&*stamp.capabilities));
+        if let Some(level) = &stamp.level {
+            meta.put(LOG_LEVEL, level);
+        }
     }
     if let Some(token) = progress_token {
         meta.put(PROGRESS_TOKEN, &token);
@@ -129,8 +136,12 @@ mod tests {
             traced.unwrap().get(),
             r#"{"name":"x","_meta":{"traceparent":"00-c-d-01","n":1.50}}"#
         );
-        let stamp =
-            Stamp { revision: Revision::LATEST, client: raw("us"), capabilities: text("{}") };
+        let stamp = Stamp {
+            revision: Revision::LATEST,
+            client: raw("us"),
+            capabilities: text("{}"),
+            level: None,
+        };
         let modern = for_next_leg(None, None, Some(&stamp), None, []).unwrap();
         assert!(modern.get().contains(r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#));
         assert!(for_next_leg(None, None, None, None, []).is_none());

@@ -45,6 +45,18 @@ pub const CANCELLED: &str = "notifications/cancelled";
 /// A log message.
 pub const MESSAGE: &str = "notifications/message";
 
+/// A server asks the client's user.
+pub const ELICIT: &str = "elicitation/create";
+/// A server asks the client's model.
+pub const SAMPLE: &str = "sampling/createMessage";
+/// A server asks for the places that the client works in.
+pub const ROOTS: &str = "roots/list";
+
+/// What a server may ask a client for, by its own constant.
+pub fn of_servers(method: &str) -> Option<&'static str> {
+    [ELICIT, SAMPLE, ROOTS].into_iter().find(|known| *known == method)
+}
+
 /// The method by its own constant, if it is known to us; what others send has no bound.
 pub fn known(method: &str) -> Option<&'static str> {
     const ALL: [&str; 13] = [

@@ -4,6 +4,11 @@
 
 use super::{Object, RawValue};
 
+/// The type of a result that wants input first (MCP 2026-07-28, `InputRequiredResult`).
+pub const INPUT_REQUIRED: &str = "input_required";
+/// The member of a result that says its type.
+pub const RESULT_TYPE: &str = "resultType";
+
 /// A result is searched up to this many bytes: texts of errors are short.
 const SEARCHED: usize = 64 * 1024;
 
@@ -14,6 +19,14 @@ pub fn is_error(result: &RawValue) -> bool {
     text.len() <= SEARCHED
         && text.split("\"isError\"").skip(1).any(is_true)
         && Object::read(result).and_then(|result| result.typed("isError")) == Some(true)
+}
+
+/// Whether a result wants input before there is a complete one.
+pub fn wants_input(result: &RawValue) -> bool {
+    result.get().contains(INPUT_REQUIRED)
+        && Object::read(result).is_some_and(|result| {
+            result.text(RESULT_TYPE).is_some_and(|kind| kind == INPUT_REQUIRED)
+        })
 }
 
 /// Whether what follows a key says `true`: most results say `false`, which spares reading them.

@@ -17,6 +17,7 @@ mod config;
 mod crowd;
 mod delivery;
 mod demo;
+mod dialogue;
 mod embed;
 mod faults;
 mod guard;

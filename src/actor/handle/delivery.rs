@@ -20,7 +20,7 @@ use crate::{
     },
     id::Incarnation,
     trace::Telemetry,
-    upstream::{Deadline, LinkEnd, ProgressSink, Request, RequestError},
+    upstream::{Deadline, Dialogue, LinkEnd, ProgressSink, Request, RequestError},
     wire::RawValue,
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Errand<'a> {
     pub(crate) target: &'a Target,
     pub(crate) params: Arc<RawValue>,
     pub(crate) progress: Option<ProgressSink>,
+    /// Who is behind it, as far as the server may ask back.
+    pub(crate) dialogue: Arc<Dialogue>,
     pub(crate) deadline: &'a Deadline,
 }
 
@@ -65,7 +67,7 @@ impl ConnectionHandle {
         errand: Errand<'_>,
         lost: &mut Option<Lost>,
     ) -> Result<Answer, CallError> {
-        let Errand { telemetry, caller, target, params, progress, deadline } = errand;
+        let Errand { telemetry, caller, target, params, progress, dialogue, deadline } = errand;
         let refused = {
             let standing = self.standing.borrow();
             (verdict(standing.state) == Verdict::Refuse).then(|| standing.clone())
@@ -95,6 +97,7 @@ impl ConnectionHandle {
                 progress: progress.clone(),
                 deadline: deadline.clone(),
                 trace: leg.context(),
+                dialogue: Some(Arc::clone(&dialogue)),
             };
             let outcome = live.link.request(request).instrument(leg.span.clone()).await;
             leg.end(outcome.as_deref());

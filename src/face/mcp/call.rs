@@ -10,10 +10,10 @@ use futures::future::{BoxFuture, FutureExt as _};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-use super::{Caller, Fault, Outcome, fault, received::Received, translate};
+use super::{Caller, Fault, Outcome, fault, received::Received, told::Telling, translate};
 use crate::{
     access::{CallRequest, Gate, Progress, Subject},
-    wire::{Object, Primitive, RawValue, Revision, envelope, meta, method},
+    wire::{Era, Object, Primitive, RawValue, Revision, envelope, meta, method},
 };
 
 /// Progress notifications that wait for a slow client at most; what exceeds them is dropped,
@@ -25,6 +25,8 @@ const PROGRESS_WAITING: usize = 64;
 pub(crate) enum Step {
     /// A notification, as one line.
     Notification(Vec<u8>),
+    /// A request to the client, as one line; it is answered through its session.
+    Request(Vec<u8>),
     /// The end.
     Outcome(Outcome),
 }
@@ -33,6 +35,8 @@ pub(crate) enum Step {
 pub(crate) struct Exchange {
     answer: BoxFuture<'static, Outcome>,
     progress: Option<(Box<RawValue>, mpsc::Receiver<Progress>)>,
+    /// What the server tells meanwhile.
+    telling: Option<Telling>,
     /// Set once the answer came: progress that came before it goes first.
     outcome: Option<Outcome>,
 }
@@ -56,10 +60,8 @@ impl Exchange {
         let object =
             Object::read(params).ok_or_else(|| Fault::invalid("`params` is not an object"))?;
         let subject = subject(method, &object)?;
-        let token = object
-            .get(meta::META)
-            .and_then(Object::read)
-            .and_then(|meta| meta.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned));
+        let metadata = object.get(meta::META).and_then(Object::read).unwrap_or_default();
+        let token = metadata.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned);
         let (sink, progress) = match token {
             Some(token) => {
                 let (sink, receiver) = mpsc::channel(PROGRESS_WAITING);
@@ -67,9 +69,14 @@ impl Exchange {
             }
             None => (None, None),
         };
+        let (dialogue, telling) = match revision.era() {
+            Era::Legacy => Telling::of_session(caller.client.as_ref()),
+            Era::Modern => Telling::of_request(&metadata),
+        };
         let request = CallRequest {
             progress: sink,
             session: caller.session.as_ref().map(|lease| lease.key().clone()),
+            dialogue,
             ..CallRequest::about(subject.clone(), params.to_owned().into())
         };
         let gate = Arc::clone(gate);
@@ -77,7 +84,11 @@ impl Exchange {
         let answer = async move {
             // Its connections stay as long as it has a call.
             let _session = session;
-            let result = match gate.call(&principal, &owner, request).await {
+            let called = match revision.era() {
+                Era::Legacy => gate.call(&principal, &owner, request).await,
+                Era::Modern => gate.round(&principal, &owner, request).await,
+            };
+            let result = match called {
                 Ok(answer) => answer.result,
                 Err(error) if matches!(subject, Subject::Tool(_)) => {
                     fault::of_call(error, revision.era())?
@@ -86,31 +97,32 @@ impl Exchange {
             };
             translate::result(&subject, result, revision)
         };
-        Ok(Self { answer: answer.boxed(), progress, outcome: None })
+        Ok(Self { answer: answer.boxed(), progress, telling, outcome: None })
     }
 
     /// The same call, traced and measured.
     pub(crate) fn observed(self, received: Received) -> Self {
         let span = received.span.clone();
-        let Self { answer, progress, outcome } = self;
+        let Self { answer, progress, telling, outcome } = self;
         let answer = async move {
             let outcome = answer.await;
             received.end(&outcome);
             outcome
         };
-        Self { answer: answer.instrument(span).boxed(), progress, outcome }
+        Self { answer: answer.instrument(span).boxed(), progress, telling, outcome }
     }
 
     /// The next step. May be dropped and asked again without losing one; after the outcome there
     /// is no further step to ask for.
     pub(crate) async fn next(&mut self) -> Step {
         if self.outcome.is_none() {
-            let Some((token, progress)) = &mut self.progress else {
+            if self.progress.is_none() && self.telling.is_none() {
                 return Step::Outcome((&mut self.answer).await);
-            };
+            }
             let outcome = tokio::select! {
                 biased;
-                Some(progress) = progress.recv() => return notification(token, &progress),
+                step = progressed(&mut self.progress) => return step,
+                step = told(&mut self.telling) => return step,
                 outcome = &mut self.answer => outcome,
             };
             self.outcome = Some(outcome);
@@ -119,6 +131,9 @@ impl Exchange {
             && let Ok(progress) = progress.try_recv()
         {
             return notification(token, &progress);
+        }
+        if let Some(step) = self.telling.as_mut().and_then(Telling::last) {
+            return step;
         }
         match self.outcome.take() {
             Some(outcome) => Step::Outcome(outcome),
@@ -156,6 +171,24 @@ fn reference(params: &Object<'_>) -> Option<Subject> {
     Some(Subject::Completion(primitive, name.into_owned()))
 }
 
+/// The next progress; pending where there is none any more.
+async fn progressed(progress: &mut Option<(Box<RawValue>, mpsc::Receiver<Progress>)>) -> Step {
+    if let Some((token, progress)) = progress
+        && let Some(progress) = progress.recv().await
+    {
+        return notification(token, &progress);
+    }
+    std::future::pending().await
+}
+
+/// The next thing that the server tells; pending where there is none any more.
+async fn told(telling: &mut Option<Telling>) -> Step {
+    match telling {
+        Some(telling) => telling.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A server's progress under the client's own token.
 fn notification(token: &RawValue, progress: &Progress) -> Step {
     let mut params = Object::read(&progress.params).unwrap_or_default();
@@ -177,6 +210,7 @@ mod tests {
         let mut exchange = Exchange {
             answer: async { Ok(text("{}")) }.boxed(),
             progress: Some((text("\"mine\""), receiver)),
+            telling: None,
             outcome: None,
         };
         for progress in [r#"{"progressToken":7,"progress":1.50}"#, r#"{"progress":2}"#] {
@@ -186,7 +220,9 @@ mod tests {
         let mut lines = Vec::new();
         loop {
             match exchange.next().await {
-                Step::Notification(line) => lines.push(String::from_utf8(line).unwrap()),
+                Step::Notification(line) | Step::Request(line) => {
+                    lines.push(String::from_utf8(line).unwrap())
+                }
                 Step::Outcome(outcome) => {
                     assert_eq!(outcome.unwrap().get(), "{}");
                     break;

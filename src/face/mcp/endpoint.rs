@@ -188,7 +188,13 @@ fn caller(agent: Agent) -> Result<Caller, Fault> {
             Fault::with_status(404, code::INVALID_PARAMS, text)
         })?),
     };
-    Ok(Caller { principal: Principal::local(), owner, session: None, trace: Context::default() })
+    Ok(Caller {
+        principal: Principal::local(),
+        owner,
+        session: None,
+        client: None,
+        trace: Context::default(),
+    })
 }
 
 /// The trace that a message belongs to, where its own metadata names none.

@@ -155,8 +155,12 @@ fn tool_failure(failure: &Failure) -> Box<RawValue> {
 /// A server's own error: relayed raw, except what concerns only our connection to it and what
 /// the client's era has no meaning for.
 fn relayed(error: ErrorObject, era: Era) -> Fault {
+    /// Revision 2025-11-25: the user has to visit an address first.
+    const LEGACY_URL_REQUIRED: i64 = -32042;
     let (code, status) = match (error.code(), era) {
         (code::MISSING_CAPABILITY, _) => (code::MISSING_CAPABILITY, 400),
+        // Only a client that can visit an address gets here with it (`access::live`).
+        (LEGACY_URL_REQUIRED, Era::Legacy) => (LEGACY_URL_REQUIRED, 200),
         (-32099..=-32020, _) => (code::INTERNAL, 200),
         (LEGACY_NOT_FOUND, Era::Modern) => (code::INVALID_PARAMS, 200),
         (other, _) => (other, 200),

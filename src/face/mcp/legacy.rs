@@ -81,6 +81,13 @@ fn try_answer(
         method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE => {
             Reply::Call(Exchange::start(gate, caller, method, params, revision)?)
         }
+        method::SET_LEVEL => {
+            let client = caller.client.as_ref();
+            if !client.is_some_and(|client| client.set_level(params)) {
+                return Err(Fault::invalid("`params.level` is no level of log messages"));
+            }
+            Reply::Now(Ok(pong()))
+        }
         method::INITIALIZE => {
             return Err(Fault::new(code::INVALID_REQUEST, "the session is initialised already"));
         }

@@ -137,11 +137,16 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
 /// is told only once.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Capabilities {
+    logging: Logging,
     tools: Listed,
     prompts: Listed,
     resources: Listed,
     completions: Object<'static>,
 }
+
+/// Messages of servers go to the call that they belong to.
+#[derive(Debug, Default, Serialize)]
+struct Logging {}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

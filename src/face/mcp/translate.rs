@@ -25,10 +25,10 @@ use crate::{
         envelope::code,
         meta::{META, SERVER_INFO},
         raw,
+        result::{INPUT_REQUIRED, RESULT_TYPE},
     },
 };
 
-const RESULT_TYPE: &str = "resultType";
 const COMPLETE: &str = "complete";
 const CONTENT: &str = "content";
 const MESSAGES: &str = "messages";
@@ -74,10 +74,11 @@ fn modern_result(result: &RawValue, may_be_kept: bool) -> Result<Box<RawValue>, 
     let mut object = Object::read(result).ok_or_else(unusable)?;
     if object.get(RESULT_TYPE).is_none() {
         object.put(RESULT_TYPE, COMPLETE);
-    } else if object.text(RESULT_TYPE).as_deref() != Some(COMPLETE) {
+    } else if !matches!(object.text(RESULT_TYPE).as_deref(), Some(COMPLETE | INPUT_REQUIRED)) {
         return Err(unusable());
     }
-    if may_be_kept && object.get(TTL).is_none() {
+    let is_complete = object.text(RESULT_TYPE).as_deref() == Some(COMPLETE);
+    if may_be_kept && is_complete && object.get(TTL).is_none() {
         object.put(TTL, &0);
         object.put(CACHE_SCOPE, "private");
     }

@@ -12,7 +12,8 @@ use crate::{
     access::{Gate, Principal},
     face::mcp::{
         Caller, Exchange, Fault, Outcome, Reply, Step, batch, cancelled_request, changes::Changes,
-        era, is_batch, legacy, listen::Listen, modern::Request, response, unreadable,
+        client::Client, era, is_batch, legacy, listen::Listen, modern::Request, response,
+        unreadable,
     },
     id::Owner,
     trace::Context,
@@ -76,6 +77,7 @@ impl Conversation {
                 principal: Principal::local(),
                 owner,
                 session: None,
+                client: None,
                 trace: Context::default(),
             },
             out,
@@ -151,6 +153,10 @@ impl Conversation {
     /// Ends subscriptions and waits for the calls in flight.
     pub(super) async fn finish(&mut self) {
         self.closing.cancel();
+        if let Some(client) = &self.caller.client {
+            // It can answer nothing any more.
+            client.leave();
+        }
         while self.running.join_next().await.is_some() {}
     }
 
@@ -195,6 +201,11 @@ impl Conversation {
                 let request = cancelled_request(params);
                 if let Some(wanted) = request.and_then(|id| self.wanted.get(&id)) {
                     wanted.cancel();
+                }
+            }
+            Ok(Message::Response { id, outcome }) => {
+                if let Some(client) = &self.caller.client {
+                    client.answer(id.as_ref(), outcome);
                 }
             }
             Ok(_) => {}
@@ -283,6 +294,8 @@ impl Conversation {
                 let changes =
                     changes.map_err(|error| Err(Fault::new(code::INTERNAL, error.to_string())))?;
                 self.agreed = Agreed::Legacy(revision);
+                self.caller.session = Some(Arc::new(self.gate.lease(&self.caller.owner)));
+                self.caller.client = Some(Arc::new(Client::new(params, revision)));
                 self.changes = Some(Changes::new(changes));
                 Ok(Reply::Now(Ok(result)))
             }
@@ -321,7 +334,7 @@ impl Call {
                 step = self.exchange.next() => step,
             };
             match step {
-                Step::Notification(line) => out.send(line).await.ok()?,
+                Step::Notification(line) | Step::Request(line) => out.send(line).await.ok()?,
                 Step::Outcome(outcome) => return Some(response(&self.id, &outcome)),
             }
         }

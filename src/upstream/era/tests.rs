@@ -20,7 +20,8 @@ async fn shake<S: Future<Output = Script>>(
     server: impl FnOnce(Script) -> S,
 ) -> Result<ServerFacts, Failure> {
     let (peer, script, _) = scripted(64 * 1024);
-    let (facts, script) = tokio::join!(agree(&peer, protocol, MINUTE), server(script));
+    let (facts, script) =
+        tokio::join!(agree(&peer, protocol, Abilities::NONE, MINUTE), server(script));
     drop(script);
     facts
 }
@@ -201,7 +202,8 @@ async fn a_refusal_keeps_the_servers_words_without_secrets() {
             ))
             .await;
     };
-    let (outcome, ()) = tokio::join!(agree(&peer, Protocol::Legacy, MINUTE), server);
+    let (outcome, ()) =
+        tokio::join!(agree(&peer, Protocol::Legacy, Abilities::NONE, MINUTE), server);
     assert_eq!(text(outcome), "the server refused initialize: bad key *** (-32000)");
 }
 
@@ -237,7 +239,8 @@ async fn a_server_that_goes_away_on_the_probe_is_told_from_one_that_goes_later()
             let end = LinkEnd::Exited(ProcessExit::Code(2));
             body.end.send_replace(Some(end));
         };
-        let (outcome, ()) = tokio::join!(agree(&peer, Protocol::Auto, MINUTE), server);
+        let (outcome, ()) =
+            tokio::join!(agree(&peer, Protocol::Auto, Abilities::NONE, MINUTE), server);
         let failure = outcome.err().unwrap();
         assert_eq!(failure.died_on_probe, on_probe);
         let text = failure.error.to_string();

@@ -5,19 +5,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::StreamExt as _;
 use reqwest::{
     Method, Response, StatusCode,
     header::{ACCEPT, HeaderValue},
 };
-use tokio::time::sleep;
+use tokio::{sync::mpsc, time::sleep};
+use tokio_stream::wrappers::ReceiverStream;
 
-use super::{fault::Fault, legs::Legs};
-use crate::{
-    upstream::progress::Track,
-    wire::{
-        RawValue, header,
-        sse::{Events, TooLong},
-    },
+use super::{
+    fault::Fault,
+    legs::{Ear, Legs},
+};
+use crate::wire::{
+    RawValue, header,
+    sse::{Events, TooLong},
 };
 
 /// The pause before a stream is taken up again, where the server named none.
@@ -26,6 +28,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// No pause is longer, whatever the server says and however often it failed.
 const LONGEST: Duration = Duration::from_secs(30);
+/// Answers to the server's requests that are posted at a time.
+const POSTED: usize = 8;
 
 /// How a stream ended without what was waited for.
 enum Stopped {
@@ -42,12 +46,12 @@ impl Legs {
         response: Response,
         id: u64,
         resumable: bool,
-        track: &mut Option<Track>,
+        ear: &mut Ear,
     ) -> Result<Box<RawValue>, Fault> {
         let mut events = Events::new(self.limit);
         let mut response = response;
         loop {
-            let stopped = match self.drain(response, &mut events, Some(id), track).await {
+            let stopped = match self.drain(response, &mut events, Some(id), ear).await {
                 Ok(outcome) => return outcome,
                 Err(stopped) => stopped,
             };
@@ -74,7 +78,7 @@ impl Legs {
         mut response: Response,
         events: &mut Events,
         id: Option<u64>,
-        track: &mut Option<Track>,
+        ear: &mut Ear,
     ) -> Result<Result<Box<RawValue>, Fault>, Stopped> {
         loop {
             match response.chunk().await {
@@ -86,7 +90,7 @@ impl Legs {
                 Err(error) => return Err(Stopped::Broken(Fault::of_transport(&error))),
             }
             while let Some(data) = events.next() {
-                if let Some(outcome) = self.receive(&data, id, track).await {
+                if let Some(outcome) = self.receive(&data, id, ear).await {
                     return Ok(outcome);
                 }
             }
@@ -111,6 +115,12 @@ fn lost(why: &str) -> Fault {
     Fault::Unknown { status: None, retry_after: None, why: why.to_owned() }
 }
 
+/// Posts answers to the server's own requests, some at a time.
+pub(super) async fn post(legs: Arc<Legs>, replies: mpsc::Receiver<Vec<u8>>) {
+    let replies = ReceiverStream::new(replies);
+    replies.for_each_concurrent(POSTED, |reply| legs.reply(reply)).await;
+}
+
 /// Keeps the standing stream of a legacy session open, over which the server tells what nobody
 /// asked for. Ends when the server has none, or the link is over.
 pub(super) async fn listen(legs: Arc<Legs>) {
@@ -129,7 +139,7 @@ pub(super) async fn listen(legs: Arc<Legs>) {
         };
         let mut events = Events::new(legs.limit);
         // Whatever ended it, it is taken up again.
-        let _ended = legs.drain(response, &mut events, None, &mut None).await;
+        let _ended = legs.drain(response, &mut events, None, &mut Ear::default()).await;
         let news = events.last_id().and_then(|id| HeaderValue::from_str(id).ok());
         let is_new = news.is_some() && news != place;
         sleep(events.retry().unwrap_or(pause).clamp(pause, LONGEST)).await;

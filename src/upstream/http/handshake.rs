@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     fault::Fault,
-    legs::{Leg, Legs},
+    legs::{Ear, Leg, Legs},
     remote::Remote,
 };
 use crate::{
@@ -18,16 +18,17 @@ use crate::{
         ConnectError, Protocol, ServerFacts,
         era::{self, Probe},
     },
-    wire::{RawValue, Revision, envelope, meta, method},
+    wire::{Abilities, RawValue, Revision, envelope, meta, method},
 };
 
 /// Agrees with a server on a revision, within `within`.
 pub(super) async fn agree(
     remote: &Remote,
     protocol: Protocol,
+    abilities: Abilities,
     within: Duration,
 ) -> Result<ServerFacts, ConnectError> {
-    let talk = Talk { legs: &remote.legs, end: Instant::now() + within, within };
+    let talk = Talk { legs: &remote.legs, abilities, end: Instant::now() + within, within };
     match protocol {
         Protocol::Legacy => talk.legacy().await,
         Protocol::Modern => match talk.probe(within).await? {
@@ -49,6 +50,7 @@ pub(super) async fn agree(
 
 struct Talk<'a> {
     legs: &'a Legs,
+    abilities: Abilities,
     end: Instant,
     within: Duration,
 }
@@ -74,7 +76,7 @@ impl Talk<'_> {
     }
 
     async fn legacy(&self) -> Result<ServerFacts, ConnectError> {
-        let params = era::initialize();
+        let params = era::initialize(self.abilities);
         let left = self.end.saturating_duration_since(Instant::now());
         let asked = self.ask(method::INITIALIZE, Some(&params), None, left).await;
         let silent = || ConnectError::Timeout {
@@ -101,7 +103,7 @@ impl Talk<'_> {
         let leg = Leg::aside(method::INITIALIZED);
         let body = envelope::notification(method::INITIALIZED, None).into();
         let left = self.end.saturating_duration_since(Instant::now());
-        match timeout(left, self.legs.exchange(leg, body, &mut None)).await {
+        match timeout(left, self.legs.exchange(leg, body, &mut Ear::default())).await {
             Ok(Ok(_)) => Ok(facts),
             Ok(Err(fault)) => Err(fault.of_connect(method::INITIALIZED)),
             Err(_) => Err(silent()),
@@ -120,6 +122,6 @@ impl Talk<'_> {
         let id = self.legs.last_id.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let body = Bytes::from(envelope::request(&id, method, params));
         let leg = Leg { id: Some(id), method, name: None, params, revision, trace: None };
-        timeout(limit, self.legs.exchange(leg, body, &mut None)).await.ok()
+        timeout(limit, self.legs.exchange(leg, body, &mut Ear::default())).await.ok()
     }
 }

@@ -12,12 +12,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use reqwest::{
     Method, RequestBuilder, Response,
     header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::{
     fault::{Fault, Head},
@@ -27,6 +27,7 @@ use crate::{
     trace::Context,
     upstream::{
         StderrRing,
+        dialogue::{Inquiries, Party, addressee, log},
         peer::inbound,
         progress::{Said, Track},
         vital::Vital,
@@ -66,6 +67,11 @@ pub(super) struct Legs {
     pub(super) session: OnceLock<HeaderValue>,
     /// What a legacy server agreed on; a modern request names its revision itself.
     pub(super) revision: OnceLock<Revision>,
+    /// The requests under way that the server may ask back about.
+    pub(super) parties: Mutex<HashMap<u64, Party>>,
+    pub(super) inquiries: Arc<Inquiries>,
+    /// Answers to the server's requests, for the task that posts them.
+    pub(super) replies: mpsc::Sender<Vec<u8>>,
     /// Tools that want arguments repeated as headers.
     pub(super) annotated: RwLock<HashMap<String, Vec<Annotated>>>,
 }
@@ -92,17 +98,20 @@ impl<'a> Leg<'a> {
     }
 }
 
+/// Who learns what a server says before its answer.
+#[derive(Debug, Default)]
+pub(super) struct Ear {
+    pub(super) track: Option<Track>,
+    /// Whose request it is, where the server may ask back.
+    pub(super) party: Option<Party>,
+}
+
 /// What came back for a request.
 type Outcome = Result<Box<RawValue>, Fault>;
 
 impl Legs {
     /// Sends one message and reads its answer.
-    pub(super) async fn exchange(
-        &self,
-        leg: Leg<'_>,
-        body: Bytes,
-        track: &mut Option<Track>,
-    ) -> Outcome {
+    pub(super) async fn exchange(&self, leg: Leg<'_>, body: Bytes, ear: &mut Ear) -> Outcome {
         let request = self.headed(self.request(Method::POST), leg).body(body);
         let response = self.send(request).await?;
         if leg.method == method::INITIALIZE
@@ -118,11 +127,9 @@ impl Legs {
         };
         match media_type(&response) {
             Some(media) if media == "text/event-stream" => {
-                self.stream_answer(response, id, leg.revision.is_none(), track).await
+                self.stream_answer(response, id, leg.revision.is_none(), ear).await
             }
-            Some(media) if media == "application/json" => {
-                self.json_answer(response, id, track).await
-            }
+            Some(media) if media == "application/json" => self.json_answer(response, id, ear).await,
             _ => Err(self.no_answer(&response)),
         }
     }
@@ -234,19 +241,18 @@ impl Legs {
         })
     }
 
-    async fn json_answer(&self, response: Response, id: u64, track: &mut Option<Track>) -> Outcome {
+    async fn json_answer(&self, response: Response, id: u64, ear: &mut Ear) -> Outcome {
         let body = self.body(response, self.limit).await?;
         let text = body.trim_ascii();
         if text.first() == Some(&b'[')
             && let Ok(batch) = serde_json::from_slice::<Vec<&RawValue>>(text)
         {
             for message in batch {
-                if let Some(outcome) = self.receive(message.get().as_bytes(), Some(id), track).await
-                {
+                if let Some(outcome) = self.receive(message.get().as_bytes(), Some(id), ear).await {
                     return outcome;
                 }
             }
-        } else if let Some(outcome) = self.receive(text, Some(id), track).await {
+        } else if let Some(outcome) = self.receive(text, Some(id), ear).await {
             return outcome;
         }
         let start = self.words.quote(text, WORDS);
@@ -282,7 +288,7 @@ impl Legs {
         &self,
         bytes: &[u8],
         id: Option<u64>,
-        track: &mut Option<Track>,
+        ear: &mut Ear,
     ) -> Option<Outcome> {
         let message = Message::parse(bytes).ok()?;
         self.vital.hear();
@@ -297,32 +303,56 @@ impl Legs {
                 ours.then(|| outcome.map(ToOwned::to_owned).map_err(Fault::Server))
             }
             Message::Notification { method, params } => {
-                match (&*method, params, track) {
-                    (method::PROGRESS, Some(raw), Some(track)) => {
-                        if let Some(said) = Said::read(raw)
-                            && Some(said.progress_token) == id
-                        {
-                            track.pass(said.progress, raw);
-                        }
-                    }
-                    (
-                        method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED,
-                        ..,
-                    ) => self.lists_changed.notify_one(),
-                    _ => {}
-                }
+                self.notified(&method, params, id, ear);
                 None
             }
-            Message::Request { id, method, .. } => {
-                self.reply(&id, &method).await;
+            Message::Request { id: asked, method, params } => {
+                let replies = self.replies.clone();
+                // A server that asks faster than it takes answers loses the rest.
+                let send = move |line| drop(replies.try_send(line));
+                match method::of_servers(&method) {
+                    Some(method) => {
+                        let party = self.party(id, ear);
+                        self.inquiries.ask(party, &asked, method, params, send);
+                    }
+                    None => send(inbound::reply(&asked, &method)),
+                }
                 None
             }
         }
     }
 
-    /// Answers a server's own request; what becomes of that is the server's affair.
-    async fn reply(&self, id: &Id, method: &str) {
-        let body = inbound::reply(id, method);
+    fn notified(&self, method: &str, params: Option<&RawValue>, id: Option<u64>, ear: &mut Ear) {
+        match method {
+            method::PROGRESS => {
+                if let (Some(raw), Some(track)) = (params, &mut ear.track)
+                    && let Some(said) = Said::read(raw)
+                    && Some(said.progress_token) == id
+                {
+                    track.pass(said.progress, raw);
+                }
+            }
+            method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED => {
+                self.lists_changed.notify_one();
+            }
+            method::MESSAGE => log(self.party(id, ear).as_ref(), params, &self.words),
+            method::CANCELLED => self.inquiries.withdraw(params),
+            _ => {}
+        }
+    }
+
+    /// Whose a message of the server is: the stream of an answer is that of its request, and over
+    /// the standing stream it is found out as over standard streams.
+    fn party(&self, id: Option<u64>, ear: &Ear) -> Option<Party> {
+        if id.is_some() {
+            return ear.party.clone();
+        }
+        let parties = self.parties.lock();
+        addressee(parties.iter().map(|(id, party)| (*id, party))).cloned()
+    }
+
+    /// Posts an answer to a server's own request; what becomes of it is the server's affair.
+    pub(super) async fn reply(&self, body: Vec<u8>) {
         let request = self.headed(self.request(Method::POST), Leg::aside("")).body(body);
         tokio::time::timeout(super::remote::ASIDE, self.send(request)).await.ok();
     }

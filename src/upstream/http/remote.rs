@@ -15,12 +15,16 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use reqwest::Method;
 use serde::Deserialize;
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     events,
-    legs::{Leg, Legs},
+    legs::{Ear, Leg, Legs},
     target::Target,
 };
 use crate::{
@@ -39,6 +43,9 @@ pub(super) const ASIDE: Duration = Duration::from_secs(5);
 /// Cancellations under way at most; a server that takes none of them loses the rest.
 const CANCELLATIONS: usize = 64;
 
+/// Answers to the server's requests that wait to be posted at most.
+const REPLIES: usize = 64;
+
 /// The other side of a link.
 #[derive(Debug)]
 pub(in crate::upstream) struct Remote {
@@ -47,11 +54,14 @@ pub(in crate::upstream) struct Remote {
     stopped: CancellationToken,
     /// The standing stream and cancellations.
     tasks: Mutex<JoinSet<()>>,
+    /// Answers to the server's requests, until a session has a task that posts them.
+    replies: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
 }
 
 impl Remote {
     /// Nothing is sent yet. `limit` bounds one received message in bytes.
     pub(super) fn new(target: Target, limit: usize, words: Arc<StderrRing>) -> Self {
+        let (replies, waiting) = mpsc::channel(REPLIES);
         let legs = Legs {
             target,
             limit,
@@ -62,15 +72,27 @@ impl Remote {
             in_flight: AtomicUsize::new(0),
             session: OnceLock::new(),
             revision: OnceLock::new(),
+            parties: Mutex::default(),
+            inquiries: Arc::default(),
+            replies,
             annotated: RwLock::default(),
         };
-        Self { legs: Arc::new(legs), stopped: CancellationToken::new(), tasks: Mutex::default() }
+        Self {
+            legs: Arc::new(legs),
+            stopped: CancellationToken::new(),
+            tasks: Mutex::default(),
+            replies: Mutex::new(Some(waiting)),
+        }
     }
 
     /// The handshake is over: a legacy session has a standing stream from now on.
     pub(super) fn settle(&self, facts: &ServerFacts) {
-        if facts.era == Era::Legacy {
-            self.tasks.lock().spawn(events::listen(Arc::clone(&self.legs)));
+        if facts.era == Era::Legacy
+            && let Some(replies) = self.replies.lock().take()
+        {
+            let mut tasks = self.tasks.lock();
+            tasks.spawn(events::listen(Arc::clone(&self.legs)));
+            tasks.spawn(events::post(Arc::clone(&self.legs), replies));
         }
     }
 
@@ -103,10 +125,13 @@ impl Remote {
             Ticket { remote: self, id, told: call.cancellable && revision.is_none(), open: true };
         let asked = Instant::now();
         legs.in_flight.fetch_add(1, Ordering::Relaxed);
-        let mut track = track;
+        let mut ear = Ear { track, party: call.party() };
+        if let Some(party) = &ear.party {
+            legs.parties.lock().insert(id, party.clone());
+        }
         tokio::select! {
             biased;
-            outcome = legs.exchange(leg, body, &mut track) => {
+            outcome = legs.exchange(leg, body, &mut ear) => {
                 ticket.close();
                 outcome.map_err(|fault| fault.of_request(asked))
             }
@@ -182,7 +207,7 @@ impl Remote {
             let params = raw(&serde_json::json!({ "requestId": id, "reason": reason }));
             let body = envelope::notification(method::CANCELLED, Some(&params)).into();
             let leg = Leg::aside(method::CANCELLED);
-            drop(tokio::time::timeout(ASIDE, legs.exchange(leg, body, &mut None)).await);
+            drop(tokio::time::timeout(ASIDE, legs.exchange(leg, body, &mut Ear::default())).await);
         });
     }
 }
@@ -205,6 +230,7 @@ impl Ticket<'_> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         self.remote.legs.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.remote.legs.parties.lock().remove(&self.id);
         if self.open && self.told {
             self.remote.cancel(self.id);
         }

@@ -34,6 +34,7 @@ fn tools_call(params: &str) -> Request {
         progress: None,
         deadline: later(),
         trace: None,
+        dialogue: None,
     }
 }
 

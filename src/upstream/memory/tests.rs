@@ -100,6 +100,7 @@ fn context(protocol: Protocol) -> ConnectContext {
     ConnectContext {
         server: ServerName::new("demo").unwrap(),
         incarnation: Incarnation(1),
+        abilities: crate::wire::Abilities::NONE,
         protocol,
         timeout: MINUTE,
         message_limit: 1 << 20,
@@ -133,6 +134,7 @@ async fn call(link: &Link, tool: &str) -> Result<Box<RawValue>, RequestError> {
         progress: None,
         deadline: Deadline::new(MINUTE, MINUTE),
         trace: None,
+        dialogue: None,
     })
     .await
 }
@@ -191,6 +193,7 @@ async fn progress_and_changes_come_through() {
         progress: Some(sink),
         deadline: Deadline::new(MINUTE, MINUTE),
         trace: None,
+        dialogue: None,
     })
     .await
     .unwrap();

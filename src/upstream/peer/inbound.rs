@@ -3,11 +3,14 @@
 //! Never blocks and never queues without a bound: answers go to those who wait for them,
 //! everything else is a hint that may be lost. Content is never logged.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::{Shared, peek};
 use crate::{
-    upstream::{RequestError, progress::Said},
+    upstream::{RequestError, dialogue::log, progress::Said},
     wire::{
         ErrorObject, Id, Message, Object, ParseError, RawValue,
         envelope::{self, code},
@@ -34,7 +37,7 @@ pub(super) struct Oddities {
 }
 
 /// Takes in one line.
-pub(super) fn line(shared: &Shared, line: &[u8]) {
+pub(super) fn line(shared: &Arc<Shared>, line: &[u8]) {
     let line = line.trim_ascii();
     match line.first() {
         None => {}
@@ -50,7 +53,7 @@ pub(super) fn line(shared: &Shared, line: &[u8]) {
     }
 }
 
-fn one(shared: &Shared, bytes: &[u8]) {
+fn one(shared: &Arc<Shared>, bytes: &[u8]) {
     let message = match Message::parse(bytes) {
         Ok(message) => message,
         Err(error) => return broken(shared, bytes, &error),
@@ -59,7 +62,7 @@ fn one(shared: &Shared, bytes: &[u8]) {
     match message {
         Message::Response { id, outcome } => response(shared, id.as_ref(), outcome),
         Message::Notification { method, params } => notification(shared, &method, params),
-        Message::Request { id, method, .. } => request(shared, &id, &method),
+        Message::Request { id, method, params } => request(shared, &id, &method, params),
     }
 }
 
@@ -87,6 +90,8 @@ fn notification(shared: &Shared, method: &str, params: Option<&RawValue>) {
         method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED => {
             shared.lists_changed.notify_one();
         }
+        method::MESSAGE => log(shared.pending.addressee().as_ref(), params, &shared.stderr),
+        method::CANCELLED => shared.inquiries.withdraw(params),
         _ => {
             count(&shared.oddities.ignored);
             tracing::trace!("notification without use");
@@ -94,8 +99,7 @@ fn notification(shared: &Shared, method: &str, params: Option<&RawValue>) {
     }
 }
 
-/// What a server's own request is answered with. Nothing that it may ask is declared to it, so
-/// only `ping` has a result.
+/// What a server's own request is answered with that is not for a caller.
 pub(in crate::upstream) fn reply(id: &Id, method: &str) -> Vec<u8> {
     if method == method::PING {
         return envelope::result(id, &raw(&Object::default()));
@@ -104,7 +108,18 @@ pub(in crate::upstream) fn reply(id: &Id, method: &str) -> Vec<u8> {
     envelope::error(Some(id), &error)
 }
 
-fn request(shared: &Shared, id: &Id, method: &str) {
+fn request(shared: &Arc<Shared>, id: &Id, method: &str, params: Option<&RawValue>) {
+    if let Some(method) = method::of_servers(method) {
+        let party = shared.pending.addressee();
+        let peer = Arc::downgrade(shared);
+        return shared.inquiries.ask(party, id, method, params, move |mut line| {
+            if let Some(shared) = peer.upgrade() {
+                line.push(b'\n');
+                shared.pending.answer_server(line);
+                shared.wake.notify_one();
+            }
+        });
+    }
     let mut line = reply(id, method);
     line.push(b'\n');
     if shared.pending.reply(line) {

@@ -13,7 +13,11 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{Answer, Outgoing};
 use crate::{
-    upstream::{Deadline, LinkEnd, ProgressSink, RequestError, progress::Track},
+    upstream::{
+        Deadline, LinkEnd, ProgressSink, RequestError,
+        dialogue::{Party, addressee},
+        progress::Track,
+    },
     wire::RawValue,
 };
 
@@ -33,6 +37,8 @@ struct Table {
     /// Cancellations: as many as requests were taken, so bounded by those.
     cancellations: Vec<Vec<u8>>,
     replies: VecDeque<Vec<u8>>,
+    /// Answers of callers: as many as requests of the server are open, so bounded by those.
+    answers: Vec<Vec<u8>>,
     /// Set once nothing more can be asked.
     end: Option<LinkEnd>,
 }
@@ -40,6 +46,8 @@ struct Table {
 struct Entry {
     answer: oneshot::Sender<Answer>,
     progress: Option<Track>,
+    /// Who is behind it, where the server may ask back.
+    party: Option<Party>,
     sent: Sent,
 }
 
@@ -61,6 +69,7 @@ impl Pending {
         id: u64,
         progress: Option<ProgressSink>,
         deadline: Deadline,
+        party: Option<Party>,
     ) -> Result<oneshot::Receiver<Answer>, RequestError> {
         let (answer, receiver) = oneshot::channel();
         let mut table = self.0.lock();
@@ -72,6 +81,7 @@ impl Pending {
             Entry {
                 answer,
                 progress: progress.map(|sink| Track::new(sink, deadline)),
+                party,
                 sent: Sent::Queued,
             },
         );
@@ -112,6 +122,22 @@ impl Pending {
         }
     }
 
+    /// Whose a message of the server is that names no call, among the calls that it has.
+    pub(super) fn addressee(&self) -> Option<Party> {
+        let table = self.0.lock();
+        let written = table.entries.iter().filter(|(_, entry)| !matches!(entry.sent, Sent::Queued));
+        let calls = written.filter_map(|(id, entry)| Some((*id, entry.party.as_ref()?)));
+        addressee(calls).cloned()
+    }
+
+    /// Queues a caller's answer to the server.
+    pub(super) fn answer_server(&self, line: Vec<u8>) {
+        let mut table = self.0.lock();
+        if table.end.is_none() {
+            table.answers.push(line);
+        }
+    }
+
     /// Queues an answer to the server; false if there is no room.
     pub(super) fn reply(&self, line: Vec<u8>) -> bool {
         let mut table = self.0.lock();
@@ -135,7 +161,8 @@ impl Pending {
             batch(outgoing);
         }
         let cancellations = mem::take(&mut table.cancellations);
-        for line in cancellations.into_iter().chain(table.replies.drain(..)) {
+        let answers = mem::take(&mut table.answers);
+        for line in cancellations.into_iter().chain(answers).chain(table.replies.drain(..)) {
             batch(Outgoing { id: None, line });
         }
     }
@@ -174,6 +201,7 @@ impl Pending {
         failed.sort_unstable_by_key(|(id, _)| *id);
         table.cancellations.clear();
         table.replies.clear();
+        table.answers.clear();
         drop(table);
         for (_, Entry { answer, sent, .. }) in failed {
             let end = end.clone();

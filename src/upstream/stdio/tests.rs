@@ -46,6 +46,7 @@ fn context(stderr: &Arc<StderrRing>, timeout: Duration) -> ConnectContext {
     ConnectContext {
         server: ServerName::new("script").unwrap(),
         incarnation: Incarnation(1),
+        abilities: crate::wire::Abilities::NONE,
         protocol: Protocol::Auto,
         timeout,
         message_limit: 64 << 20,
@@ -71,6 +72,7 @@ async fn call(link: &Link) -> Result<Box<RawValue>, RequestError> {
         progress: None,
         deadline: Deadline::new(MINUTE, MINUTE),
         trace: None,
+        dialogue: None,
     })
     .await
 }

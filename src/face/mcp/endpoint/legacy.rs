@@ -23,6 +23,7 @@ use crate::{
     face::mcp::{
         Caller, Exchange, Fault, Outcome, Reply, Step, cancelled_request,
         changes::Changes,
+        client::Client,
         fault::{self, Head},
         legacy, response, unreadable,
     },
@@ -52,7 +53,8 @@ impl Endpoint {
                 .changes(&caller.principal, &caller.owner)
                 .map_err(|error| fault::of_request(error, Era::Legacy))?;
             let session = Some(Arc::new(self.gate.lease(&caller.owner)));
-            let caller = Caller { session, ..caller.clone() };
+            let client = Some(Arc::new(Client::new(params, revision)));
+            let caller = Caller { session, client, ..caller.clone() };
             let changes = Changes::new(changes);
             let session = self.sessions.open(caller, revision, changes).ok_or_else(|| {
                 let text = "too many sessions are open; end one or try again later";
@@ -109,7 +111,11 @@ impl Endpoint {
                         session.cancel(&id);
                     }
                 }
-                Ok(Message::Response { .. }) => {}
+                Ok(Message::Response { id, outcome }) => {
+                    if let Some(client) = &session.caller.client {
+                        client.answer(id.as_ref(), outcome);
+                    }
+                }
                 Err(error) => {
                     let (id, fault) = unreadable(error);
                     answers.push(Answer {
@@ -261,6 +267,7 @@ impl Running {
             };
             match step {
                 Step::Notification(line) => log.push(line.into(), Weight::Notification),
+                Step::Request(line) => log.push(line.into(), Weight::Request),
                 Step::Outcome(outcome) => {
                     let Answer { line, head } = Answer::of(&self.id, &outcome);
                     return log.push(line, Weight::Response(head));

@@ -74,7 +74,7 @@ impl Endpoint {
     async fn call(&self, id: Id, mut exchange: Exchange) -> Response {
         let first = match timeout(EARLY_HEAD, exchange.next()).await {
             Ok(Step::Outcome(outcome)) => return respond::answer(&id, &outcome),
-            Ok(Step::Notification(line)) => Some(line),
+            Ok(Step::Notification(line) | Step::Request(line)) => Some(line),
             Err(_) => None,
         };
         let calling = Calling { id, exchange: Some(exchange), first };
@@ -101,7 +101,7 @@ impl Source for Calling {
             return Some(sse::message(None, &line));
         }
         match self.exchange.as_mut()?.next().await {
-            Step::Notification(line) => Some(sse::message(None, &line)),
+            Step::Notification(line) | Step::Request(line) => Some(sse::message(None, &line)),
             Step::Outcome(outcome) => {
                 self.exchange = None;
                 Some(sse::message(None, &response(&self.id, &outcome)))

@@ -24,6 +24,8 @@ pub(crate) const KEPT_FOR: Duration = Duration::from_mins(5);
 pub(crate) enum Weight {
     /// A notification: may be lost.
     Notification,
+    /// A request to the client: is kept as long as the log.
+    Request,
     /// A response: is kept as long as the log. What its head says, if it is the only one.
     Response(Head),
 }
@@ -36,6 +38,12 @@ pub(crate) struct Event {
     /// The message, one line.
     pub(crate) line: Bytes,
     weight: Weight,
+}
+
+impl Event {
+    fn is_no_response(&self) -> bool {
+        !matches!(self.weight, Weight::Response(_))
+    }
 }
 
 #[derive(Debug)]
@@ -111,7 +119,7 @@ impl EventLog {
             loop {
                 {
                     let state = self.state.lock();
-                    if state.complete || state.notifications > 0 {
+                    if state.complete || state.events.iter().any(Event::is_no_response) {
                         break;
                     }
                 }
@@ -124,10 +132,9 @@ impl EventLog {
         let state = self.state.lock();
         let answers = state.events.iter().filter_map(|event| match event.weight {
             Weight::Response(head) => Some((event.line.clone(), head)),
-            Weight::Notification => None,
+            Weight::Notification | Weight::Request => None,
         });
-        (state.complete && state.notifications == 0 && state.events.len() == expected)
-            .then(|| answers.collect())
+        (state.complete && state.events.len() == expected).then(|| answers.collect())
     }
 
     /// Reads what came after an event; 0 reads everything.

@@ -288,7 +288,13 @@ mod tests {
     const IDLE: Duration = Duration::from_mins(30);
 
     fn caller(owner: Owner) -> Caller {
-        Caller { principal: Principal::local(), owner, session: None, trace: Context::default() }
+        Caller {
+            principal: Principal::local(),
+            owner,
+            session: None,
+            client: None,
+            trace: Context::default(),
+        }
     }
 
     fn sessions(max: usize) -> (Sessions, watch::Sender<Versions>, Arc<Session>) {

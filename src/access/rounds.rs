@@ -1,0 +1,273 @@
+//! Calls of modern clients, which are never asked: their call ends with what it wants to know, and
+//! goes on with the next request that brings the answers and the state that we sealed.
+//!
+//! Owned by the gate. What a call that waits here has done stays done: a repeated answer gets what
+//! the first one got. A modern server waits nowhere; its own state travels inside ours.
+
+use std::{
+    collections::HashMap,
+    fmt, mem,
+    sync::{Arc, Weak},
+    time::SystemTime,
+};
+
+use futures::FutureExt as _;
+use parking_lot::Mutex;
+use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::{
+    Answer, CallError, CallRequest, Principal,
+    run::{Next, Outcome, Outward, Run},
+    seal::{Bound, RESPONSES, STATE, Seal, StateKeys, TTL, Ticket},
+    talk::Talk,
+    wanted::{self, Wanted},
+};
+use crate::{
+    id::{Incarnation, ServerName},
+    runtime::{Asked, Scope},
+    wire::{Abilities, Ability, ErrorObject, Object, RawValue, envelope::code, result},
+};
+
+/// Calls of one principal that wait for answers at most; what further ones want to know is
+/// declined.
+const PARKED: usize = 64;
+/// What a server tells before it is taken, at most.
+const WAITING: usize = 64;
+
+/// The calls of one gate that wait for answers.
+pub(super) struct Rounds {
+    seal: Seal,
+    talks: Mutex<HashMap<u128, Arc<Talk>>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl fmt::Debug for Rounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rounds").finish_non_exhaustive()
+    }
+}
+
+/// Whether a request brings back a state of ours.
+pub(super) fn is_continued(params: &RawValue) -> bool {
+    params.get().contains(STATE)
+        && Object::read(params).is_some_and(|params| params.get(STATE).is_some())
+}
+
+impl Rounds {
+    pub(super) fn new(keys: &StateKeys) -> Arc<Self> {
+        let seal = Seal::new(keys);
+        Arc::new(Self { seal, talks: Mutex::default(), tasks: Mutex::default() })
+    }
+
+    /// Carries out the first request of a call, or one that brings answers.
+    pub(super) async fn call(
+        self: &Arc<Self>,
+        principal: &Principal,
+        method: &'static str,
+        scope: Scope,
+        mut request: CallRequest,
+    ) -> Outcome {
+        let params = Arc::clone(&request.params);
+        let bound = || Bound::new(principal, scope.owner(), method, &params);
+        let abilities = request.dialogue.abilities;
+        if is_continued(&params) {
+            let object = Object::read(&params).unwrap_or_default();
+            let state = object.typed::<String>(STATE).unwrap_or_default();
+            match self.seal.open(&bound(), &state, SystemTime::now()) {
+                None => {
+                    return Err(unusable("it is of another request, was changed or has expired"));
+                }
+                Some(Ticket::Parked { talk, round }) => {
+                    let talk = self.talks.lock().get(&talk).cloned();
+                    let talk = talk.ok_or_else(|| unusable("its call waits no longer"))?;
+                    let responses = object.get(RESPONSES).map(ToOwned::to_owned);
+                    let outward = Outward::of(&mut request);
+                    return talk.answer(round, responses, outward).await;
+                }
+                Some(Ticket::Server { state, .. }) => {
+                    let again = wanted::repeated(&params, object.get(RESPONSES), state.as_deref());
+                    request.params = Arc::from(again);
+                }
+                Some(Ticket::Again) => {
+                    request.params = Arc::from(wanted::repeated(&params, None, None));
+                }
+            }
+        }
+        if abilities.is_empty() {
+            let outcome = scope.call(request).await;
+            return self.finished(outcome, abilities, bound);
+        }
+        let outward = Outward::of(&mut request);
+        let (sink, told) = mpsc::channel(WAITING);
+        request.dialogue.sink = Some(sink);
+        let progress = outward.wants_progress().then(|| {
+            let (sink, progress) = mpsc::channel(WAITING);
+            request.progress = Some(sink);
+            progress
+        });
+        let called = scope.clone();
+        let call = async move { called.call(request).await }.boxed();
+        let mut run = Run::new(call, told, progress, outward);
+        loop {
+            match run.next().await {
+                Next::Outcome(outcome) => return self.finished(outcome, abilities, bound),
+                Next::Asked(asked) => match self.park(principal) {
+                    Some((id, talk)) => {
+                        self.carry_on(id, &talk, run, asked, bound(), abilities);
+                        return talk.first().await;
+                    }
+                    // Dropping the question declines it.
+                    None => drop(asked),
+                },
+            }
+        }
+    }
+
+    /// Seals what an outcome wants to know, for a client that can do so much.
+    pub(super) fn finished(
+        &self,
+        outcome: Outcome,
+        abilities: Abilities,
+        bound: impl FnOnce() -> Bound,
+    ) -> Outcome {
+        let (server, incarnation, wanted, ticket) = match outcome {
+            Ok(answer) if result::wants_input(&answer.result) => {
+                let Answer { result, server, incarnation } = answer;
+                let mut wanted = Wanted::read(&server, &result, abilities)?;
+                let state = mem::take(&mut wanted.state);
+                let ticket = Ticket::Server { server: server.clone(), state };
+                (server, incarnation, wanted, ticket)
+            }
+            Err(CallError::Server { server, error }) => match Wanted::of_error(&server, &error) {
+                Some(wanted) if abilities.has(Ability::Url) => {
+                    (server, Incarnation::default(), wanted, Ticket::Again)
+                }
+                Some(_) => {
+                    let result = wanted::told_to_visit(&server, &error);
+                    let incarnation = Incarnation::default();
+                    return Ok(Answer { result, server, incarnation });
+                }
+                None => return Err(CallError::Server { server, error }),
+            },
+            outcome => return outcome,
+        };
+        let state = self.state(&server, &bound(), ticket)?;
+        let questions = wanted.questions.iter();
+        let questions = questions.map(|asked| (&*asked.key, asked.method, &*asked.params));
+        let result = wanted::input_required(questions, &state);
+        Ok(Answer { result, server, incarnation })
+    }
+
+    fn state(
+        &self,
+        server: &ServerName,
+        bound: &Bound,
+        ticket: Ticket,
+    ) -> Result<String, CallError> {
+        self.seal.seal(bound, ticket, SystemTime::now()).ok_or_else(|| {
+            let error = ErrorObject::new(code::INTERNAL, "the call's state cannot be sealed");
+            CallError::Server { server: server.clone(), error }
+        })
+    }
+
+    /// A place for a call that waits; `None` where its principal has too many.
+    fn park(&self, principal: &Principal) -> Option<(u128, Arc<Talk>)> {
+        let mut talks = self.talks.lock();
+        if talks.values().filter(|talk| talk.is_of(principal)).count() >= PARKED {
+            return None;
+        }
+        let (id, talk) = (Uuid::new_v4().as_u128(), Arc::new(Talk::new(principal)));
+        talks.insert(id, Arc::clone(&talk));
+        Some((id, talk))
+    }
+
+    /// Has a call wait in a task of its own, which ends with it.
+    fn carry_on(
+        self: &Arc<Self>,
+        id: u128,
+        talk: &Arc<Talk>,
+        run: Run,
+        asked: Asked,
+        bound: Bound,
+        abilities: Abilities,
+    ) {
+        let place = Place { rounds: Arc::downgrade(self), id };
+        let talk = Arc::clone(talk);
+        let carried = async move {
+            place.wait(&talk, run, asked, &bound, abilities).await;
+            drop(place);
+        };
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(carried.in_current_span());
+    }
+}
+
+fn unusable(why: &str) -> CallError {
+    CallError::Invalid(format!("`{STATE}` cannot be used: {why}; make the call anew"))
+}
+
+/// A call's place among those that wait; free again when it is dropped.
+struct Place {
+    rounds: Weak<Rounds>,
+    id: u128,
+}
+
+impl Place {
+    /// Asks and goes on until the call has its outcome or its client stays away for too long.
+    async fn wait(
+        &self,
+        talk: &Talk,
+        mut run: Run,
+        asked: Asked,
+        bound: &Bound,
+        abilities: Abilities,
+    ) {
+        let server = asked.server.clone();
+        let mut asked = vec![asked];
+        loop {
+            run.gather(&mut asked);
+            let (round, answers) = talk.open();
+            let Some(rounds) = self.rounds.upgrade() else { return };
+            let ticket = Ticket::Parked { talk: self.id, round };
+            let keys: Vec<String> = (0..asked.len()).map(|place| format!("q{place}")).collect();
+            let questions = keys.iter().zip(&asked);
+            let questions = questions.map(|(key, asked)| (&**key, asked.method, &*asked.params));
+            let state = rounds.state(&server, bound, ticket);
+            let result = state.map(|state| wanted::input_required(questions, &state));
+            drop(rounds);
+            let incarnation = Incarnation::default();
+            let server = server.clone();
+            talk.tell(round - 1, result.map(|result| Answer { result, server, incarnation }));
+            let answers = tokio::select! {
+                answers = answers => answers,
+                () = run.idle() => return,
+                // Dropping what was asked and the call declines the one and cancels the other.
+                () = sleep(TTL) => return,
+            };
+            let Ok(answers) = answers else { return };
+            run.hear(answers, keys.into_iter().zip(asked.drain(..)));
+            match run.next().await {
+                Next::Asked(next) => asked.push(next),
+                Next::Outcome(outcome) => {
+                    let Some(rounds) = self.rounds.upgrade() else { return };
+                    let outcome = rounds.finished(outcome, abilities, || bound.clone());
+                    drop(rounds);
+                    talk.tell(round, outcome);
+                    drop(run);
+                    return sleep(TTL).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(rounds) = self.rounds.upgrade() {
+            rounds.talks.lock().remove(&self.id);
+        }
+    }
+}

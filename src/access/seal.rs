@@ -1,0 +1,251 @@
+//! What a modern client carries for us between the rounds of a call, so that it can neither read
+//! nor change it: XChaCha20-Poly1305 over everything that it must not be taken to.
+//!
+//! Pure but for randomness: the time comes in as an argument. It never says why a state did not
+//! open, because whoever tampers with one would like to know.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use chacha20poly1305::{
+    Key, KeyInit as _, XChaCha20Poly1305, XNonce,
+    aead::{Aead as _, Generate as _, Payload},
+};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::Principal;
+use crate::{
+    id::{Owner, ServerName},
+    wire::{Object, RawValue, meta},
+};
+
+/// How long what a client carries opens after it was sealed.
+pub(super) const TTL: Duration = Duration::from_mins(5);
+/// Bytes of a nonce, which stands before what is sealed.
+const NONCE: usize = 24;
+/// The member that carries our state, and the one with answers.
+pub(super) const STATE: &str = "requestState";
+/// The member of a request with the answers to what was asked.
+pub(super) const RESPONSES: &str = "inputResponses";
+
+/// A line of text is no key.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line} is no key: 64 hexadecimal digits are one")]
+pub struct KeyError {
+    /// Which line, from 1.
+    pub line: usize,
+}
+
+/// Keys that seal what clients carry: the first seals, all of them open.
+#[derive(Clone)]
+pub struct StateKeys(Vec<Key>);
+
+impl fmt::Debug for StateKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateKeys").field("count", &self.0.len()).finish_non_exhaustive()
+    }
+}
+
+impl StateKeys {
+    /// One new key.
+    pub fn random() -> Self {
+        Self(vec![Key::generate()])
+    }
+
+    /// Reads keys, the newest first: a line of 64 hexadecimal digits for each; empty lines and
+    /// those that start with `#` are skipped.
+    ///
+    /// # Errors
+    /// [`KeyError`] for a line that is something else, and for a text without any key.
+    pub fn read(text: &str) -> Result<Self, KeyError> {
+        let mut keys = Vec::new();
+        for (index, line) in text.lines().map(str::trim).enumerate() {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let wrong = KeyError { line: index + 1 };
+            let Ok(bytes) = HEXLOWER_PERMISSIVE.decode(line.as_bytes()) else { return Err(wrong) };
+            let Ok(key) = <[u8; 32]>::try_from(bytes) else { return Err(wrong) };
+            keys.push(Key::from(key));
+        }
+        if keys.is_empty() { Err(KeyError { line: 1 }) } else { Ok(Self(keys)) }
+    }
+
+    /// The keys as [`StateKeys::read`] takes them. They are secrets.
+    pub fn expose(&self) -> String {
+        self.0.iter().map(|key| HEXLOWER_PERMISSIVE.encode(key) + "\n").collect()
+    }
+}
+
+/// Where a call goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Ticket {
+    /// A call that waits here for the answers to a round.
+    Parked {
+        /// Which call; never the same twice.
+        talk: u128,
+        /// Which of its rounds, from 1.
+        round: usize,
+    },
+    /// A server that keeps nothing but what it gave us to keep.
+    Server {
+        /// Which server.
+        server: ServerName,
+        /// Its own state.
+        state: Option<String>,
+    },
+    /// The call is made anew.
+    Again,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    /// Seconds of the Unix epoch.
+    expires: u64,
+    ticket: Ticket,
+}
+
+/// What a state belongs to, and opens for nothing else.
+#[derive(Clone, Debug)]
+pub(super) struct Bound(Vec<u8>);
+
+impl Bound {
+    /// A principal's request on an owner's view, whatever it answers and carries.
+    pub(super) fn new(
+        principal: &Principal,
+        owner: &Owner,
+        method: &str,
+        params: &RawValue,
+    ) -> Self {
+        let mut bound = Vec::new();
+        for part in [principal.as_str(), owner.as_str(), method] {
+            bound.extend((part.len() as u64).to_be_bytes());
+            bound.extend(part.as_bytes());
+        }
+        bound.extend(digest(params));
+        Self(bound)
+    }
+}
+
+/// What tells requests apart, however they are written: without metadata and the members of a
+/// dialogue, keys in their order.
+fn digest(params: &RawValue) -> [u8; 32] {
+    let mut object = Object::read(params).unwrap_or_default();
+    object.retain(|key| ![meta::META, STATE, RESPONSES].contains(&key));
+    let mut value: Value = serde_json::from_str(object.to_raw().get()).unwrap_or_default();
+    value.sort_all_objects();
+    Sha256::digest(value.to_string().as_bytes()).into()
+}
+
+/// Seals and opens.
+pub(super) struct Seal(Vec<XChaCha20Poly1305>);
+
+impl Seal {
+    pub(super) fn new(keys: &StateKeys) -> Self {
+        Self(keys.0.iter().map(XChaCha20Poly1305::new).collect())
+    }
+
+    /// A state that a client may carry; `None` only if the cipher fails.
+    pub(super) fn seal(&self, bound: &Bound, ticket: Ticket, now: SystemTime) -> Option<String> {
+        let sealed = Sealed { expires: seconds(now + TTL), ticket };
+        let msg = serde_json::to_vec(&sealed).ok()?;
+        let nonce = XNonce::generate();
+        let payload = Payload { msg: &msg, aad: &bound.0 };
+        let text = self.0.first()?.encrypt(&nonce, payload).ok()?;
+        Some(BASE64URL_NOPAD.encode(&[nonce.as_slice(), &text].concat()))
+    }
+
+    /// Opens what was sealed for this and has not expired.
+    pub(super) fn open(&self, bound: &Bound, state: &str, now: SystemTime) -> Option<Ticket> {
+        let bytes = BASE64URL_NOPAD.decode(state.as_bytes()).ok()?;
+        let (nonce, msg) = bytes.split_at_checked(NONCE)?;
+        let nonce = XNonce::from(<[u8; NONCE]>::try_from(nonce).ok()?);
+        let open = |cipher: &XChaCha20Poly1305| {
+            cipher.decrypt(&nonce, Payload { msg, aad: &bound.0 }).ok()
+        };
+        let text = self.0.iter().find_map(open)?;
+        let sealed: Sealed = serde_json::from_slice(&text).ok()?;
+        (sealed.expires > seconds(now)).then_some(sealed.ticket)
+    }
+}
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seal").finish_non_exhaustive()
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound(owner: &Owner, method: &str, params: &str) -> Bound {
+        let params = RawValue::from_string(params.to_owned()).unwrap();
+        Bound::new(&Principal::local(), owner, method, &params)
+    }
+
+    const PARAMS: &str = r#"{"name":"t","arguments":{"a":1,"b":[2]},"_meta":{"x":1}}"#;
+
+    fn mine() -> Bound {
+        bound(&Owner::Store, "tools/call", PARAMS)
+    }
+
+    #[test]
+    fn a_state_opens_for_its_own_request_only() {
+        let (seal, now) = (Seal::new(&StateKeys::random()), SystemTime::now());
+        let state = seal.seal(&mine(), Ticket::Again, now).unwrap();
+        let same = r#"{"_meta":{},"requestState":"s","inputResponses":{},"arguments":{"b":[2],"a":1},"name":"t"}"#;
+        for bound in [mine(), bound(&Owner::Store, "tools/call", same)] {
+            assert_eq!(seal.open(&bound, &state, now), Some(Ticket::Again));
+        }
+        let agent = Owner::Agent(crate::id::AgentId::new("a").unwrap());
+        for foreign in [
+            bound(&agent, "tools/call", PARAMS),
+            bound(&Owner::Store, "prompts/get", PARAMS),
+            bound(&Owner::Store, "tools/call", &PARAMS.replace("[2]", "[3]")),
+            bound(&Owner::Store, "tools/call", &PARAMS.replace("\"t\"", "\"u\"")),
+        ] {
+            assert_eq!(seal.open(&foreign, &state, now), None);
+        }
+    }
+
+    #[test]
+    fn a_state_that_was_changed_or_has_expired_does_not_open() {
+        let (seal, now) = (Seal::new(&StateKeys::random()), SystemTime::now());
+        let state = seal.seal(&mine(), Ticket::Again, now).unwrap();
+        assert!(seal.open(&mine(), &state, now + TTL - Duration::from_secs(2)).is_some());
+        assert!(seal.open(&mine(), &state, now + TTL).is_none());
+        for at in 0..state.len() {
+            let mut bytes = state.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(bytes).unwrap();
+            // The last character has bits that mean nothing; only a canonical one is read.
+            assert_eq!(seal.open(&mine(), &changed, now), None, "{at}");
+        }
+        for odd in ["", "A", "*", &state[..32]] {
+            assert_eq!(seal.open(&mine(), odd, now), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_of_them_open() {
+        let (old, now) = (StateKeys::random(), SystemTime::now());
+        let state = Seal::new(&old).seal(&mine(), Ticket::Again, now).unwrap();
+        let text = format!("# newest first\n{}\n{}", StateKeys::random().expose(), old.expose());
+        let rotated = Seal::new(&StateKeys::read(&text).unwrap());
+        assert!(rotated.open(&mine(), &state, now).is_some());
+        let newer = rotated.seal(&mine(), Ticket::Again, now).unwrap();
+        assert!(Seal::new(&old).open(&mine(), &newer, now).is_none());
+        assert_eq!(StateKeys::read("\nabc").unwrap_err().line, 2);
+        assert!(StateKeys::read("# nothing").is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! The rounds of one call that waits for answers: what each was told, and what is still to come.
+//!
+//! Shared by the task that carries the call and the requests that bring answers. Answers are taken
+//! once; whoever repeats them gets what came of the first.
+
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+use super::{
+    CallError, Principal,
+    run::{Answers, Outcome, Outward},
+};
+use crate::wire::RawValue;
+
+/// One call that waits.
+pub(super) struct Talk {
+    principal: Principal,
+    rounds: Mutex<Vec<Round>>,
+}
+
+struct Round {
+    /// Gone once the answers were taken; the request that opened the call brings none.
+    answers: Option<oneshot::Sender<Answers>>,
+    /// What whoever brings the answers is told: the next round, or the outcome.
+    told: watch::Sender<Option<Outcome>>,
+}
+
+impl Talk {
+    pub(super) fn new(principal: &Principal) -> Self {
+        let opening = Round { answers: None, told: watch::Sender::new(None) };
+        Self { principal: principal.clone(), rounds: Mutex::new(vec![opening]) }
+    }
+
+    pub(super) fn is_of(&self, principal: &Principal) -> bool {
+        self.principal == *principal
+    }
+
+    /// What the request that opened the call is told.
+    pub(super) async fn first(&self) -> Outcome {
+        self.wait(0).await
+    }
+
+    /// Opens the next round; gives its number and where its answers come from.
+    pub(super) fn open(&self) -> (usize, oneshot::Receiver<Answers>) {
+        let (answers, taken) = oneshot::channel();
+        let mut rounds = self.rounds.lock();
+        rounds.push(Round { answers: Some(answers), told: watch::Sender::new(None) });
+        (rounds.len() - 1, taken)
+    }
+
+    /// What a round comes to.
+    pub(super) fn tell(&self, round: usize, outcome: Outcome) {
+        if let Some(round) = self.rounds.lock().get(round) {
+            round.told.send_replace(Some(outcome));
+        }
+    }
+
+    /// Brings the answers to a round and waits for what comes of them.
+    pub(super) async fn answer(
+        &self,
+        round: usize,
+        responses: Option<Box<RawValue>>,
+        outward: Outward,
+    ) -> Outcome {
+        let answers = self.rounds.lock().get_mut(round).and_then(|round| round.answers.take());
+        if let Some(answers) = answers {
+            // Its task is gone only if the call is, which ends the wait below.
+            answers.send(Answers { responses, outward }).ok();
+        }
+        self.wait(round).await
+    }
+
+    async fn wait(&self, round: usize) -> Outcome {
+        let told = self.rounds.lock().get(round).map(|round| round.told.subscribe());
+        let Some(mut told) = told else { return Err(CallError::Draining) };
+        match told.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Err(CallError::Draining)),
+            Err(_) => Err(CallError::Draining),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Results that want input (MCP 2026-07-28, `InputRequiredResult`): what they ask, and how the
+//! request is repeated with the answers. Also the older error that sends the user to an address.
+//!
+//! Shapes only; who asks and who answers is decided elsewhere.
+
+use serde::Deserialize;
+
+use super::{
+    CallError,
+    seal::{RESPONSES, STATE},
+};
+use crate::{
+    id::ServerName,
+    runtime::introduced,
+    wire::{
+        Abilities, ErrorObject, Object, RawValue,
+        envelope::code,
+        method, raw,
+        result::{INPUT_REQUIRED, RESULT_TYPE},
+    },
+};
+
+/// The error of revision 2025-11-25 that wants an address visited first.
+pub(super) const URL_REQUIRED: i64 = -32042;
+
+/// One thing that is asked.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// The asker's name for it.
+    pub(super) key: String,
+    pub(super) method: &'static str,
+    /// Its raw parameters, which name the server.
+    pub(super) params: Box<RawValue>,
+}
+
+/// What a result wants.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) questions: Vec<Question>,
+    /// What the server wants back with the answers.
+    pub(super) state: Option<String>,
+}
+
+impl Wanted {
+    /// Reads a result that wants input from a caller that can do so much.
+    ///
+    /// # Errors
+    /// [`CallError::Server`]: the result cannot be understood, or the caller lacks what it wants.
+    pub(super) fn read(
+        server: &ServerName,
+        result: &RawValue,
+        abilities: Abilities,
+    ) -> Result<Self, CallError> {
+        #[derive(Deserialize)]
+        struct Asked {
+            method: String,
+            #[serde(default)]
+            params: Option<Box<RawValue>>,
+        }
+        let wrong = |why: &str| CallError::Server {
+            server: server.clone(),
+            error: ErrorObject::new(code::INTERNAL, why),
+        };
+        let object = Object::read(result).unwrap_or_default();
+        let state = object.typed::<String>(STATE);
+        let requests = object.get("inputRequests").map(|raw| {
+            Object::read(raw).ok_or_else(|| wrong("the server asks for input in no known way"))
+        });
+        let requests = requests.transpose()?.unwrap_or_default();
+        let mut questions = Vec::new();
+        for key in requests.keys() {
+            let asked: Option<Asked> = requests.typed(key);
+            let asked = asked.ok_or_else(|| wrong("the server asks for input in no known way"))?;
+            let params = asked.params.as_deref();
+            let known = method::of_servers(&asked.method);
+            let needed = Abilities::needed(&asked.method, params);
+            let (Some(method), Some(needed)) = (known, needed) else {
+                return Err(wrong("the server asks for something that no client has"));
+            };
+            if !abilities.include(needed) {
+                return Err(CallError::Server { server: server.clone(), error: lacking(needed) });
+            }
+            let params = introduced(server.as_str(), method, params);
+            questions.push(Question { key: key.to_owned(), method, params });
+        }
+        if questions.is_empty() && state.is_none() {
+            return Err(wrong("the server wants input and does not say which"));
+        }
+        Ok(Self { questions, state })
+    }
+
+    /// What an error of a server that wants an address visited asks for; `None` for any other.
+    pub(super) fn of_error(server: &ServerName, error: &ErrorObject) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Body {
+            data: Data,
+        }
+        #[derive(Deserialize)]
+        struct Data {
+            elicitations: Vec<Box<RawValue>>,
+        }
+        if error.code() != URL_REQUIRED {
+            return None;
+        }
+        let body: Body = serde_json::from_str(error.raw().get()).ok()?;
+        let questions = body.data.elicitations.iter().enumerate().map(|(place, params)| Question {
+            key: format!("url{place}"),
+            method: method::ELICIT,
+            params: introduced(server.as_str(), method::ELICIT, Some(params)),
+        });
+        Some(Self { questions: questions.collect(), state: None })
+    }
+}
+
+/// The error of a caller that lacks a capability.
+fn lacking(needed: Abilities) -> ErrorObject {
+    let data = raw(&serde_json::json!({ "requiredCapabilities": needed.to_raw() }));
+    let text = "the server needs input that this client has not declared to give";
+    ErrorObject::with_data(code::MISSING_CAPABILITY, text, Some(&data))
+}
+
+/// A result that asks a modern client.
+pub(super) fn input_required<'q>(
+    questions: impl Iterator<Item = (&'q str, &'q str, &'q RawValue)>,
+    state: &str,
+) -> Box<RawValue> {
+    let mut requests = Object::default();
+    for (key, method, params) in questions {
+        let mut request = Object::default();
+        request.put("method", method);
+        request.put("params", &*timeless(params));
+        requests.set(key, std::borrow::Cow::Owned(request.to_raw()));
+    }
+    let mut result = Object::default();
+    result.put(RESULT_TYPE, INPUT_REQUIRED);
+    if !requests.is_empty() {
+        result.put("inputRequests", &requests);
+    }
+    result.put(STATE, state);
+    result.to_raw()
+}
+
+/// An address has no id of its own any more.
+fn timeless(params: &RawValue) -> Box<RawValue> {
+    let mut object = Object::read(params).unwrap_or_default();
+    object.remove("elicitationId");
+    object.to_raw()
+}
+
+/// A request again, with the answers and the state that its server wants.
+pub(super) fn repeated(
+    params: &RawValue,
+    responses: Option<&RawValue>,
+    state: Option<&str>,
+) -> Box<RawValue> {
+    let mut object = Object::read(params).unwrap_or_default();
+    object.remove(RESPONSES);
+    object.remove(STATE);
+    if let Some(responses) = responses {
+        object.put(RESPONSES, responses);
+    }
+    if let Some(state) = state {
+        object.put(STATE, state);
+    }
+    object.to_raw()
+}
+
+/// The result that tells a model of an address that its client cannot show.
+pub(super) fn told_to_visit(server: &ServerName, error: &ErrorObject) -> Box<RawValue> {
+    let text = format!("{server} wants its user to visit an address first: {}", error.message());
+    raw(&serde_json::json!({
+        "content": [{ "type": "text", "text": text }],
+        "isError": true,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Ability;
+
+    fn json(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_result_that_wants_what_the_caller_lacks_is_refused_with_what_is_lacking() {
+        let server = ServerName::new("git").unwrap();
+        let form = Abilities::NONE.and(Ability::Form);
+        let read = |text: &str| Wanted::read(&server, &json(text), form);
+        let wanted = read(
+            r#"{"inputRequests":{"k":{"method":"elicitation/create","params":{"message":"m"}}},"requestState":"s"}"#,
+        );
+        let wanted = wanted.unwrap();
+        assert_eq!(wanted.state.as_deref(), Some("s"));
+        let message = Object::read(&wanted.questions[0].params).unwrap().typed::<String>("message");
+        assert_eq!(message.as_deref(), Some("[git] m"));
+        let refused = read(r#"{"inputRequests":{"k":{"method":"roots/list"}}}"#).unwrap_err();
+        let CallError::Server { error, .. } = refused else { panic!("{refused}") };
+        assert_eq!(error.code(), code::MISSING_CAPABILITY);
+        assert!(error.raw().get().contains(r#""requiredCapabilities":{"roots":{}}"#));
+        for odd in [
+            "{}",
+            r#"{"inputRequests":[]}"#,
+            r#"{"inputRequests":{"k":{"method":"ping"}}}"#,
+            r#"{"inputRequests":{"k":1}}"#,
+        ] {
+            assert!(read(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_repeated_with_the_answers_in_the_place_of_old_ones() {
+        let params = json(r#"{"name":"t","requestState":"ours","inputResponses":{"a":1}}"#);
+        assert_eq!(repeated(&params, None, None).get(), r#"{"name":"t"}"#);
+        let again = repeated(&params, Some(&json(r#"{"k":2}"#)), Some("theirs"));
+        assert_eq!(again.get(), r#"{"name":"t","inputResponses":{"k":2},"requestState":"theirs"}"#);
+    }
+}

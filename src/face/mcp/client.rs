@@ -1,0 +1,134 @@
+//! A legacy client that can be asked: what it declared, and what it was asked and has not answered.
+//!
+//! Owned by a session. Requests of servers get ids of ours, because each server counts for itself;
+//! an answer is taken once.
+
+use std::{collections::HashMap, mem};
+
+use parking_lot::Mutex;
+
+use crate::{
+    access::{Asked, Dialogue, DialogueSink, Reply},
+    wire::{Abilities, ErrorObject, Id, Level, Object, RawValue, Revision, envelope, method, raw},
+};
+
+/// The other side of a legacy session.
+#[derive(Debug)]
+pub(crate) struct Client {
+    abilities: Abilities,
+    revision: Revision,
+    level: Mutex<Option<Level>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    last: u64,
+    replies: HashMap<u64, Reply>,
+}
+
+impl Client {
+    /// A client that declared itself in the parameters of `initialize`.
+    pub(crate) fn new(params: Option<&RawValue>, revision: Revision) -> Self {
+        let params = Object::read_optional(params).unwrap_or_default();
+        let abilities = params.get("capabilities").map(Abilities::read).unwrap_or_default();
+        Self { abilities, revision, level: Mutex::default(), open: Mutex::default() }
+    }
+
+    /// Which log messages it wants from now on; false where the parameters name no level.
+    pub(crate) fn set_level(&self, params: Option<&RawValue>) -> bool {
+        let level = params.and_then(Level::of_message);
+        if level.is_some() {
+            *self.level.lock() = level;
+        }
+        level.is_some()
+    }
+
+    /// What a call of this client may be told; `None` where it wants nothing and can do nothing.
+    pub(crate) fn dialogue(&self, sink: impl FnOnce() -> DialogueSink) -> Dialogue {
+        let level = *self.level.lock();
+        if self.abilities.is_empty() && level.is_none() {
+            return Dialogue::default();
+        }
+        Dialogue { abilities: self.abilities, level, sink: Some(sink()), ..Dialogue::default() }
+    }
+
+    /// Takes a server's request; gives the id that the client answers to, and the line that asks.
+    pub(crate) fn ask(&self, asked: Asked) -> (u64, Vec<u8>) {
+        let Asked { method, params, reply, .. } = asked;
+        let params = self.phrased(method, params);
+        let mut open = self.open.lock();
+        open.last += 1;
+        let id = open.last;
+        open.replies.insert(id, reply);
+        (id, envelope::request(&id, method, Some(&params)))
+    }
+
+    /// Revision 2025-11-25 gives each address an id, which later ones have no use for.
+    fn phrased(&self, method: &str, params: Box<RawValue>) -> Box<RawValue> {
+        const ID: &str = "elicitationId";
+        let Some(mut object) = Object::read(&params) else { return params };
+        let is_url = method == method::ELICIT && object.text("mode").as_deref() == Some("url");
+        if !is_url || object.get(ID).is_some() || self.revision != Revision::V2025_11_25 {
+            return params;
+        }
+        object.set(ID, std::borrow::Cow::Owned(raw(&uuid::Uuid::new_v4().to_string())));
+        object.to_raw()
+    }
+
+    /// Takes the client's answer; one to nothing that is open is ignored.
+    pub(crate) fn answer(&self, id: Option<&Id>, outcome: Result<&RawValue, ErrorObject>) {
+        let number = id.and_then(|id| match id {
+            Id::Number(text) | Id::String(text) => text.parse().ok(),
+        });
+        if let Some(reply) = number.and_then(|id: u64| self.open.lock().replies.remove(&id)) {
+            reply.give(outcome.map(ToOwned::to_owned));
+        }
+    }
+
+    /// Nobody wants an answer any more; says whether one was still open.
+    pub(crate) fn forget(&self, id: u64) -> bool {
+        let reply = self.open.lock().replies.remove(&id);
+        reply.is_some()
+    }
+
+    /// The session is over: whatever is open is declined.
+    pub(crate) fn leave(&self) {
+        drop(mem::take(&mut self.open.lock().replies));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(revision: Revision) -> Client {
+        let params =
+            RawValue::from_string(r#"{"capabilities":{"elicitation":{"url":{}}}}"#.to_owned());
+        Client::new(Some(&params.unwrap()), revision)
+    }
+
+    #[test]
+    fn an_address_gets_the_id_that_its_revision_wants() {
+        let params = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let url = r#"{"mode":"url","url":"https://example.org"}"#;
+        let newest = client(Revision::V2025_11_25).phrased(method::ELICIT, params(url));
+        assert!(newest.get().contains(r#""elicitationId":""#), "{newest}");
+        let own = r#"{"mode":"url","elicitationId":"1"}"#;
+        let kept = client(Revision::V2025_11_25).phrased(method::ELICIT, params(own));
+        assert_eq!(kept.get(), own);
+        let older = client(Revision::V2025_06_18).phrased(method::ELICIT, params(url));
+        assert_eq!(older.get(), url);
+    }
+
+    #[test]
+    fn a_client_without_anything_has_no_dialogue() {
+        let client = Client::new(None, Revision::V2025_06_18);
+        let silent = client.dialogue(|| unreachable!());
+        assert!(silent.sink.is_none());
+        let params = RawValue::from_string(r#"{"level":"info"}"#.to_owned()).unwrap();
+        assert!(client.set_level(Some(&params)) && !client.set_level(None));
+        let (sink, _told) = tokio::sync::mpsc::channel(1);
+        assert_eq!(client.dialogue(|| sink).level, Some(Level::Info));
+    }
+}

@@ -1,0 +1,259 @@
+//! Servers that ask: what they want to know during a call, and how that reaches the caller.
+//!
+//! The callers' half (a dialogue, and what is told in it) is what the kernel hands down; the
+//! links' half decides whose call a server's request belongs to. Nothing is kept longer than its
+//! call, and what belongs to nobody is answered here and never guessed.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::{Deadline, StderrRing, deadline::Hold};
+use crate::{
+    id::{ServerName, SessionKey},
+    wire::{
+        Abilities, ErrorObject, Id, Level, Object, RawValue,
+        envelope::{self, code},
+        meta, method, raw,
+    },
+};
+
+/// Requests of one server that wait for an answer at most; further ones are declined.
+const OPEN: usize = 64;
+
+/// What is told in a dialogue, in order. Bounded: a request that finds no room is declined, a log
+/// message is dropped.
+pub type DialogueSink = mpsc::Sender<Told>;
+
+/// Who is behind a call, as far as its server may ask back. The default can do nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Dialogue {
+    /// Calls of different parties never see each other's requests and log messages.
+    pub party: Option<SessionKey>,
+    /// Which server is called; it is named to whoever is asked.
+    pub server: Option<ServerName>,
+    /// What the caller can be asked for.
+    pub abilities: Abilities,
+    /// The least level of log messages that the caller wants; `None` for none.
+    pub level: Option<Level>,
+    /// Where it is asked; without it the server learns that it cannot be.
+    pub sink: Option<DialogueSink>,
+}
+
+impl Dialogue {
+    /// What the server may count on.
+    pub fn offered(&self) -> Abilities {
+        if self.sink.is_some() { self.abilities } else { Abilities::NONE }
+    }
+}
+
+/// What a server tells the caller of one call.
+#[derive(Debug)]
+pub enum Told {
+    /// It asks.
+    Asked(Asked),
+    /// It no longer wants to know what it asked under this id of its own.
+    Withdrawn(Id),
+    /// A log message: raw `LoggingMessageNotificationParams`.
+    Logged(Box<RawValue>),
+}
+
+/// A server's request to the caller.
+#[derive(Debug)]
+pub struct Asked {
+    /// Who asks.
+    pub server: ServerName,
+    /// The server's own id, unique among its open requests.
+    pub id: Id,
+    /// `elicitation/create`, `sampling/createMessage` or `roots/list`.
+    pub method: &'static str,
+    /// Its raw parameters; they name the server.
+    pub params: Box<RawValue>,
+    /// Takes the answer. Dropped without one, the request is declined.
+    pub reply: Reply,
+}
+
+/// An answer: a raw result, or the caller's error.
+pub type Response = Result<Box<RawValue>, ErrorObject>;
+
+/// Takes the answer to one request of a server.
+pub struct Reply {
+    method: &'static str,
+    send: Option<Box<dyn FnOnce(Response) + Send>>,
+}
+
+impl Reply {
+    /// A way back to whoever asked; it is gone after one answer.
+    pub fn new(method: &'static str, send: impl FnOnce(Response) + Send + 'static) -> Self {
+        Self { method, send: Some(Box::new(send)) }
+    }
+
+    /// Answers the server.
+    pub fn give(mut self, response: Response) {
+        if let Some(send) = self.send.take() {
+            send(response);
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(send) = self.send.take() {
+            send(declined(self.method));
+        }
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+/// How a request is answered that nobody answers.
+pub fn declined(method: &str) -> Response {
+    if method == method::ELICIT {
+        return Ok(raw(&serde_json::json!({ "action": "cancel" })));
+    }
+    Err(ErrorObject::new(code::INTERNAL, "nobody is there to answer this"))
+}
+
+/// The parameters of a server's request with its name in them: users must see who asks (MCP
+/// 2026-07-28, elicitation).
+pub fn introduced(server: &str, method: &str, params: Option<&RawValue>) -> Box<RawValue> {
+    let mut object = Object::read_optional(params).unwrap_or_default();
+    let message = object.typed::<String>("message").filter(|_| method == method::ELICIT);
+    if let Some(message) = message {
+        object.put("message", &format!("[{server}] {message}"));
+    }
+    meta::with_key(&object.to_raw(), meta::ORIGIN, &raw(server))
+}
+
+/// A call in flight, as its server may ask back.
+#[derive(Clone, Debug)]
+pub(super) struct Party {
+    pub(super) dialogue: Arc<Dialogue>,
+    pub(super) deadline: Deadline,
+}
+
+/// Whose a message is that names no call: that of the newest call, where all calls in flight are
+/// of one party.
+pub(super) fn addressee<'a>(calls: impl Iterator<Item = (u64, &'a Party)>) -> Option<&'a Party> {
+    let mut newest: Option<(u64, &Party)> = None;
+    for (id, call) in calls {
+        match newest {
+            Some((_, other)) if other.dialogue.party != call.dialogue.party => return None,
+            Some((last, _)) if last > id => {}
+            _ => newest = Some((id, call)),
+        }
+    }
+    newest.map(|(_, call)| call)
+}
+
+/// Passes a log message on if its call wants it; what belongs to no call goes to the ring.
+pub(super) fn log(party: Option<&Party>, params: Option<&RawValue>, ring: &StderrRing) {
+    let Some(params) = params else { return };
+    let Some(Party { dialogue, .. }) = party else {
+        return ring.push(params.get());
+    };
+    let level = Level::of_message(params);
+    if dialogue.level.is_some_and(|least| level.is_some_and(|level| level >= least))
+        && let Some(sink) = &dialogue.sink
+    {
+        // What a slow reader leaves no room for is dropped.
+        sink.try_send(Told::Logged(params.to_owned())).ok();
+    }
+}
+
+/// A server's requests that wait for their answers, of one link.
+#[derive(Debug, Default)]
+pub(super) struct Inquiries(Mutex<HashMap<Id, DialogueSink>>);
+
+impl Inquiries {
+    /// Takes a server's request to the party that it belongs to. `send` gets the response, at once
+    /// or when it is answered.
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        party: Option<Party>,
+        id: &Id,
+        method: &'static str,
+        params: Option<&RawValue>,
+        send: impl FnOnce(Vec<u8>) + Send + 'static,
+    ) {
+        let respond = {
+            let id = id.clone();
+            move |response: Response| {
+                send(match response {
+                    Ok(result) => envelope::result(&id, &result),
+                    Err(error) => envelope::error(Some(&id), &error),
+                });
+            }
+        };
+        let Some(Party { dialogue, deadline }) = party else {
+            return respond(declined(method));
+        };
+        let able = Abilities::needed(method, params)
+            .is_some_and(|needed| dialogue.offered().include(needed));
+        let Some(sink) = dialogue.sink.clone().filter(|_| able) else {
+            let text = "the client of this call cannot be asked for that";
+            return respond(Err(ErrorObject::new(code::METHOD_NOT_FOUND, text)));
+        };
+        let room = {
+            let mut open = self.0.lock();
+            let room = open.len() < OPEN && !open.contains_key(id);
+            if room {
+                open.insert(id.clone(), sink.clone());
+            }
+            room
+        };
+        if !room {
+            return respond(declined(method));
+        }
+        let open = Open { inquiries: Arc::clone(self), id: id.clone(), _hold: deadline.hold() };
+        let reply = Reply::new(method, move |response| {
+            if open.is_wanted() {
+                drop(open);
+                respond(response);
+            }
+        });
+        let server = dialogue.server.clone().unwrap_or_else(ServerName::ourselves);
+        let params = introduced(server.as_str(), method, params);
+        let asked = Asked { server, id: id.clone(), method, params, reply };
+        // Where there is no room or nobody any more, dropping the reply declines it.
+        drop(sink.try_send(Told::Asked(asked)));
+    }
+
+    /// The server no longer wants an answer.
+    pub(super) fn withdraw(&self, params: Option<&RawValue>) {
+        let id = params.and_then(Object::read).and_then(|params| params.typed::<Id>("requestId"));
+        if let Some(id) = id
+            && let Some(sink) = self.0.lock().remove(&id)
+        {
+            sink.try_send(Told::Withdrawn(id)).ok();
+        }
+    }
+}
+
+/// One open request; while it is, its call's time stands still.
+struct Open {
+    inquiries: Arc<Inquiries>,
+    id: Id,
+    _hold: Hold,
+}
+
+impl Open {
+    /// Whether the server still wants an answer.
+    fn is_wanted(&self) -> bool {
+        self.inquiries.0.lock().contains_key(&self.id)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.inquiries.0.lock().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Whose a server's request is, and how it is answered when it is nobody's.
+
+use std::time::Duration;
+
+use super::*;
+use crate::wire::Ability;
+
+fn party(who: &str, sink: Option<DialogueSink>) -> Party {
+    let dialogue = Dialogue {
+        party: Some(SessionKey::of(who)),
+        server: Some(ServerName::new("git").unwrap()),
+        abilities: Abilities::NONE.and(Ability::Form),
+        level: Some(Level::Warning),
+        sink,
+    };
+    let deadline = Deadline::new(Duration::from_secs(1), Duration::from_mins(1));
+    Party { dialogue: Arc::new(dialogue), deadline }
+}
+
+fn text(value: &str) -> Box<RawValue> {
+    RawValue::from_string(value.to_owned()).unwrap()
+}
+
+/// Asks and gives what the server is answered, then or later.
+fn ask(
+    open: &Arc<Inquiries>,
+    party: Option<Party>,
+    method: &'static str,
+) -> std::sync::mpsc::Receiver<String> {
+    let (sender, answers) = std::sync::mpsc::channel();
+    let params = text(r#"{"message":"Who?","requestedSchema":{},"_meta":{"k":1}}"#);
+    open.ask(party, &Id::from(7), method, Some(&params), move |line| {
+        sender.send(String::from_utf8(line).unwrap()).unwrap();
+    });
+    answers
+}
+
+#[test]
+fn a_request_is_the_newest_calls_where_all_calls_are_of_one_party() {
+    let (mine, mine_too, other) = (party("a", None), party("a", None), party("b", None));
+    let newest = addressee([(1, &mine), (3, &mine_too), (2, &mine)].into_iter()).unwrap();
+    assert!(std::ptr::eq(newest, &raw const mine_too));
+    assert!(addressee([(1, &mine), (2, &other)].into_iter()).is_none());
+    assert!(addressee(std::iter::empty()).is_none());
+}
+
+#[tokio::test]
+async fn an_answer_reaches_the_server_and_a_dropped_question_is_declined() {
+    let open = Arc::<Inquiries>::default();
+    let (sink, mut told) = mpsc::channel(1);
+    let answers = ask(&open, Some(party("a", Some(sink.clone()))), method::ELICIT);
+    let Some(Told::Asked(asked)) = told.recv().await else { panic!("nothing was asked") };
+    assert_eq!(
+        asked.params.get(),
+        r#"{"message":"[git] Who?","requestedSchema":{},"_meta":{"k":1,"io.switchboard/origin":"git"}}"#
+    );
+    asked.reply.give(Ok(text(r#"{"action":"accept"}"#)));
+    assert_eq!(answers.recv().unwrap(), r#"{"jsonrpc":"2.0","id":7,"result":{"action":"accept"}}"#);
+    let answers = ask(&open, Some(party("a", Some(sink))), method::ELICIT);
+    drop(told.recv().await);
+    assert!(answers.recv().unwrap().contains(r#""action":"cancel""#));
+    assert!(open.0.lock().is_empty());
+}
+
+#[tokio::test]
+async fn what_nobody_can_be_asked_is_answered_at_once() {
+    let open = Arc::<Inquiries>::default();
+    let (sink, _told) = mpsc::channel(1);
+    let able = || Some(party("a", Some(sink.clone())));
+    for (party, method, expected) in [
+        (None, method::ELICIT, r#""action":"cancel""#),
+        (None, method::SAMPLE, "-32603"),
+        (able(), method::SAMPLE, "-32601"),
+        (Some(party("a", None)), method::ELICIT, "-32601"),
+    ] {
+        let answer = ask(&open, party, method).recv().unwrap();
+        assert!(answer.contains(expected), "{method}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_message_goes_to_its_call_if_that_wants_it_and_to_the_ring_if_there_is_none() {
+    let ring = StderrRing::default();
+    let (sink, mut told) = mpsc::channel(4);
+    let mine = party("a", Some(sink));
+    for (party, level) in [(Some(&mine), "info"), (Some(&mine), "error"), (None, "debug")] {
+        let params = text(&format!(r#"{{"level":"{level}","data":1}}"#));
+        log(party, Some(&params), &ring);
+    }
+    let Some(Told::Logged(logged)) = told.recv().await else { panic!("nothing was logged") };
+    assert_eq!(logged.get(), r#"{"level":"error","data":1}"#);
+    assert!(told.try_recv().is_err());
+    assert_eq!(ring.last(9), [r#"{"level":"debug","data":1}"#]);
+}
+
+#[tokio::test]
+async fn the_server_may_take_a_question_back() {
+    let open = Arc::<Inquiries>::default();
+    let (sink, mut told) = mpsc::channel(2);
+    let _answers = ask(&open, Some(party("a", Some(sink))), method::ELICIT);
+    open.withdraw(Some(&text(r#"{"requestId":8}"#)));
+    open.withdraw(Some(&text(r#"{"requestId":7}"#)));
+    let Some(Told::Asked(_asked)) = told.recv().await else { panic!("nothing was asked") };
+    assert!(matches!(told.recv().await, Some(Told::Withdrawn(id)) if id == Id::from(7)));
+}

@@ -1,0 +1,6 @@
+//! Servers that ask and log through Switchboard, in every combination of eras, with real children.
+
+mod live;
+mod repeat;
+mod rounds;
+pub mod talk;

@@ -1,0 +1,138 @@
+//! Legacy clients are asked while their call runs, on the call's own stream.
+
+use serde_json::json;
+use switchboard::{runtime::Isolation, wire::Revision};
+
+use super::talk::{Host, accepted};
+
+#[tokio::test]
+async fn a_legacy_client_is_asked_and_its_answer_reaches_the_legacy_server() {
+    let host = Host::start("legacy").await;
+    let mut client = host.legacy(json!({"elicitation": {}, "sampling": {}})).await;
+    let call = client.call("form", "a").await;
+    let asked = client.asked("elicitation/create").await;
+    assert_eq!(asked["params"]["message"], "[asker] Who are you?");
+    assert_eq!(asked["params"]["_meta"]["io.switchboard/origin"], "asker");
+    assert_eq!(asked["params"]["requestedSchema"]["type"], "object");
+    client.reply(&asked, accepted("Ada")).await;
+    assert_eq!(client.learned(call).await, json!([accepted("Ada")]));
+
+    let call = client.call("both", "a").await;
+    let form = client.asked("elicitation/create").await;
+    let sample = client.asked("sampling/createMessage").await;
+    assert_eq!(sample["params"]["maxTokens"], 10);
+    let said = json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": "P"}});
+    client.reply(&sample, said.clone()).await;
+    client.reply(&form, json!({"action": "decline"})).await;
+    assert_eq!(client.learned(call).await, json!([{"action": "decline"}, said]));
+    assert_eq!(host.journal(), ["form a", "both a"]);
+}
+
+#[tokio::test]
+async fn a_client_that_cannot_be_asked_loses_only_the_question() {
+    let host = Host::start("legacy").await;
+    let mut client = host.legacy(json!({"elicitation": {}})).await;
+    for tool in ["sample", "url"] {
+        let call = client.call(tool, "a").await;
+        assert_eq!(client.learned(call).await, json!([{"error": -32601}]), "{tool}");
+    }
+    let mut modern = host.modern(json!({}));
+    let call = modern.call("form", "b").await;
+    assert_eq!(modern.learned(call).await, json!([{"error": -32601}]));
+}
+
+#[tokio::test]
+async fn a_clients_error_is_the_servers() {
+    let host = Host::start("legacy").await;
+    let mut client = host.legacy(json!({"sampling": {}})).await;
+    let call = client.call("sample", "a").await;
+    let asked = client.asked("sampling/createMessage").await;
+    let error = json!({"code": -1, "message": "User rejected sampling request"});
+    client.say(&json!({"jsonrpc": "2.0", "id": asked["id"], "error": error})).await;
+    assert_eq!(client.learned(call).await, json!([{"error": -1}]));
+}
+
+#[tokio::test]
+async fn what_the_server_takes_back_is_taken_back_from_the_client() {
+    let host = Host::start("legacy").await;
+    let mut client = host.legacy(json!({"elicitation": {}})).await;
+    let call = client.call("take_back", "a").await;
+    let asked = client.asked("elicitation/create").await;
+    let cancelled = client.hear().await;
+    assert_eq!(cancelled["method"], "notifications/cancelled");
+    assert_eq!(cancelled["params"]["requestId"], asked["id"]);
+    let go = client.call("go", "a").await;
+    client.answer(go).await;
+    assert_eq!(client.learned(call).await, json!(["taken back"]));
+
+    let call = client.call("later", "a").await;
+    let asked = client.asked("elicitation/create").await;
+    let cancelled = client.hear().await;
+    assert_eq!(cancelled["params"]["requestId"], asked["id"], "{cancelled}");
+    assert_eq!(client.learned(call).await, json!(["early"]));
+}
+
+#[tokio::test]
+async fn two_sessions_in_flight_never_see_each_others_requests() {
+    let host = Host::start("legacy").await;
+    let mut one = host.legacy(json!({"elicitation": {}})).await;
+    let mut two = host.legacy(json!({"elicitation": {}})).await;
+    let waiting = one.call("wait", "one").await;
+    crate::support::wait::until("the call is carried out", async || {
+        (host.journal() == ["wait one"]).then_some(())
+    })
+    .await;
+    // The question could be about either call, so it is nobody's.
+    let call = two.call("form", "two").await;
+    assert_eq!(two.learned(call).await, json!([{"action": "cancel"}]));
+    let go = one.call("go", "one").await;
+    for _ in 0..2 {
+        let answer = one.hear().await;
+        assert!(answer["id"] == go || answer["id"] == waiting, "{answer}");
+    }
+    assert_eq!(host.journal(), ["wait one", "form two"]);
+}
+
+#[tokio::test]
+async fn sessions_with_connections_of_their_own_are_asked_at_the_same_time() {
+    let host = Host::with("legacy", Isolation::Session).await;
+    let mut one = host.legacy(json!({"elicitation": {}})).await;
+    let mut two = host.legacy(json!({"elicitation": {}})).await;
+    let (first, second) = (one.call("form", "one").await, two.call("form", "two").await);
+    let asked_one = one.asked("elicitation/create").await;
+    let asked_two = two.asked("elicitation/create").await;
+    two.reply(&asked_two, accepted("two")).await;
+    one.reply(&asked_one, accepted("one")).await;
+    assert_eq!(one.learned(first).await, json!([accepted("one")]));
+    assert_eq!(two.learned(second).await, json!([accepted("two")]));
+}
+
+#[tokio::test]
+async fn a_server_is_told_that_it_may_ask_unless_agents_share_it() {
+    let expected = json!({
+        "elicitation": {"form": {}, "url": {}}, "sampling": {"tools": {}, "context": {}},
+    });
+    for (isolation, declared) in [(Isolation::Agent, expected), (Isolation::Shared, json!({}))] {
+        let host = Host::with("legacy", isolation).await;
+        let mut client = host.legacy(json!({})).await;
+        let call = client.call("declared", "a").await;
+        assert_eq!(client.learned(call).await, json!([declared]));
+    }
+}
+
+#[tokio::test]
+async fn messages_of_a_call_go_to_its_client_from_the_level_that_it_wants() {
+    let host = Host::start("legacy").await;
+    let mut client = host.of_revision(Revision::V2025_06_18, json!({})).await;
+    let call = client.call("log", "a").await;
+    assert_eq!(client.learned(call).await, json!([null, []]));
+    let set = client.ask("logging/setLevel", json!({"level": "warning"})).await;
+    client.result(set).await;
+    let call = client.call("log", "a").await;
+    let message = client.hear().await;
+    assert_eq!(message["method"], "notifications/message");
+    assert_eq!(message["params"], json!({"level": "error", "data": "error"}));
+    assert_eq!(client.learned(call).await, json!([null, ["warning"]]));
+    let set = client.ask("logging/setLevel", json!({"level": "loud"})).await;
+    assert_eq!(client.answer(set).await["error"]["code"], -32602);
+}
