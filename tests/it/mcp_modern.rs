@@ -40,7 +40,7 @@ async fn a_modern_client_discovers_lists_and_calls() {
     let discovered = client.modern("server/discover", json!({})).await;
     let result = discovered.result();
     assert_eq!(result["supportedVersions"], json!(["2026-07-28"]));
-    assert_eq!(result["capabilities"], json!({"tools": {"listChanged": true}}));
+    assert_eq!(result["capabilities"], json!({"logging": {}, "tools": {"listChanged": true}}));
     assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "switchboard");
 
     let listed = client.modern("tools/list", json!({})).await;
