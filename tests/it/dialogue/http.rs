@@ -75,8 +75,8 @@ async fn a_client_over_http_is_asked_on_its_calls_stream_and_posts_its_answer() 
 
 type Open = Arc<Mutex<HashMap<String, oneshot::Sender<Value>>>>;
 
-fn event(message: &Value) -> Result<Bytes, std::convert::Infallible> {
-    Ok(format!("data: {message}\n\n").into())
+fn event(message: &Value) -> Bytes {
+    format!("data: {message}\n\n").into()
 }
 
 /// Asks in the answer to a call who it is, and answers with what it was told.
@@ -104,7 +104,7 @@ fn asks(asked: &Asked, open: &Open) -> Option<Response> {
         event(&json!({"jsonrpc": "2.0", "id": id, "result": result}))
     };
     let events = stream::iter([event(&question)]).chain(told.into_stream());
-    let body = Body::from_stream(events);
+    let body = Body::from_stream(events.map(Ok::<_, std::convert::Infallible>));
     Some(([("content-type", "text/event-stream")], body).into_response())
 }
 
