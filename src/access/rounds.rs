@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     fmt, mem,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -33,6 +36,8 @@ use crate::{
 /// Calls of one principal that wait for answers at most; what further ones want to know is
 /// declined.
 const PARKED: usize = 64;
+/// Bytes of all outcomes that are kept for repeated answers; beyond, an outcome is told once.
+const HELD: usize = 64 * 1024 * 1024;
 /// What a server tells before it is taken, at most.
 const WAITING: usize = 64;
 
@@ -41,6 +46,8 @@ pub(super) struct Rounds {
     seal: Seal,
     talks: Mutex<HashMap<u128, Arc<Talk>>>,
     tasks: Mutex<JoinSet<()>>,
+    /// Bytes of the outcomes that are kept.
+    held: AtomicUsize,
 }
 
 impl fmt::Debug for Rounds {
@@ -58,7 +65,12 @@ pub(super) fn is_continued(params: &RawValue) -> bool {
 impl Rounds {
     pub(super) fn new(keys: &StateKeys) -> Arc<Self> {
         let seal = Seal::new(keys);
-        Arc::new(Self { seal, talks: Mutex::default(), tasks: Mutex::default() })
+        Arc::new(Self {
+            seal,
+            talks: Mutex::default(),
+            tasks: Mutex::default(),
+            held: AtomicUsize::new(0),
+        })
     }
 
     /// Carries out the first request of a call, or one that brings answers.
@@ -175,7 +187,7 @@ impl Rounds {
     /// A place for a call that waits; `None` where its principal has too many.
     fn park(&self, principal: &Principal) -> Option<(u128, Arc<Talk>)> {
         let mut talks = self.talks.lock();
-        if talks.values().filter(|talk| talk.is_of(principal)).count() >= PARKED {
+        if talks.values().filter(|talk| talk.waits_for(principal)).count() >= PARKED {
             return None;
         }
         let (id, talk) = (Uuid::new_v4().as_u128(), Arc::new(Talk::new(principal)));
@@ -254,10 +266,18 @@ impl Place {
                 Next::Outcome(outcome) => {
                     let Some(rounds) = self.rounds.upgrade() else { return };
                     let outcome = rounds.finished(outcome, abilities, || bound.clone());
+                    let size = outcome.as_ref().map_or(0, |answer| answer.result.get().len());
+                    let held = rounds.held.fetch_add(size, Ordering::Relaxed) + size;
                     drop(rounds);
-                    talk.tell(round, outcome);
+                    talk.finish(round, outcome);
                     drop(run);
-                    return sleep(TTL).await;
+                    if held <= HELD {
+                        sleep(TTL).await;
+                    }
+                    if let Some(rounds) = self.rounds.upgrade() {
+                        rounds.held.fetch_sub(size, Ordering::Relaxed);
+                    }
+                    return;
                 }
             }
         }
@@ -271,3 +291,6 @@ impl Drop for Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! Shared by the task that carries the call and the requests that bring answers. Answers are taken
 //! once; whoever repeats them gets what came of the first.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
@@ -16,6 +18,7 @@ use crate::wire::RawValue;
 pub(super) struct Talk {
     principal: Principal,
     rounds: Mutex<Vec<Round>>,
+    finished: AtomicBool,
 }
 
 struct Round {
@@ -28,11 +31,22 @@ struct Round {
 impl Talk {
     pub(super) fn new(principal: &Principal) -> Self {
         let opening = Round { answers: None, told: watch::Sender::new(None) };
-        Self { principal: principal.clone(), rounds: Mutex::new(vec![opening]) }
+        Self {
+            principal: principal.clone(),
+            rounds: Mutex::new(vec![opening]),
+            finished: AtomicBool::new(false),
+        }
     }
 
-    pub(super) fn is_of(&self, principal: &Principal) -> bool {
-        self.principal == *principal
+    /// Whether it is a principal's that still runs.
+    pub(super) fn waits_for(&self, principal: &Principal) -> bool {
+        self.principal == *principal && !self.finished.load(Ordering::Relaxed)
+    }
+
+    /// The call has its outcome, which a round comes to.
+    pub(super) fn finish(&self, round: usize, outcome: Outcome) {
+        self.finished.store(true, Ordering::Relaxed);
+        self.tell(round, outcome);
     }
 
     /// What the request that opened the call is told.

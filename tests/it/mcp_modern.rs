@@ -43,6 +43,7 @@ async fn a_modern_client_discovers_lists_and_calls() {
     assert_eq!(
         result["capabilities"],
         json!({
+            "logging": {},
             "tools": {"listChanged": true},
             "prompts": {"listChanged": true},
             "resources": {"listChanged": true},

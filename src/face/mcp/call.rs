@@ -221,7 +221,7 @@ mod tests {
         loop {
             match exchange.next().await {
                 Step::Notification(line) | Step::Request(line) => {
-                    lines.push(String::from_utf8(line).unwrap())
+                    lines.push(String::from_utf8(line).unwrap());
                 }
                 Step::Outcome(outcome) => {
                     assert_eq!(outcome.unwrap().get(), "{}");

@@ -90,7 +90,7 @@ impl Legs {
                 Err(error) => return Err(Stopped::Broken(Fault::of_transport(&error))),
             }
             while let Some(data) = events.next() {
-                if let Some(outcome) = self.receive(&data, id, ear).await {
+                if let Some(outcome) = self.receive(&data, id, ear) {
                     return Ok(outcome);
                 }
             }

@@ -248,11 +248,11 @@ impl Legs {
             && let Ok(batch) = serde_json::from_slice::<Vec<&RawValue>>(text)
         {
             for message in batch {
-                if let Some(outcome) = self.receive(message.get().as_bytes(), Some(id), ear).await {
+                if let Some(outcome) = self.receive(message.get().as_bytes(), Some(id), ear) {
                     return outcome;
                 }
             }
-        } else if let Some(outcome) = self.receive(text, Some(id), ear).await {
+        } else if let Some(outcome) = self.receive(text, Some(id), ear) {
             return outcome;
         }
         let start = self.words.quote(text, WORDS);
@@ -284,12 +284,7 @@ impl Legs {
     }
 
     /// Takes in one message; gives the outcome where it is the answer to `id`.
-    pub(super) async fn receive(
-        &self,
-        bytes: &[u8],
-        id: Option<u64>,
-        ear: &mut Ear,
-    ) -> Option<Outcome> {
+    pub(super) fn receive(&self, bytes: &[u8], id: Option<u64>, ear: &mut Ear) -> Option<Outcome> {
         let message = Message::parse(bytes).ok()?;
         self.vital.hear();
         match message {

@@ -129,7 +129,7 @@ async fn progress_extends_the_deadline_and_a_full_sink_stops_nobody() {
 async fn pings_are_answered_and_other_requests_refused() {
     let (peer, mut script, _) = scripted(PIPE);
     script.say(r#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#).await;
-    let line = r#"{"jsonrpc":"2.0","id":2,"method":"roots/list","params":{}}"#;
+    let line = r#"{"jsonrpc":"2.0","id":2,"method":"server/nothing","params":{}}"#;
     script.say(line).await;
     let pong = script.next().await.unwrap();
     assert_eq!((&pong["id"], &pong["result"]), (&"a".into(), &serde_json::json!({})));

@@ -136,3 +136,14 @@ async fn messages_of_a_call_go_to_its_client_from_the_level_that_it_wants() {
     let set = client.ask("logging/setLevel", json!({"level": "loud"})).await;
     assert_eq!(client.answer(set).await["error"]["code"], -32602);
 }
+
+#[tokio::test]
+async fn a_session_names_its_places_to_a_server_of_its_own() {
+    let places = json!({"roots": [{"uri": "file:///home/ada/work", "name": "work"}]});
+    let host = Host::with("legacy", Isolation::Session).await;
+    let mut client = host.legacy(json!({"roots": {"listChanged": true}})).await;
+    let call = client.call("roots", "a").await;
+    let asked = client.asked("roots/list").await;
+    client.reply(&asked, places.clone()).await;
+    assert_eq!(client.learned(call).await, json!([places]));
+}

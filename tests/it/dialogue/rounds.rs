@@ -60,7 +60,7 @@ async fn a_server_may_ask_several_things_several_times() {
         let wanted = client.wanted(second).await;
         let third = client.retry("twice", "b", &wanted, &accepted("two")).await;
         let learned = client.learned(third).await;
-        let last = if era == "legacy" { 1 } else { 0 };
+        let last = usize::from(era == "legacy");
         assert_eq!(learned[last], accepted("two"), "{era}: {learned}");
         assert_eq!(host.journal(), ["both a", "twice b"], "{era}");
     }
@@ -225,4 +225,17 @@ async fn messages_go_to_a_modern_call_that_wants_them() {
         assert_eq!(message["params"]["level"], "error");
         assert_eq!(client.learned(id).await, expected, "{era}");
     }
+}
+
+#[tokio::test]
+async fn a_call_under_a_key_asks_nothing_and_is_carried_out_once() {
+    let host = Host::start("legacy").await;
+    let mut client = host.modern(able());
+    let mut params = call("form", "a");
+    params["_meta"]["io.switchboard/idempotencyKey"] = json!("k");
+    for _ in 0..2 {
+        let id = client.ask("tools/call", params.clone()).await;
+        assert_eq!(client.learned(id).await, json!([{"error": -32601}]));
+    }
+    assert_eq!(host.journal(), ["form a"]);
 }

@@ -49,9 +49,14 @@ impl Host {
         stdio.args = [&program, &PathBuf::from(era), &journal]
             .map(|path| path.to_str().unwrap().to_owned())
             .to_vec();
+        let config = ServerConfig { isolation, ..ServerConfig::new(TransportConfig::Stdio(stdio)) };
+        Self::over(config, folder).await
+    }
+
+    /// With a server reached in any way; its journal, if it has one, is in the folder.
+    pub async fn over(config: ServerConfig, folder: TempDir) -> Self {
         let runtime = Runtime::spawn(RuntimeConfig::default()).await.unwrap();
         let name = ServerName::new(SERVER).unwrap();
-        let config = ServerConfig { isolation, ..ServerConfig::new(TransportConfig::Stdio(stdio)) };
         let store = runtime.store();
         store.add(name.clone(), config).await.unwrap();
         store.wait_ready(&name, PATIENCE).await.unwrap();

@@ -1,0 +1,60 @@
+//! Calls that wait, in virtual time: what becomes of them when nobody comes back.
+
+use futures::future;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::{
+    id::Owner,
+    runtime::{Reply, Response, Told},
+    wire::{Id, method, raw},
+};
+
+fn asked() -> (Asked, oneshot::Receiver<Response>) {
+    let (sender, answer) = oneshot::channel();
+    let reply = Reply::new(method::ELICIT, move |response| {
+        sender.send(response).ok();
+    });
+    let (server, params) = (ServerName::new("git").unwrap(), raw(&serde_json::json!({})));
+    (Asked { server, id: Id::from(1), method: method::ELICIT, params, reply }, answer)
+}
+
+/// A call that waits for an answer, and whether it is still made.
+fn parked(rounds: &Arc<Rounds>) -> (Arc<Talk>, oneshot::Receiver<Response>, oneshot::Receiver<()>) {
+    let (alive, cancelled) = oneshot::channel();
+    let call = async move {
+        let _alive: oneshot::Sender<()> = alive;
+        future::pending().await
+    };
+    let (_, told) = mpsc::channel::<Told>(1);
+    let run = Run::new(call.boxed(), told, None, Outward::default());
+    let (principal, (asked, answer)) = (Principal::local(), asked());
+    let bound = Bound::new(&principal, &Owner::Store, method::TOOLS_CALL, &raw("x"));
+    let (id, talk) = rounds.park(&principal).unwrap();
+    rounds.carry_on(id, &talk, run, asked, bound, Abilities::of_calls());
+    (talk, answer, cancelled)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_comes_back_declines_and_its_call_is_cancelled() {
+    let rounds = Rounds::new(&StateKeys::random());
+    let (talk, answer, cancelled) = parked(&rounds);
+    let wanted = talk.first().await.unwrap();
+    assert!(result::wants_input(&wanted.result), "{}", wanted.result);
+    let start = tokio::time::Instant::now();
+    assert_eq!(answer.await.unwrap().unwrap().get(), r#"{"action":"cancel"}"#);
+    assert!(cancelled.await.is_err());
+    assert_eq!(start.elapsed(), TTL);
+    tokio::task::yield_now().await;
+    assert!(rounds.talks.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_principal_has_so_many_calls_that_wait_and_no_more() {
+    let rounds = Rounds::new(&StateKeys::random());
+    let waiting: Vec<_> = (0..PARKED).map(|_| parked(&rounds)).collect();
+    assert!(rounds.park(&Principal::local()).is_none());
+    let (first, ..) = &waiting[0];
+    first.finish(0, Err(CallError::Draining));
+    assert!(rounds.park(&Principal::local()).is_some());
+}
