@@ -41,4 +41,5 @@ mod supervision;
 mod support;
 mod telemetry;
 mod tidy;
+mod unread;
 mod why;

@@ -10,7 +10,7 @@ use super::{ConnectionMsg, ConnectionState};
 use crate::{
     actor::agent::AgentMsg,
     catalog::{Catalog, Tool},
-    upstream::{Deadline, Link},
+    upstream::{Deadline, Link, StderrRing},
     wire::RawValue,
 };
 
@@ -45,9 +45,9 @@ impl ConnectionState {
         };
         self.listing = Some(false);
         let timeout = self.exchange.settings().timeouts.call;
-        let actor = myself.clone();
+        let (actor, stderr) = (myself.clone(), Arc::clone(&self.handle.stderr));
         self.spawn(myself, async move {
-            let outcome = listing(&live.link, timeout).await;
+            let outcome = listing(&live.link, &stderr, timeout).await;
             actor.cast(ConnectionMsg::Listed(outcome)).ok();
         });
     }
@@ -86,12 +86,20 @@ impl ConnectionState {
     }
 }
 
-/// Lists and reads a server's tools.
-pub(super) async fn listing(link: &Link, timeout: Duration) -> Result<Listing, String> {
-    let raw: Vec<Box<RawValue>> = link
-        .list_tools(Deadline::new(timeout, timeout))
-        .await
-        .map_err(|why| format!("its tools could not be listed: {why}"))?;
+/// Characters of a server's own words in a cause.
+const WORDS: usize = 200;
+
+/// Lists and reads a server's tools. What it says of a failure may hold secrets that it was given.
+pub(super) async fn listing(
+    link: &Link,
+    stderr: &StderrRing,
+    timeout: Duration,
+) -> Result<Listing, String> {
+    let raw: Vec<Box<RawValue>> =
+        link.list_tools(Deadline::new(timeout, timeout)).await.map_err(|why| {
+            let why = stderr.quote(why.to_string().as_bytes(), WORDS);
+            format!("its tools could not be listed: {why}")
+        })?;
     let read: Vec<Tool> = raw.iter().filter_map(|tool| Tool::read(tool).ok()).collect();
     let dropped = raw.len() - read.len();
     Ok(Listing { catalog: Arc::new(Catalog::new(read)), dropped })

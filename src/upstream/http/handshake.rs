@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     fault::Fault,
-    legs::{Leg, Legs},
+    legs::{Leg, Legs, WORDS},
     remote::Remote,
 };
 use crate::{
@@ -33,7 +33,7 @@ pub(super) async fn agree(
         Protocol::Modern => match talk.probe(within).await? {
             Probe::Modern(facts) => Ok(facts),
             Probe::Stranger(revisions) => Err(era::stranger(&revisions)),
-            Probe::Refused(error) => Err(Fault::Server(error).of_connect(method::DISCOVER)),
+            Probe::Refused(error) => Err(talk.refused(Fault::Server(error), method::DISCOVER)),
             Probe::Legacy | Probe::Silent | Probe::Gone => Err(ConnectError::Protocol(
                 "it does not speak a modern revision; set its protocol to \"auto\"".to_owned(),
             )),
@@ -41,7 +41,7 @@ pub(super) async fn agree(
         Protocol::Auto => match talk.probe(era::PROBE.min(within / 2)).await? {
             Probe::Modern(facts) => Ok(facts),
             Probe::Stranger(revisions) => Err(era::stranger(&revisions)),
-            Probe::Refused(error) => Err(Fault::Server(error).of_connect(method::DISCOVER)),
+            Probe::Refused(error) => Err(talk.refused(Fault::Server(error), method::DISCOVER)),
             Probe::Legacy | Probe::Silent | Probe::Gone => talk.legacy().await,
         },
     }
@@ -63,13 +63,13 @@ impl Talk<'_> {
             Some(Ok(result)) => Ok(era::discovered(&result, None)),
             Some(Err(Fault::Server(error))) => Ok(era::offered(error)),
             Some(Err(fault @ Fault::Refused { status: 403, .. })) => {
-                Err(fault.of_connect(method::DISCOVER))
+                Err(self.refused(fault, method::DISCOVER))
             }
             Some(Err(
                 Fault::Refused { status: 400..500, .. }
                 | Fault::Unknown { status: Some(400..500), .. },
             )) => Ok(Probe::Legacy),
-            Some(Err(fault)) => Err(fault.of_connect(method::DISCOVER)),
+            Some(Err(fault)) => Err(self.refused(fault, method::DISCOVER)),
         }
     }
 
@@ -94,7 +94,7 @@ impl Talk<'_> {
                     "{why}; a server of the old HTTP+SSE transport answers so, which is not supported"
                 )));
             }
-            Err(fault) => return Err(fault.of_connect(method::INITIALIZE)),
+            Err(fault) => return Err(self.refused(fault, method::INITIALIZE)),
         };
         let facts = era::initialised(&result, None).map_err(ConnectError::Protocol)?;
         self.legs.revision.set(facts.revision).ok();
@@ -103,8 +103,19 @@ impl Talk<'_> {
         let left = self.end.saturating_duration_since(Instant::now());
         match timeout(left, self.legs.exchange(leg, body, &mut None)).await {
             Ok(Ok(_)) => Ok(facts),
-            Ok(Err(fault)) => Err(fault.of_connect(method::INITIALIZED)),
+            Ok(Err(fault)) => Err(self.refused(fault, method::INITIALIZED)),
             Err(_) => Err(silent()),
+        }
+    }
+
+    /// What a fault means here. A server's own words may hold what it was given.
+    fn refused(&self, fault: Fault, method: &'static str) -> ConnectError {
+        match fault.of_connect(method) {
+            ConnectError::Refused { method, code, message } => {
+                let message = self.legs.words.quote(message.as_bytes(), WORDS);
+                ConnectError::Refused { method, code, message }
+            }
+            other => other,
         }
     }
 
