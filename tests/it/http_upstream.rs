@@ -2,6 +2,7 @@
 //! everything that goes wrong between here and there.
 
 mod refusals;
+mod versions;
 
 use std::{
     collections::BTreeMap,

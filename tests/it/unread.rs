@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// More than the buffers of both sides hold, so that an answer cannot go out unread.
-const ANSWER: usize = 12 * 1024 * 1024;
+const ANSWER: usize = 5 * 1024 * 1024;
 /// Longer than an answer may wait for its reader, shorter than anything else that ends a
 /// connection: the next head may be awaited for two minutes.
 const UNREAD: Duration = Duration::from_secs(45);
@@ -61,18 +61,11 @@ async fn rest(mut stream: TcpStream) -> usize {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_reads_its_answer_is_cut_off() {
     let host = Host::start(long()).await;
-    let mut asked = Vec::new();
-    for _ in 0..2 {
-        asked.push(ask(&host).await);
-    }
-    for stream in &asked {
-        stream.readable().await.unwrap();
-    }
+    let stream = ask(&host).await;
+    stream.readable().await.unwrap();
     sleep(UNREAD).await;
-    for stream in asked {
-        let read = rest(stream).await;
-        assert!(read < ANSWER, "the whole answer was kept for it: {read} bytes");
-    }
+    let read = rest(stream).await;
+    assert!(read < ANSWER, "the whole answer was kept for it: {read} bytes");
     host.stop().await;
 }
 
