@@ -37,19 +37,19 @@ use crate::support::{
 struct Collected {
     spans: Arc<Mutex<Vec<Span>>>,
     metrics: Arc<Mutex<Vec<String>>>,
-    /// All of it as text.
-    words: Arc<Mutex<String>>,
+    /// Each export as text.
+    words: Arc<Mutex<Vec<String>>>,
 }
 
 impl Collected {
     fn take_traces(&self, request: ExportTraceServiceRequest) {
-        self.words.lock().push_str(&format!("{request:#?}\n"));
+        self.words.lock().push(format!("{request:#?}"));
         let scopes = request.resource_spans.into_iter().flat_map(|it| it.scope_spans);
         self.spans.lock().extend(scopes.flat_map(|scope| scope.spans));
     }
 
     fn take_metrics(&self, request: ExportMetricsServiceRequest) {
-        self.words.lock().push_str(&format!("{request:#?}\n"));
+        self.words.lock().push(format!("{request:#?}"));
         let scopes = request.resource_metrics.into_iter().flat_map(|it| it.scope_metrics);
         let names = scopes.flat_map(|scope| scope.metrics).map(|metric| metric.name);
         self.metrics.lock().extend(names);

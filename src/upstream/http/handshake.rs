@@ -110,13 +110,11 @@ impl Talk<'_> {
 
     /// What a fault means here. A server's own words may hold what it was given.
     fn refused(&self, fault: Fault, method: &'static str) -> ConnectError {
-        match fault.of_connect(method) {
-            ConnectError::Refused { method, code, message } => {
-                let message = self.legs.words.quote(message.as_bytes(), WORDS);
-                ConnectError::Refused { method, code, message }
-            }
-            other => other,
+        let mut error = fault.of_connect(method);
+        if let ConnectError::Refused { message, .. } = &mut error {
+            *message = self.legs.words.quote(message.as_bytes(), WORDS);
         }
+        error
     }
 
     /// `None` where there was no answer in time.
