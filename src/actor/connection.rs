@@ -230,6 +230,7 @@ impl ConnectionState {
         let connector = Arc::clone(&self.spec.connector);
         let exchange = Arc::clone(&self.exchange);
         let owner = self.handle.owner.clone();
+        let stderr = Arc::clone(&self.handle.stderr);
         let actor = myself.clone();
         self.spawn(myself, async move {
             let slot = exchange.slot(&owner, failures).await;
@@ -239,7 +240,7 @@ impl ConnectionState {
                     if !list {
                         return Ok((link, None));
                     }
-                    match listing(&link, timeout).await {
+                    match listing(&link, &stderr, timeout).await {
                         Ok(listing) => Ok((link, Some(listing))),
                         Err(cause) => Err(ConnectionFailure::lost(Trouble::Protocol, cause)),
                     }

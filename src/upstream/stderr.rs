@@ -113,7 +113,7 @@ impl StderrRing {
 
     /// Other words of the same server for a person to read: secrets masked, at most so many
     /// characters.
-    pub(super) fn quote(&self, words: &[u8], characters: usize) -> String {
+    pub(crate) fn quote(&self, words: &[u8], characters: usize) -> String {
         let ring = self.0.lock();
         let start = words.get(..READ).unwrap_or(words);
         let text = String::from_utf8_lossy(start);

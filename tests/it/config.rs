@@ -11,6 +11,7 @@ use switchboard::config::{ConfigErrors, Loaded, Sources, load};
 mod builtin;
 mod clients;
 mod layers;
+mod no_files;
 mod problems;
 mod secrets;
 

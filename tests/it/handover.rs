@@ -1,6 +1,8 @@
 //! A server's connection is replaced without an interruption: the next life is made beside the
 //! present one, takes over when it is good, and leaves everything as it was when it is not.
 
+mod binary;
+
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;

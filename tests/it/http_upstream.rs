@@ -1,6 +1,9 @@
 //! Servers over streamable HTTP: both eras, every mode of rmcp's own server, a server from npm, and
 //! everything that goes wrong between here and there.
 
+mod refusals;
+mod versions;
+
 use std::{
     collections::BTreeMap,
     process::Stdio,

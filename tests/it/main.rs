@@ -43,4 +43,5 @@ mod supervision;
 mod support;
 mod telemetry;
 mod tidy;
+mod unread;
 mod why;

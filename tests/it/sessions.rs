@@ -14,7 +14,7 @@ use switchboard::{
     upstream::{TransportConfig, stdio::StdioConfig},
     wire::Revision,
 };
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
 use crate::support::{
     binary::{PROGRAM, Switchboard},
@@ -131,6 +131,62 @@ async fn beyond_the_bound_the_longest_unused_gives_way_but_never_one_in_use() {
         held.unwrap();
     }
     call(&store, "a_echo", "four").await.unwrap();
+    runtime.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_sessions_gets_as_many_connections_as_it_may_and_each_serves_its_own() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let script = Script::new().echo().tool("held", move |_| {
+        let gate = Arc::clone(&held);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            Ok(text("through"))
+        }
+    });
+    let mut config = RuntimeConfig::default();
+    config.limits.session_connections = 3;
+    let (runtime, _) = isolated(&script, config).await;
+    let store = runtime.store();
+    let mut burst = JoinSet::new();
+    for number in 0..20 {
+        let store = store.clone();
+        burst.spawn(async move { call(&store, "a_held", &format!("s{number}")).await });
+    }
+    // All seats are asked for before the first of them was called.
+    for _ in 0..17 {
+        let refused = burst.join_next().await.unwrap().unwrap().unwrap_err();
+        assert_eq!(refused.kind(), Kind::Overloaded, "{refused}");
+        assert!(refused.to_string().contains("limits.session_connections"), "{refused}");
+    }
+    until("three are called", async || (script.calls().len() == 3).then_some(())).await;
+    assert_eq!((own(&store).len(), script.lives()), (3, 1 + 3));
+    gate.add_permits(3);
+    for answer in burst.join_all().await {
+        assert_eq!(answer.unwrap().incarnation.0, 1, "no seat was taken from the one who got it");
+    }
+    runtime.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_never_called_is_kept_for_its_first_call_but_not_for_long() {
+    let script = Script::new().echo();
+    let mut config = RuntimeConfig::default();
+    config.limits.session_connections = 1;
+    let (runtime, _) = isolated(&script, config).await;
+    let store = runtime.store();
+    {
+        let mut left = Box::pin(call(&store, "a_echo", "left"));
+        assert!(futures::poll!(&mut left).is_pending(), "it has asked for a seat");
+    }
+    until("there is a seat", async || (own(&store).len() == 1).then_some(())).await;
+    let began = Instant::now();
+    let refused = call(&store, "a_echo", "other").await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Overloaded, "{refused}");
+    until("it gave way", async || call(&store, "a_echo", "other").await.ok()).await;
+    let kept = began.elapsed();
+    assert!((Duration::from_secs(4)..Duration::from_secs(6)).contains(&kept), "{kept:?}");
     runtime.stop().await;
 }
 

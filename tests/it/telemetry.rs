@@ -1,5 +1,8 @@
 //! Traces and metrics of the real program, received by a real OTLP collector in this process.
 
+mod spans;
+mod words;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
@@ -34,15 +37,19 @@ use crate::support::{
 struct Collected {
     spans: Arc<Mutex<Vec<Span>>>,
     metrics: Arc<Mutex<Vec<String>>>,
+    /// Each export as text.
+    words: Arc<Mutex<Vec<String>>>,
 }
 
 impl Collected {
     fn take_traces(&self, request: ExportTraceServiceRequest) {
+        self.words.lock().push(format!("{request:#?}"));
         let scopes = request.resource_spans.into_iter().flat_map(|it| it.scope_spans);
         self.spans.lock().extend(scopes.flat_map(|scope| scope.spans));
     }
 
     fn take_metrics(&self, request: ExportMetricsServiceRequest) {
+        self.words.lock().push(format!("{request:#?}"));
         let scopes = request.resource_metrics.into_iter().flat_map(|it| it.scope_metrics);
         let names = scopes.flat_map(|scope| scope.metrics).map(|metric| metric.name);
         self.metrics.lock().extend(names);

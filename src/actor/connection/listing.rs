@@ -10,7 +10,7 @@ use super::{ConnectionMsg, ConnectionState};
 use crate::{
     actor::agent::AgentMsg,
     catalog::{Catalog, Item},
-    upstream::{Deadline, Link, RequestError},
+    upstream::{Deadline, Link, RequestError, StderrRing},
     wire::{Each, Primitive, RawValue, envelope::code},
 };
 
@@ -47,9 +47,9 @@ impl ConnectionState {
         };
         self.listing = Some(false);
         let timeout = self.exchange.settings().timeouts.call;
-        let actor = myself.clone();
+        let (actor, stderr) = (myself.clone(), Arc::clone(&self.handle.stderr));
         self.spawn(myself, async move {
-            let outcome = listing(&live.link, timeout).await;
+            let outcome = listing(&live.link, &stderr, timeout).await;
             actor.cast(ConnectionMsg::Listed(outcome)).ok();
         });
     }
@@ -92,9 +92,17 @@ impl ConnectionState {
     }
 }
 
-/// Lists and reads what a server offers. Without its tools it is no use; of everything else it
+/// Characters of a server's own words in a cause.
+const WORDS: usize = 200;
+
+/// Lists and reads what a server offers. What it says of a failure may hold secrets that it was
+/// given. Without its tools it is no use; of everything else it
 /// may refuse the list, so that a server whose prompts are broken keeps its tools.
-pub(super) async fn listing(link: &Link, timeout: Duration) -> Result<Listing, String> {
+pub(super) async fn listing(
+    link: &Link,
+    stderr: &StderrRing,
+    timeout: Duration,
+) -> Result<Listing, String> {
     let list = |primitive| Box::pin(link.list(primitive, Deadline::new(timeout, timeout)));
     let (tools, prompts, resources, templates) = tokio::join!(
         list(Primitive::Tool),
@@ -107,7 +115,7 @@ pub(super) async fn listing(link: &Link, timeout: Duration) -> Result<Listing, S
     let mut items: Each<Vec<Item>> = Each::default();
     for primitive in Primitive::ALL {
         let outcome = std::mem::replace(outcomes.get_mut(primitive), Ok(Vec::new()));
-        let raw = listing.given(primitive, outcome)?;
+        let raw = listing.given(primitive, outcome, stderr)?;
         let read = raw.iter().filter_map(|item| Item::read(primitive, item).ok());
         *items.get_mut(primitive) = read.collect();
         listing.dropped += raw.len() - items.get(primitive).len();
@@ -121,8 +129,12 @@ impl Listing {
         &mut self,
         primitive: Primitive,
         outcome: Result<Vec<Box<RawValue>>, RequestError>,
+        stderr: &StderrRing,
     ) -> Result<Vec<Box<RawValue>>, String> {
-        let failed = |why| format!("its {}s could not be listed: {why}", primitive.noun());
+        let failed = |why: RequestError| {
+            let why = stderr.quote(why.to_string().as_bytes(), WORDS);
+            format!("its {}s could not be listed: {why}", primitive.noun())
+        };
         match outcome {
             Ok(items) => Ok(items),
             // One capability stands for resources and templates, and many servers have only those.

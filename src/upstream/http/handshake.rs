@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     fault::Fault,
-    legs::{Ear, Leg, Legs},
+    legs::{Ear, Leg, Legs, WORDS},
     remote::Remote,
 };
 use crate::{
@@ -34,7 +34,7 @@ pub(super) async fn agree(
         Protocol::Modern => match talk.probe(within).await? {
             Probe::Modern(facts) => Ok(facts),
             Probe::Stranger(revisions) => Err(era::stranger(&revisions)),
-            Probe::Refused(error) => Err(Fault::Server(error).of_connect(method::DISCOVER)),
+            Probe::Refused(error) => Err(talk.refused(Fault::Server(error), method::DISCOVER)),
             Probe::Legacy | Probe::Silent | Probe::Gone => Err(ConnectError::Protocol(
                 "it does not speak a modern revision; set its protocol to \"auto\"".to_owned(),
             )),
@@ -42,7 +42,7 @@ pub(super) async fn agree(
         Protocol::Auto => match talk.probe(era::PROBE.min(within / 2)).await? {
             Probe::Modern(facts) => Ok(facts),
             Probe::Stranger(revisions) => Err(era::stranger(&revisions)),
-            Probe::Refused(error) => Err(Fault::Server(error).of_connect(method::DISCOVER)),
+            Probe::Refused(error) => Err(talk.refused(Fault::Server(error), method::DISCOVER)),
             Probe::Legacy | Probe::Silent | Probe::Gone => talk.legacy().await,
         },
     }
@@ -65,13 +65,13 @@ impl Talk<'_> {
             Some(Ok(result)) => Ok(era::discovered(&result, None)),
             Some(Err(Fault::Server(error))) => Ok(era::offered(error)),
             Some(Err(fault @ Fault::Refused { status: 403, .. })) => {
-                Err(fault.of_connect(method::DISCOVER))
+                Err(self.refused(fault, method::DISCOVER))
             }
             Some(Err(
                 Fault::Refused { status: 400..500, .. }
                 | Fault::Unknown { status: Some(400..500), .. },
             )) => Ok(Probe::Legacy),
-            Some(Err(fault)) => Err(fault.of_connect(method::DISCOVER)),
+            Some(Err(fault)) => Err(self.refused(fault, method::DISCOVER)),
         }
     }
 
@@ -96,7 +96,7 @@ impl Talk<'_> {
                     "{why}; a server of the old HTTP+SSE transport answers so, which is not supported"
                 )));
             }
-            Err(fault) => return Err(fault.of_connect(method::INITIALIZE)),
+            Err(fault) => return Err(self.refused(fault, method::INITIALIZE)),
         };
         let facts = era::initialised(&result, None).map_err(ConnectError::Protocol)?;
         self.legs.revision.set(facts.revision).ok();
@@ -105,9 +105,18 @@ impl Talk<'_> {
         let left = self.end.saturating_duration_since(Instant::now());
         match timeout(left, self.legs.exchange(leg, body, &mut Ear::default())).await {
             Ok(Ok(_)) => Ok(facts),
-            Ok(Err(fault)) => Err(fault.of_connect(method::INITIALIZED)),
+            Ok(Err(fault)) => Err(self.refused(fault, method::INITIALIZED)),
             Err(_) => Err(silent()),
         }
+    }
+
+    /// What a fault means here. A server's own words may hold what it was given.
+    fn refused(&self, fault: Fault, method: &'static str) -> ConnectError {
+        let mut error = fault.of_connect(method);
+        if let ConnectError::Refused { message, .. } = &mut error {
+            *message = self.legs.words.quote(message.as_bytes(), WORDS);
+        }
+        error
     }
 
     /// `None` where there was no answer in time.

@@ -42,7 +42,7 @@ use crate::{
 /// Bytes of a refusal's body that are read at most: enough for an error, too little for a flood.
 const REFUSAL: usize = 64 * 1024;
 /// Characters of a server's own words in an error.
-const WORDS: usize = 200;
+pub(super) const WORDS: usize = 200;
 
 const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(header::PROTOCOL_VERSION);

@@ -176,9 +176,12 @@ impl Remote {
         self.legs.vital.ended().await
     }
 
-    /// Fails what is in flight; a session is left to its server.
+    /// Fails what is in flight; a session is left to its server. Where that ended the session, what
+    /// it has taken before is answered all the same.
     pub(in crate::upstream) fn kill(&self) {
-        self.stopped.cancel();
+        if self.legs.vital.end() != Some(LinkEnd::SessionOver) {
+            self.stopped.cancel();
+        }
         self.tasks.lock().abort_all();
         self.legs.vital.publish(LinkEnd::Stopped);
     }

@@ -1,6 +1,13 @@
 //! HTTP servers on loopback that die with all their connections, as a killed process does.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{
     Router,
@@ -32,6 +39,7 @@ use super::script::Script;
 /// A server. Dropped, it is gone at once, and so is every connection to it.
 pub struct Upstream {
     address: SocketAddr,
+    connections: Arc<AtomicUsize>,
     tasks: JoinSet<()>,
 }
 
@@ -45,37 +53,46 @@ impl Upstream {
     pub async fn serve_at(address: SocketAddr, router: Router) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
+        let connections = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&connections);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 connections.spawn(connection(stream, router.clone()));
             }
         });
-        Self { address, tasks }
+        Self { address, connections, tasks }
     }
 
     /// Serves on a socket of this machine.
     pub fn serve_unix(path: &Path, router: Router) -> Self {
         let listener = UnixListener::bind(path).unwrap();
+        let connections = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&connections);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 connections.spawn(connection(stream, router.clone()));
             }
         });
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), tasks }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), connections, tasks }
     }
 
     /// Serves with TLS.
     pub async fn serve_tls(acceptor: TlsAcceptor, router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let connections = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&connections);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 let (acceptor, router) = (acceptor.clone(), router.clone());
                 connections.spawn(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {
@@ -84,7 +101,7 @@ impl Upstream {
                 });
             }
         });
-        Self { address, tasks }
+        Self { address, connections, tasks }
     }
 
     /// The address of its endpoint.
@@ -95,6 +112,11 @@ impl Upstream {
     /// Where it serves.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections it has accepted.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Ends it at once and says where it was.

@@ -1,0 +1,195 @@
+//! What a server's refusal may cost: one execution, one caller's session, and no secret.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use switchboard::{
+    error::{Classify as _, Kind},
+    restart::State,
+    runtime::CallError,
+};
+use tokio::task::JoinSet;
+
+use super::{call, failure, name, said, working};
+use crate::support::{
+    binary::Switchboard,
+    upstream::{Asked, Upstream, faulty, json_response, plain},
+    wait::until,
+};
+
+fn is_call(asked: &Asked) -> bool {
+    asked.method() == "tools/call"
+}
+
+/// An error without an id, as servers give it that did not look at the request, or say so.
+fn error(status: u16, message: &str) -> Response {
+    let error = json!({ "code": -32000, "message": message });
+    json_response(status, &json!({ "jsonrpc": "2.0", "id": null, "error": error }))
+}
+
+#[tokio::test]
+async fn a_refusal_that_mentions_sessions_is_no_lost_session_and_is_not_sent_twice() {
+    for (status, message) in [
+        (400, "booked, but the session of the other participant is full"),
+        (409, "session not found"),
+        (422, "Invalid session"),
+    ] {
+        let (_upstream, runtime, calls) =
+            working(false, move |_, asked| is_call(asked).then(|| error(status, message))).await;
+        match call(&runtime.store(), "a_work", &json!({})).await {
+            Err(CallError::Server { error, .. }) => assert_eq!(error.message(), message),
+            other => panic!("{status} {message}: {other:?}"),
+        }
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "{status} {message}: never twice");
+        let status = runtime.store().server(&name("a")).unwrap();
+        assert_eq!((status.state, status.incarnation.0), (State::Ready, 1));
+        runtime.stop().await;
+    }
+
+    let (_upstream, runtime, calls) = working(false, |_, asked| {
+        is_call(asked).then(|| (StatusCode::BAD_REQUEST, "session not found").into_response())
+    })
+    .await;
+    let unknown = failure(&runtime.store(), "a_work").await;
+    assert_eq!(unknown.kind, Kind::OutcomeUnknown, "{}", unknown.text);
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "words that are no JSON-RPC mean nothing");
+    runtime.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_whose_session_is_always_unknown_is_given_up_and_the_others_go_on() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let doomed = Arc::new(AtomicUsize::new(0));
+    let (opens, dooms) = (Arc::clone(&opened), Arc::clone(&doomed));
+    let (_upstream, runtime, calls) = working(false, move |_, asked| {
+        if asked.method() == "initialize" {
+            opens.fetch_add(1, Ordering::SeqCst);
+        }
+        let is_doomed = asked.message["params"]["arguments"]["doomed"] == true;
+        is_doomed.then(|| {
+            dooms.fetch_add(1, Ordering::SeqCst);
+            StatusCode::NOT_FOUND.into_response()
+        })
+    })
+    .await;
+    let store = runtime.store();
+    let mut others = JoinSet::new();
+    for _ in 0..4 {
+        let store = store.clone();
+        others.spawn(async move {
+            for _ in 0..25 {
+                let answer = call(&store, "a_work", &json!({})).await.unwrap();
+                assert_eq!(said(&answer), "done");
+            }
+        });
+    }
+    let refused = call(&store, "a_work", &json!({ "doomed": true })).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Upstream);
+    assert!(refused.to_string().contains("the session is unknown, even a new one"), "{refused}");
+    others.join_all().await;
+    let doomed = doomed.load(Ordering::SeqCst);
+    assert_eq!(doomed, 2, "once in the session that there was, once in a new one");
+    assert_eq!(calls.load(Ordering::SeqCst), 100 + doomed, "each of the others was executed once");
+    call(&store, "a_work", &json!({})).await.unwrap();
+    let opened = opened.load(Ordering::SeqCst);
+    assert!(opened <= 3, "{opened} sessions: the first, and one after each refusal");
+    runtime.stop().await;
+}
+
+/// Everything secret that the servers below were given, as they repeat it.
+const TOKEN: &str = "c4n4ry-token";
+const PARAMETER: &str = "c4n4ry-parameter";
+const ENCODED: &str = "c4n4ry parameter";
+const SEGMENT: &str = "c4n4ry-segment-of-a-path";
+
+/// A server of the store at this address, with a token.
+fn secretive(upstream: &Upstream) -> Value {
+    let url = format!(
+        "http://{}/{SEGMENT}/mcp?key={PARAMETER}&more=c4n4ry%20parameter",
+        upstream.address()
+    );
+    json!({ "url": url, "headers": { "Authorization": format!("Bearer {TOKEN}") } })
+}
+
+fn babble() -> String {
+    format!("no entry for {TOKEN} nor {PARAMETER} nor {ENCODED} at {SEGMENT}")
+}
+
+#[tokio::test]
+async fn parts_of_what_a_server_was_given_are_told_to_nobody() {
+    let refusing = |answer: fn() -> Response| {
+        Upstream::serve(faulty(false, move |_| Some(async move { answer() }.boxed())))
+    };
+    let words = refusing(|| error(400, &babble())).await;
+    let media = refusing(|| {
+        let media = format!("text/x-{TOKEN}");
+        ([("content-type", media)], "?").into_response()
+    })
+    .await;
+    let redirect = refusing(|| {
+        let place = "//ada:c4n4ry-password@elsewhere.example/mcp?key=c4n4ry-target";
+        (StatusCode::TEMPORARY_REDIRECT, [("location", place)]).into_response()
+    })
+    .await;
+    let listing = Upstream::serve(faulty(false, |asked| {
+        let answer = (asked.method() == "tools/list").then(|| error(200, &babble()));
+        answer.map(|answer| async move { answer }.boxed())
+    }))
+    .await;
+    let late = Upstream::serve(faulty(false, |asked| {
+        let answer = if is_call(asked) {
+            ([("content-type", "application/json")], babble()).into_response()
+        } else {
+            plain(false, asked)
+        };
+        Some(async move { answer }.boxed())
+    }))
+    .await;
+    let upstreams = [
+        ("words", &words),
+        ("media", &media),
+        ("redirect", &redirect),
+        ("listing", &listing),
+        ("late", &late),
+    ];
+    let servers: BTreeMap<_, _> =
+        upstreams.map(|(server, upstream)| (server, secretive(upstream))).into();
+    let config = json!({ "mcpServers": servers, "telemetry": { "log": { "level": "trace" } } });
+    let switchboard = Switchboard::serve(&config).await;
+
+    let reply = switchboard.client().call("late_work", json!({})).await.response().to_string();
+    assert!(reply.contains("no entry for *** nor *** nor *** at ***"), "{reply}");
+    let status = until("four have failed", async || {
+        let status = switchboard.status().await;
+        let servers = status["servers"].as_array().unwrap();
+        let failed = servers.iter().filter(|server| server["cause"].is_string());
+        (failed.count() == 4).then_some(status)
+    })
+    .await;
+    let told = status.to_string();
+    assert!(told.contains("no entry for *** nor *** nor *** at ***"), "{told}");
+    assert!(told.contains("text/x-***") && told.contains("redirects to another place"), "{told}");
+    let mut said = vec![reply, told];
+    for (server, _) in upstreams {
+        let why = switchboard.command(&["why", server]).await;
+        let call = switchboard.command(&["call", &format!("{server}_work")]).await;
+        for output in [why.stdout, why.stderr, call.stdout, call.stderr] {
+            said.push(String::from_utf8(output).unwrap());
+        }
+    }
+    said.push(switchboard.log());
+    for words in said {
+        let secret = words.lines().find(|line| line.contains("c4n4ry"));
+        assert!(secret.is_none(), "{}", secret.unwrap_or_default());
+    }
+    assert!(switchboard.stop().await.success());
+}
