@@ -55,7 +55,7 @@ async fn main() -> Result<()> {
     rows.extend(behind("through Switchboard, stdio server", std::slice::from_ref(&demo)).await?);
     let remote = Remote::start().await?;
     rows.extend(over("directly, HTTP server", remote.address(), None).await?);
-    let nginx = Nginx::start(remote.address())?;
+    let nginx = Nginx::start(remote.address()).await?;
     if let Some(nginx) = &nginx {
         rows.extend(over("through nginx, HTTP server", nginx.address(), Some(nginx.pid())).await?);
     }
@@ -91,11 +91,7 @@ async fn behind(way: &'static str, servers: &[Value]) -> Result<Vec<Row>> {
 }
 
 /// Whatever listens there, with the processor time of `watched`.
-async fn over(
-    way: &'static str,
-    address: SocketAddr,
-    watched: Option<u32>,
-) -> Result<Vec<Row>> {
+async fn over(way: &'static str, address: SocketAddr, watched: Option<u32>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for callers in CALLERS {
         let measurement = connected(address, watched, callers).await?;

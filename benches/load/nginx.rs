@@ -7,16 +7,21 @@ use std::{
     fs,
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::fd::AsRawFd as _,
     path::Path,
     process::Stdio,
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result};
-use rustix::io::{FdFlags, fcntl_setfd};
+use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+    time::{interval, timeout},
+};
 
+/// How long a start may take.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Where it may be; distributions install it outside of an ordinary user's path.
 const PROGRAMS: [&str; 2] = ["nginx", "/usr/sbin/nginx"];
 
@@ -29,36 +34,26 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it in front of a server; `None` where it is not installed.
-    pub fn start(server: SocketAddr) -> Result<Option<Self>> {
+    /// Starts it in front of a server and waits until it listens; `None` where it is not installed.
+    pub async fn start(server: SocketAddr) -> Result<Option<Self>> {
         let directory = tempfile::tempdir()?;
-        // It takes no port 0, but a socket that listens already, by its number in `NGINX`.
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        fcntl_setfd(&listener, FdFlags::empty())?;
-        let address = listener.local_addr()?;
+        // It takes no port 0, so it gets one that was free a moment ago.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let file = directory.path().join("nginx.conf");
         fs::write(&file, configuration(directory.path(), address, server))?;
-        for program in PROGRAMS {
-            let child = Command::new(program)
-                .args(["-e", "stderr", "-c"])
-                .arg(&file)
-                .env("NGINX", format!("{};", listener.as_raw_fd()))
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .kill_on_drop(true)
-                .spawn();
-            match child {
-                Ok(child) => {
-                    let pid = child.id().context("nginx ended at once")?;
-                    return Ok(Some(Self { address, pid, _child: child, _directory: directory }));
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error).context(program),
+        let Some(mut child) = spawn(&file)? else { return Ok(None) };
+        let pid = child.id().context("nginx ended at once")?;
+        let mut ticks = interval(Duration::from_millis(20));
+        let listening = async {
+            while TcpStream::connect(address).await.is_err() {
+                ticks.tick().await;
             }
+        };
+        tokio::select! {
+            listening = timeout(PATIENCE, listening) => listening?,
+            ended = child.wait() => bail!("nginx ended: {}", ended?),
         }
-        Ok(None)
+        Ok(Some(Self { address, pid, _child: child, _directory: directory }))
     }
 
     /// Where it listens.
@@ -70,6 +65,23 @@ impl Nginx {
     pub fn pid(&self) -> u32 {
         self.pid
     }
+}
+
+fn spawn(configuration: &Path) -> Result<Option<Child>> {
+    for program in PROGRAMS {
+        let child = Command::new(program)
+            .args(["-e", "stderr", "-c"])
+            .arg(configuration)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        match child {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            child => return child.context(program).map(Some),
+        }
+    }
+    Ok(None)
 }
 
 /// One process does all the work: its master would only watch it, and outlive a kill of it.
