@@ -84,7 +84,7 @@ fn spawn(configuration: &Path) -> Result<Option<Child>> {
     Ok(None)
 }
 
-/// One process does all the work: its master would only watch it, and outlive a kill of it.
+/// One process does all the work: the worker of a master would outlive a kill of it.
 fn configuration(directory: &Path, address: SocketAddr, server: SocketAddr) -> String {
     let directory = directory.display();
     format!(
