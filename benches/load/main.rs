@@ -1,6 +1,7 @@
 //! The load run behind `make bench`: one demonstration server, called directly over stdio and
-//! through `switchboard serve` over HTTP, and a server that is itself behind HTTP; a table goes to
-//! standard output and to docs/benchmarks.md.
+//! through `switchboard serve` over HTTP, and a server that is itself behind HTTP, called directly,
+//! through nginx and through `switchboard serve`; a table goes to standard output and to
+//! docs/benchmarks.md.
 //!
 //! It measures, it does not judge: ratios and limits belong to the reader.
 
@@ -12,15 +13,17 @@
 
 mod http;
 mod measure;
+mod nginx;
 mod remote;
 mod report;
 mod stdio;
 mod switchboard;
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Result;
 use measure::{Bounds, Measurement};
+use nginx::Nginx;
 use remote::Remote;
 use report::{Report, Row};
 use serde_json::Value;
@@ -51,6 +54,13 @@ async fn main() -> Result<()> {
     let demo = switchboard::demo();
     rows.extend(behind("through Switchboard, stdio server", std::slice::from_ref(&demo)).await?);
     let remote = Remote::start().await?;
+    rows.extend(over("directly, HTTP server", remote.address(), None).await?);
+    let nginx = Nginx::start(remote.address()).await?;
+    if let Some(nginx) = &nginx {
+        rows.extend(over("through nginx, HTTP server", nginx.address(), Some(nginx.pid())).await?);
+    }
+    let has_nginx = nginx.is_some();
+    drop(nginx);
     rows.extend(behind("through Switchboard, HTTP server", &[remote.entry()]).await?);
     drop(remote);
 
@@ -58,7 +68,7 @@ async fn main() -> Result<()> {
     let resident_mb = idle.resident_mb()?;
     idle.stop().await?;
 
-    let report = Report { rows, idle_servers: IDLE_SERVERS, resident_mb };
+    let report = Report { rows, has_nginx, idle_servers: IDLE_SERVERS, resident_mb };
     let text = report.markdown().await;
     println!("{text}");
     report::write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md"), &text)
@@ -75,22 +85,32 @@ async fn directly(callers: usize) -> Result<Measurement> {
 /// Servers behind Switchboard, the first of which is called.
 async fn behind(way: &'static str, servers: &[Value]) -> Result<Vec<Row>> {
     let served = Switchboard::serve(servers).await?;
-    let mut rows = Vec::new();
-    for callers in CALLERS {
-        rows.push(Row { way, callers, measurement: through(&served, callers).await? });
-    }
+    let rows = over(way, served.address(), Some(served.pid())).await?;
     served.stop().await?;
     Ok(rows)
 }
 
-/// A server behind Switchboard: every caller on a connection of its own that stays open.
-async fn through(served: &Switchboard, callers: usize) -> Result<Measurement> {
+/// Whatever listens there, with the processor time of `watched`.
+async fn over(way: &'static str, address: SocketAddr, watched: Option<u32>) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for callers in CALLERS {
+        let measurement = connected(address, watched, callers).await?;
+        rows.push(Row { way, callers, measurement });
+    }
+    Ok(rows)
+}
+
+/// Every caller on a connection of its own that stays open.
+async fn connected(
+    address: SocketAddr,
+    watched: Option<u32>,
+    callers: usize,
+) -> Result<Measurement> {
     let mut connections = Vec::with_capacity(callers);
     for _ in 0..callers {
-        connections.push(http::Connection::open(served.address()).await?);
+        connections.push(http::Connection::open(address).await?);
     }
-    let pid = served.pid();
-    measure::run(BOUNDS, callers, Some(pid), || {
+    measure::run(BOUNDS, callers, watched, || {
         connections.pop().ok_or_else(|| anyhow::anyhow!("a connection for each caller"))
     })
     .await

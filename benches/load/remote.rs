@@ -2,7 +2,7 @@
 //!
 //! The bench starts itself again for it.
 
-use std::{process::Stdio, sync::Arc};
+use std::{net::SocketAddr, process::Stdio, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -29,7 +29,7 @@ pub const ROLE: &str = "remote-server";
 
 /// The running server; dropped, it is killed.
 pub struct Remote {
-    address: String,
+    address: SocketAddr,
     _child: Child,
 }
 
@@ -43,8 +43,13 @@ impl Remote {
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        let address = lines.next_line().await?.context("it ended before it listened")?;
+        let address = lines.next_line().await?.context("it ended before it listened")?.parse()?;
         Ok(Self { address, _child: child })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Its entry in a configuration.

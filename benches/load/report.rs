@@ -24,6 +24,8 @@ pub struct Row {
 pub struct Report {
     /// In the order of the table.
     pub rows: Vec<Row>,
+    /// Whether nginx was there to compare with.
+    pub has_nginx: bool,
     /// Servers that stood idle when memory was read.
     pub idle_servers: usize,
     /// Resident memory of Switchboard then, in MB.
@@ -39,7 +41,7 @@ impl Report {
             BOUNDS.calls,
             BOUNDS.time.as_secs(),
         );
-        text.push_str("| way | callers | requests/s | p50 | p99 | CPU of Switchboard per call |\n");
+        text.push_str("| way | callers | requests/s | p50 | p99 | CPU of the proxy per call |\n");
         text.push_str("| --- | --: | --: | --: | --: | --: |\n");
         for Row { way, callers, measurement } in &self.rows {
             let Measurement { rate, p50, p99, cpu } = measurement;
@@ -47,6 +49,9 @@ impl Report {
             let cpu = cpu.map_or_else(|| "-".to_owned(), micros);
             // Writing to a String cannot fail.
             writeln!(text, "| {way} | {callers} | {rate:.0} | {p50} | {p99} | {cpu} |").ok();
+        }
+        if !self.has_nginx {
+            text.push_str("\nnginx is not installed here; its rows are left out.\n");
         }
         writeln!(
             text,
