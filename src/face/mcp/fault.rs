@@ -158,7 +158,9 @@ fn relayed(error: ErrorObject, era: Era) -> Fault {
     /// Revision 2025-11-25: the user has to visit an address first.
     const LEGACY_URL_REQUIRED: i64 = -32042;
     let (code, status) = match (error.code(), era) {
-        (code::MISSING_CAPABILITY, _) => (code::MISSING_CAPABILITY, 400),
+        (code::MISSING_CAPABILITY, Era::Modern) => (code::MISSING_CAPABILITY, 400),
+        // A client of that era would take a 400 for a broken session.
+        (code::MISSING_CAPABILITY, Era::Legacy) => (code::MISSING_CAPABILITY, 200),
         // Only a client that can visit an address gets here with it (`access::live`).
         (LEGACY_URL_REQUIRED, Era::Legacy) => (LEGACY_URL_REQUIRED, 200),
         (-32099..=-32020, _) => (code::INTERNAL, 200),
