@@ -34,9 +34,10 @@ pub(super) async fn agree(
             Probe::Modern(facts) => Ok(facts),
             Probe::Stranger(revisions) => Err(era::stranger(&revisions)),
             Probe::Refused(error) => Err(Fault::Server(error).of_connect(method::DISCOVER)),
-            Probe::Legacy | Probe::Silent | Probe::Gone => Err(ConnectError::Protocol(
-                "it does not speak a modern revision; set its protocol to \"auto\"".to_owned(),
-            )),
+            Probe::Legacy => {
+                Err(ConnectError::Protocol("it does not speak a modern revision".to_owned()))
+            }
+            Probe::Silent | Probe::Gone => Err(talk.silent(method::DISCOVER)),
         },
         Protocol::Auto => match talk.probe(era::PROBE.min(within / 2)).await? {
             Probe::Modern(facts) => Ok(facts),
@@ -77,13 +78,7 @@ impl Talk<'_> {
         let params = era::initialize();
         let left = self.end.saturating_duration_since(Instant::now());
         let asked = self.ask(method::INITIALIZE, Some(&params), None, left).await;
-        let silent = || ConnectError::Timeout {
-            method: method::INITIALIZE,
-            after: self.within,
-            hint: String::new(),
-            words: String::new(),
-        };
-        let result = match asked.ok_or_else(silent)? {
+        let result = match asked.ok_or_else(|| self.silent(method::INITIALIZE))? {
             Ok(result) => result,
             Err(
                 fault @ (Fault::Refused { status: 400 | 404 | 405, .. }
@@ -104,7 +99,16 @@ impl Talk<'_> {
         match timeout(left, self.legs.exchange(leg, body, &mut None)).await {
             Ok(Ok(_)) => Ok(facts),
             Ok(Err(fault)) => Err(fault.of_connect(method::INITIALIZED)),
-            Err(_) => Err(silent()),
+            Err(_) => Err(self.silent(method::INITIALIZED)),
+        }
+    }
+
+    const fn silent(&self, method: &'static str) -> ConnectError {
+        ConnectError::Timeout {
+            method,
+            after: self.within,
+            hint: String::new(),
+            words: String::new(),
         }
     }
 
