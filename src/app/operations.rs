@@ -18,7 +18,8 @@ use tokio::sync::{Mutex, watch};
 use crate::{
     config::{
         Config, ConfigErrors, Files, KeyPath, Loaded, Problem, Sources, load,
-        managed::{self, Managed, ManagedError}, missing_programs,
+        managed::{self, Managed, ManagedError},
+        missing_programs,
     },
     error::Kind,
     face::{

@@ -84,10 +84,13 @@ impl Talk<'_> {
                 fault @ (Fault::Refused { status: 400 | 404 | 405, .. }
                 | Fault::Unknown { status: Some(400 | 404 | 405), .. }),
             ) => {
-                let why = fault.of_connect(method::INITIALIZE);
-                return Err(ConnectError::Transport(format!(
-                    "{why}; a server of the old HTTP+SSE transport answers so, which is not supported"
-                )));
+                return Err(match fault.of_connect(method::INITIALIZE) {
+                    ConnectError::Transport(why) => ConnectError::Transport(format!(
+                        "{why}; a server of the old HTTP+SSE transport answers so, which is not \
+                         supported"
+                    )),
+                    other => other,
+                });
             }
             Err(fault) => return Err(fault.of_connect(method::INITIALIZE)),
         };
