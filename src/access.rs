@@ -285,9 +285,17 @@ impl Gate {
         principal: &Principal,
         owner: &Owner,
         server: &ServerName,
+        session: Option<&SessionKey>,
     ) -> Result<Story, CallError> {
         let scope = self.scope(principal, owner)?;
-        scope.why(server).ok_or_else(|| unknown_server(&scope, server))
+        let story = scope.story(server, session).ok_or_else(|| unknown_server(&scope, server))?;
+        match session {
+            Some(session) if story.status.session.as_ref() != Some(session) => {
+                let name = session.as_str().to_owned();
+                Err(CallError::Unknown { what: "session", name, near: None })
+            }
+            _ => Ok(story),
+        }
     }
 
     /// The kept events of all connections and everything from then on, for an operator.

@@ -36,7 +36,7 @@ mod show;
 
 pub use check::missing_programs;
 pub use files::Files;
-pub use load::{Loaded, Overrides, Profile, Sources, load};
+pub use load::{Loaded, Overrides, Profile, Sources, inspect, load};
 pub use path::{KeyPath, Origins};
 pub use problem::{ConfigErrors, Problem};
 pub use schema::schema;

@@ -373,6 +373,7 @@ impl AgentsState {
                 next: None,
                 waiting: handle.waiting(),
                 detail: Detail::Down(Down { trouble: Some(Trouble::Bug), ..Down::default() }),
+                earlier: false,
             });
         }
     }

@@ -363,6 +363,7 @@ impl Child {
             },
             next: step.next.map(|after| Instant::now() + after),
             recent_failures,
+            caused: None,
             since: None,
         });
         self.record(exchange, to, waiting, step);
@@ -382,6 +383,7 @@ impl Child {
             next: step.next,
             waiting,
             detail: step.detail,
+            earlier: false,
         });
     }
 }

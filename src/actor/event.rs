@@ -62,6 +62,9 @@ pub struct Event {
     /// What else is known.
     #[serde(default, skip_serializing_if = "Detail::is_step")]
     pub detail: Detail,
+    /// Whether it is of an earlier run: it happened before this runtime, which it says nothing of.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub earlier: bool,
 }
 
 impl Event {
@@ -160,7 +163,7 @@ impl EventLog {
             if ring.len() == KEPT {
                 ring.pop_front();
             }
-            ring.push_back(Arc::new(event));
+            ring.push_back(Arc::new(Event { earlier: true, ..event }));
         }
     }
 
@@ -204,6 +207,7 @@ mod tests {
             next: None,
             waiting: Waiting::default(),
             detail: Detail::Step,
+            earlier: false,
         }
     }
 

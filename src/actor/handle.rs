@@ -55,6 +55,8 @@ pub(crate) struct Standing {
     /// The link; only while ready.
     pub(crate) live: Option<Arc<Live>>,
     pub(crate) cause: Option<Arc<str>>,
+    /// When the cause came about; set by the handle when it is published.
+    pub(crate) caused: Option<Instant>,
     pub(crate) next: Option<Instant>,
     /// Failures in the ladder's window: a ready connection with some is a warning.
     pub(crate) recent_failures: usize,
@@ -190,7 +192,13 @@ impl ConnectionHandle {
         self.standing.send_modify(|before| {
             let stays =
                 before.state == standing.state && before.incarnation == standing.incarnation;
-            standing.since = before.since.filter(|_| stays).or_else(|| Some(Instant::now()));
+            let now = Instant::now();
+            standing.since = before.since.filter(|_| stays).or(Some(now));
+            // A cause that is handed on from state to state is the same text in memory.
+            standing.caused = standing.cause.as_ref().and_then(|cause| {
+                let same = before.cause.as_ref().is_some_and(|before| Arc::ptr_eq(before, cause));
+                before.caused.filter(|_| same).or(Some(now))
+            });
             *before = standing;
         });
         self.woken.store(false, Ordering::Relaxed);

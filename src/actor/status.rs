@@ -39,6 +39,9 @@ pub struct ServerStatus {
     pub since: Option<Duration>,
     /// Why it is in this state, in words; `None` where there is nothing to explain.
     pub cause: Option<String>,
+    /// How long ago that came about.
+    #[serde(rename = "cause_ms", with = "optional_millis")]
+    pub caused: Option<Duration>,
     /// Time until the next try.
     #[serde(rename = "next_try_ms", with = "optional_millis")]
     pub next_try: Option<Duration>,
@@ -170,6 +173,7 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         incarnation: standing.incarnation,
         since: standing.since.map(|since| since.elapsed()),
         cause: standing.cause.as_deref().map(ToOwned::to_owned),
+        caused: standing.caused.map(|caused| caused.elapsed()),
         next_try: standing.next.map(|next| next.saturating_duration_since(Instant::now())),
         transport: terms.transport,
         era: facts.map(|facts| facts.era),

@@ -19,6 +19,7 @@ use crate::{
     config::{
         Config, ConfigErrors, Files, KeyPath, Loaded, Problem, Sources, load,
         managed::{self, Managed, ManagedError},
+        missing_programs,
     },
     error::Kind,
     face::{
@@ -196,7 +197,10 @@ impl Operations {
         let text = change(&present)?;
         let managed = Managed { path: self.managed.clone(), text: Some(text.clone()) };
         let sources = Sources { managed: Some(managed), ..self.sources.clone() };
-        let loaded = nothing_gone(load(&sources)?, &in_force)?;
+        let mut loaded = nothing_gone(load(&sources)?, &in_force)?;
+        let command = entry_path(agent, server).join("command").to_string();
+        let missing = missing_programs(&loaded, &sources).into_iter();
+        loaded.warnings.extend(missing.filter(|missing| missing.path == command));
         self.apply(loaded, Some(&text), &mut in_force).await
     }
 
@@ -254,18 +258,22 @@ fn place(loaded: &Loaded, owner: &Owner, server: &ServerName) -> Option<String> 
     let config = &loaded.config;
     let own = match owner {
         Owner::Agent(agent) => {
-            let path = KeyPath::root("agents").join(agent.as_str());
             let private = &config.agents.get(agent)?.private;
-            private.contains_key(server).then_some(path)
+            private.contains_key(server).then_some(agent)
         }
         Owner::Store => None,
     };
-    let path = match own {
-        Some(path) => path.join("mcpServers"),
+    let path = entry_path(own, server);
+    Some(format!("{}: {path}", loaded.origins.nearest(&path)?))
+}
+
+/// Where a server's entry stands: an agent's own one, or a top-level one.
+fn entry_path(agent: Option<&AgentId>, server: &ServerName) -> KeyPath {
+    let above = match agent {
+        Some(agent) => KeyPath::root("agents").join(agent.as_str()).join("mcpServers"),
         None => KeyPath::root("mcpServers"),
     };
-    let path = path.join(server.as_str());
-    Some(format!("{}: {path}", loaded.origins.nearest(&path)?))
+    above.join(server.as_str())
 }
 
 /// Says in the log what was done, whoever asked.
@@ -364,9 +372,11 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let beside = path.with_extension("toml.new");
     let mut options = File::options();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&beside, path))
+        // What came of it takes up room on a disk that may have none left.
+        .inspect_err(|_| drop(fs::remove_file(&beside)))?;
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Place, output, profile};
 use crate::{
     app,
-    config::{self, Loaded, Overrides, Profile, Sources},
+    config::{self, ConfigErrors, Loaded, Overrides, Profile, Sources},
 };
 
 /// What is done with the configuration.
@@ -39,14 +39,11 @@ pub(super) struct Args {
 pub(super) fn run(command: Command) -> Result<()> {
     match command {
         Command::Check(args) => {
-            let (loaded, sources) = load(args)?;
-            for missing in config::missing_programs(&loaded, &sources) {
-                output::warning(&missing.to_string());
-            }
+            let loaded = read(args, config::inspect)?;
             output::data(&summary(&loaded))?;
         }
         Command::Show { args, json } => {
-            let (loaded, _) = load(args)?;
+            let loaded = read(args, config::load)?;
             if json {
                 output::json(&config::show_json(&loaded))?;
             } else {
@@ -58,13 +55,13 @@ pub(super) fn run(command: Command) -> Result<()> {
     Ok(())
 }
 
-fn load(args: Args) -> Result<(Loaded, Sources)> {
+fn read(args: Args, how: fn(&Sources) -> Result<Loaded, ConfigErrors>) -> Result<Loaded> {
     let sources = args.place.sources(Overrides::default(), args.profile)?;
-    let loaded = config::load(&sources)?;
+    let loaded = how(&sources)?;
     for warning in &loaded.warnings {
         output::warning(&warning.to_string());
     }
-    Ok((loaded, sources))
+    Ok(loaded)
 }
 
 fn summary(loaded: &Loaded) -> String {

@@ -81,8 +81,9 @@ pub(super) fn line(event: &Event) -> String {
         Owner::Agent(agent) => format!("{agent}/"),
     };
     let words = format!("{}; {}", event.cause, event.decision);
+    let run = if event.earlier { "(an earlier run) " } else { "" };
     format!(
-        "{}  {owner}{} {}  {} > {}  {}",
+        "{}  {run}{owner}{} {}  {} > {}  {}",
         humantime::format_rfc3339_millis(event.time),
         event.seat(),
         event.incarnation,
@@ -103,6 +104,8 @@ mod tests {
             shown(event).unwrap(),
             "1970-01-01T00:00:00.000Z  research/a b (session 00ff) #3  ready > half_open  one two; go"
         );
+        let earlier = event.replace("\"time\"", "\"earlier\":true,\"time\"");
+        assert!(shown(&earlier).unwrap().contains("Z  (an earlier run) research/a b"), "{earlier}");
         assert_eq!(shown(r#"{"lost":7}"#).unwrap(), "7 events were lost: they came too fast");
         assert!(matches!(shown("{}"), Err(ControlError::Foreign(_))));
     }

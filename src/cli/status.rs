@@ -45,6 +45,7 @@ pub(super) struct Connection {
     pub(super) incarnation: u64,
     since_ms: Option<u64>,
     pub(super) cause: Option<String>,
+    cause_ms: Option<u64>,
     next_try_ms: Option<u64>,
     pub(super) pid: Option<u32>,
     tools: usize,
@@ -62,8 +63,9 @@ pub(super) fn uptime(status: &Status) -> String {
 
 impl Status {
     fn render(&self, width: Option<usize>) -> String {
+        let ready = self.servers.iter().filter(|server| server.state == "ready").count();
         let head = format!(
-            "{}: {}, {}, {}\n",
+            "{}: {}, {ready} ready, {}, {}\n",
             uptime(self),
             counted(self.servers.len(), "connection"),
             counted(self.tools, "tool"),
@@ -111,6 +113,16 @@ impl Connection {
         self.next_try_ms.map(Duration::from_millis)
     }
 
+    /// The cause, and how long ago it came about.
+    fn explained(&self) -> String {
+        let ago = self.cause_ms.map(Duration::from_millis);
+        match (&self.cause, ago) {
+            (Some(cause), Some(ago)) => format!("{} ago: {cause}", told(ago)),
+            (Some(cause), None) => cause.clone(),
+            (None, _) => String::new(),
+        }
+    }
+
     fn cells(&self) -> [String; 10] {
         let next_try = self.next_try().map(|next| format!("in {}", told(next)));
         [
@@ -123,7 +135,7 @@ impl Connection {
             self.tools.to_string(),
             self.calls.to_string(),
             next_try.unwrap_or_default(),
-            self.cause.clone().unwrap_or_default(),
+            self.explained(),
         ]
     }
 }
@@ -142,7 +154,7 @@ mod tests {
         });
         let waiting = json!({
             "owner": owner, "server": "search", "state": "backoff", "incarnation": 1,
-            "cause": "exit code 1", "next_try_ms": 2049, "pid": null, "tools": 0, "calls": 0,
+            "cause": "exit code 1", "cause_ms": 3000, "next_try_ms": 2049, "pid": null, "tools": 0, "calls": 0,
             "health": "reconnecting", "in_flight": 0, "waiting": 0,
         });
         let whole = json!({
@@ -156,10 +168,10 @@ mod tests {
     fn a_connection_is_a_line_with_its_cause() {
         assert_eq!(
             status("store").render(None),
-            "serving for 1h 2m 5s: 2 connections, 2 tools, 7 calls\n\
+            "serving for 1h 2m 5s: 2 connections, 1 ready, 2 tools, 7 calls\n\
              SERVER  STATE    HEALTH        #  PID  TOOLS  CALLS  NEXT TRY  CAUSE\n\
              github  ready    healthy       3  41   2      7\n\
-             search  backoff  reconnecting  1       0      0      in 2.0 s  exit code 1\n"
+             search  backoff  reconnecting  1       0      0      in 2.0 s  3.0 s ago: exit code 1\n"
         );
     }
 

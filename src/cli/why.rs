@@ -22,6 +22,9 @@ pub(super) struct Args {
     server: ServerName,
     #[command(flatten)]
     of: AskingOf,
+    /// Of this session's own connection, as `status` names it, instead of the common one
+    #[arg(long, value_name = "KEY")]
+    session: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -29,12 +32,15 @@ struct Named<'a> {
     server: &'a ServerName,
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<&'a AgentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
 }
 
 /// Prints the explanation and what happened before.
 pub(super) async fn run(args: Args) -> Result<()> {
     let control = args.of.asking.control()?;
-    let named = Named { server: &args.server, agent: args.of.agent.as_ref() };
+    let (agent, session) = (args.of.agent.as_ref(), args.session.as_deref());
+    let named = Named { server: &args.server, agent, session };
     let answer = control.post("/why", &named).await?;
     if args.of.asking.json {
         output::json(&serde_json::from_str::<Value>(answer.get())?)?;

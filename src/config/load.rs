@@ -12,7 +12,9 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Config, check, dialect, environment,
+    Config,
+    check::{self, missing_programs},
+    dialect, environment,
     files::Files,
     layer::{Layer, merge},
     managed::only_servers,
@@ -54,6 +56,34 @@ pub struct Loaded {
 /// # Errors
 /// [`ConfigErrors`] has everything that is wrong.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let (loaded, problems) = gather(sources);
+    judge(loaded, problems)
+}
+
+/// The same for whoever wants to know before anything is started: it also warns of programs that
+/// are missing, whatever else is wrong.
+///
+/// # Errors
+/// [`ConfigErrors`] has everything that is wrong.
+pub fn inspect(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let (mut loaded, problems) = gather(sources);
+    let mut missing = missing_programs(&loaded, sources);
+    // A command that could not be read is no program's name.
+    missing.retain(|missing| problems.iter().all(|problem| problem.path != missing.path));
+    loaded.warnings.extend(missing);
+    judge(loaded, problems)
+}
+
+fn judge(loaded: Loaded, problems: Vec<Problem>) -> Result<Loaded, ConfigErrors> {
+    if problems.is_empty() {
+        return Ok(loaded);
+    }
+    let Loaded { warnings, looked_for, .. } = loaded;
+    Err(ConfigErrors { problems, warnings, looked_for })
+}
+
+/// What the sources say as far as it can be understood, and what is wrong with it.
+fn gather(sources: &Sources) -> (Loaded, Vec<Problem>) {
     let mut report = Report::default();
     let files = sources.files();
     if sources.files.is_empty() {
@@ -87,22 +117,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut written = Written::new();
     let config = settings(tree, &reading.roots, &places, &mut written, &mut report);
     check::check(&config, &mut report);
-    if report.errors.is_empty() {
-        Ok(Loaded {
-            config,
-            warnings: report.warnings,
-            origins: report.origins,
-            files,
-            looked_for: report.files,
-            written,
-        })
-    } else {
-        Err(ConfigErrors {
-            problems: report.errors,
-            warnings: report.warnings,
-            looked_for: report.files,
-        })
-    }
+    let Report { origins, files: looked_for, errors, warnings, .. } = report;
+    (Loaded { config, warnings, origins, files, looked_for, written }, errors)
 }
 
 /// The root keys of this build.

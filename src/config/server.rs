@@ -238,6 +238,7 @@ fn transport(entry: &mut Tree, path: &KeyPath, report: &mut Report) -> Transport
             return nowhere();
         }
     };
+    let kind = meant(kind, &stdio, &http, path, report);
     let (kind, required, own, other) = match kind.as_str() {
         "stdio" => ("stdio", "command", stdio, http),
         "http" => ("http", "url", http, stdio),
@@ -245,7 +246,7 @@ fn transport(entry: &mut Tree, path: &KeyPath, report: &mut Report) -> Transport
             report.error(
                 &path.join("type"),
                 format!("switchboard {} has no {kind} transport", env!("CARGO_PKG_VERSION")),
-                "use the server's streamable HTTP endpoint, with type = \"http\"",
+                "use the server's streamable HTTP endpoint, with \"http\" as its type",
             );
             ("http", "url", http, stdio)
         }
@@ -265,6 +266,25 @@ fn transport(entry: &mut Tree, path: &KeyPath, report: &mut Report) -> Transport
         report.warn(&path.join(key), format!("not read by a server of type {kind}"), "take it out");
     }
     read(&json!({"type": kind, required: ""}), &own, path, report).unwrap_or_else(nowhere)
+}
+
+/// The transport that an entry's other keys mean, where its type contradicts them.
+fn meant(kind: String, stdio: &Tree, http: &Tree, path: &KeyPath, report: &mut Report) -> String {
+    let (has, lacks, right) = match kind.as_str() {
+        "http" | "sse" | "ws" => ("command", "url", "stdio"),
+        "stdio" => ("url", "command", "http"),
+        _ => return kind,
+    };
+    let has_one = |key: &str| stdio.contains_key(key) || http.contains_key(key);
+    if !has_one(has) || has_one(lacks) {
+        return kind;
+    }
+    report.error(
+        &path.join("type"),
+        format!("is {kind}, but the server has a {has} and no {lacks}"),
+        format!("take `type` out, or make it {right:?}"),
+    );
+    right.to_owned()
 }
 
 /// The transport of an entry that names none: such an entry is refused, or disabled.

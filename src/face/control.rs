@@ -183,15 +183,6 @@ struct Call {
     timeout_ms: Option<u64>,
 }
 
-/// A server by its name and its owner's.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Named {
-    server: ServerName,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    agent: Option<String>,
-}
-
 async fn status(State(gate): State<Arc<Gate>>) -> Response {
     Json(gate.status(&Principal::local())).into_response()
 }

@@ -4,6 +4,7 @@
 //! knows no TLS: a proxy in front of it does.
 
 mod guard;
+mod idle;
 mod metrics;
 mod serve;
 

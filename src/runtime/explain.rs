@@ -39,8 +39,11 @@ pub struct Explanation {
     pub stderr: Vec<String>,
 }
 
-/// Explains a connection's state by its status and its events, oldest first.
+/// Explains a connection's state by its status and its events, oldest first. Those of an earlier
+/// run explain nothing of this one.
 pub fn explain(status: &ServerStatus, events: &[Arc<Event>], now: SystemTime) -> Explanation {
+    let earlier = events.partition_point(|event| event.earlier);
+    let events = events.get(earlier..).unwrap_or_default();
     let subject = subject(status);
     let phrase = phrase(status);
     let reason = reason(status, events);

@@ -78,7 +78,7 @@ impl Scope {
     }
 
     /// The same, of a session's own connection where it has one.
-    pub(super) fn story(&self, server: &ServerName, session: Option<&SessionKey>) -> Option<Story> {
+    pub(crate) fn story(&self, server: &ServerName, session: Option<&SessionKey>) -> Option<Story> {
         let handle = self.serving(server, session)?;
         let status = status::server(&handle);
         let events = self.runtime.timeline(&handle.owner, &handle.seat);

@@ -3,7 +3,11 @@
 //! [`Export`] is the binary's: providers from a configuration and the `OTEL_*` variables. An
 //! embedding program with providers of its own takes [`layer`], [`Observer`] and [`follow`].
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 use opentelemetry::{KeyValue, metrics::MeterProvider as _, trace::TracerProvider as _};
 use opentelemetry_otlp::{
@@ -11,10 +15,12 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::{
     Resource,
+    error::OTelSdkResult,
     metrics::{PeriodicReader, SdkMeterProvider},
     trace::{SdkTracer, SdkTracerProvider},
 };
 use prometheus::{Registry, TextEncoder};
+use tokio::time::Instant;
 use tracing::Subscriber;
 use tracing_subscriber::{
     Layer,
@@ -30,9 +36,11 @@ use crate::{
 };
 
 mod gauges;
+mod named;
 mod observer;
 
 pub use gauges::follow;
+use named::Named;
 pub use observer::Observer;
 
 /// What we are called in traces and metrics, unless a variable says otherwise.
@@ -80,17 +88,13 @@ impl Export {
     /// [`TelemetryError::Export`].
     pub(super) fn new(config: &OtlpConfig) -> Result<Self, TelemetryError> {
         let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value == "true");
-        let named = |signal: &str| {
-            let of_signal = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
-            let variables = ["OTEL_EXPORTER_OTLP_ENDPOINT", &of_signal];
-            let by_variable = variables.into_iter().any(|name| variable(name).is_some());
-            !disabled && (!config.endpoint.is_empty() || by_variable)
-        };
+        let named = |signal: &str| !disabled && !collector(config, signal).is_empty();
         let resource = resource();
         let mut traces = None;
         if named("TRACES") {
             let exporter = spans(config).map_err(|error| failed(&error))?;
             let provider = SdkTracerProvider::builder().with_resource(resource.clone());
+            let exporter = Named::new(exporter, &collector(config, "TRACES"));
             traces = Some(provider.with_batch_exporter(exporter).build());
         }
         let registry = Registry::new();
@@ -102,6 +106,7 @@ impl Export {
             SdkMeterProvider::builder().with_resource(resource).with_reader(prometheus);
         if named("METRICS") {
             let exporter = metrics(config).map_err(|error| failed(&error))?;
+            let exporter = Named::new(exporter, &collector(config, "METRICS"));
             meters = meters.with_reader(PeriodicReader::builder(exporter).build());
         }
         let meters = meters.build();
@@ -135,24 +140,47 @@ impl Export {
 }
 
 impl Drop for Export {
-    /// What is still in the queues goes out, if the collector takes it soon.
+    /// What is still in the queues goes out, if the collector takes it soon. Each part waits in a
+    /// thread of its own, because not every reader keeps to the time that it is given; one that is
+    /// left behind ends with the process.
     fn drop(&mut self) {
-        if let Some(traces) = &self.traces
-            && let Err(error) = traces.shutdown_with_timeout(LAST)
-        {
-            tracing::debug!("the last spans were not exported: {error}");
+        let (done, ended) = mpsc::channel();
+        let (traces, meters) = (self.traces.clone(), self.meters.clone());
+        let parts: [(&str, Box<dyn FnOnce() -> OTelSdkResult + Send>); 2] = [
+            ("spans", Box::new(move || traces.map_or(Ok(()), |it| it.shutdown_with_timeout(LAST)))),
+            ("measurements", Box::new(move || meters.shutdown_with_timeout(LAST))),
+        ];
+        for (what, shutdown) in parts {
+            let done = done.clone();
+            thread::spawn(move || {
+                if let Err(error) = shutdown() {
+                    tracing::debug!("the last {what} were not exported: {error}");
+                }
+                // Nobody waits any more where it took too long.
+                done.send(()).ok();
+            });
         }
-        if let Err(error) = self.meters.shutdown_with_timeout(LAST) {
-            tracing::debug!("the last measurements were not exported: {error}");
-        }
+        drop(done);
+        let until = Instant::now() + LAST;
+        while ended.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
     }
 }
 
 /// How long the last spans and measurements may take at the end.
-const LAST: std::time::Duration = std::time::Duration::from_secs(2);
+const LAST: Duration = Duration::from_secs(2);
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The collector's URL for a signal: the configuration's, else a variable's; empty for none.
+fn collector(config: &OtlpConfig, signal: &str) -> String {
+    if !config.endpoint.is_empty() {
+        return config.endpoint.clone();
+    }
+    variable(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
+        .unwrap_or_default()
 }
 
 /// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win over our own name.

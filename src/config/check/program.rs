@@ -1,7 +1,7 @@
 //! Whether the programs that servers run are there: what a start would find out later.
 //!
-//! Looks at files and starts nothing. Part of `config check` alone, because programs come and go
-//! while an instance runs.
+//! Looks at files and starts nothing. Part of `config check` and `add` alone, because programs come
+//! and go while an instance runs.
 
 use std::{collections::BTreeMap, ffi::OsString};
 
@@ -35,6 +35,10 @@ fn within(
 ) -> Vec<Problem> {
     let missing = |(name, server): (&ServerName, &ServerConfig)| {
         let TransportConfig::Stdio(stdio) = &server.transport else { return None };
+        if stdio.command.is_empty() {
+            // That is an error already.
+            return None;
+        }
         let ours = sources.env.iter();
         let ours = ours.map(|(name, value)| (OsString::from(name), OsString::from(value)));
         match stdio.program(ours) {

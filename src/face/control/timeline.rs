@@ -17,14 +17,14 @@ use futures::{Stream, StreamExt as _, future::ready, stream};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{Named, body, owner};
+use super::{body, owner};
 use crate::{
     access::{Gate, Heard, Principal, Story},
     face::{
         operator::Operator,
         problem::{Problem, RequestId},
     },
-    id::ServerName,
+    id::{ServerName, SessionKey},
 };
 
 /// What these routes need.
@@ -46,6 +46,15 @@ pub(super) fn routes(
         operator,
         stopping,
     })
+}
+
+/// Which connection is asked about: a server's common one, or a session's own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    server: ServerName,
+    agent: Option<String>,
+    session: Option<SessionKey>,
 }
 
 /// Which events are asked for.
@@ -70,9 +79,9 @@ struct Answer {
 async fn why(State(sources): State<Sources>, request: Request) -> Response {
     let id = RequestId::of(&request);
     let told = async {
-        let Named { server, agent } = body(request).await?;
+        let Named { server, agent, session } = body(request).await?;
         let owner = owner(agent.as_deref())?;
-        let story = sources.gate.why(&Principal::local(), &owner, &server)?;
+        let story = sources.gate.why(&Principal::local(), &owner, &server, session.as_ref())?;
         let defined = sources.operator.defined(&owner, &server);
         Ok(Json(Answer { story, defined }).into_response())
     };

@@ -5,6 +5,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request, serve::Listener};
+use futures::TryFutureExt as _;
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -15,12 +16,12 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
+use super::idle::Requests;
+
 /// Connections at a time; more wait in the system's queue.
 const MAX_CONNECTIONS: usize = 8192;
-/// How long a client may take to send a head. It also ends idle connections, so it is longer
-/// than clients keep theirs.
-const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
-/// How long a client may take nothing of what waits for it: answers are held in memory meanwhile.
+/// How long a client may take nothing of what waits for it: answers are held in memory meanwhile,
+/// whatever their size. Nothing else bounds them, but the number of calls at a time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
@@ -118,7 +119,6 @@ where
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut server = auto::Builder::new(Owned(life.tasks.clone()));
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     server.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
     loop {
         let (place, (stream, address)) = tokio::select! {
@@ -131,11 +131,14 @@ where
         };
         while connections.try_join_next().is_some() {}
         let is_local = IsLocal(address.is_local());
-        let app = app.clone();
+        let (app, requests) = (app.clone(), Requests::none());
+        let arrived = requests.clone();
         let service = service_fn(move |request: Request<Incoming>| {
+            let begun = arrived.begin();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(is_local);
-            app.clone().oneshot(request)
+            let answer = app.clone().oneshot(request);
+            answer.map_ok(|answer| answer.map(|body| begun.answered_by(body)))
         });
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIMEOUT));
@@ -143,8 +146,11 @@ where
         let connection = server.serve_connection(stream, service).into_owned();
         let connection = graceful.watch(connection);
         connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(error, "a connection ended early");
+                },
+                () = requests.missing() => tracing::debug!("a connection without a request"),
             }
             drop(place);
         });
@@ -168,3 +174,6 @@ where
         self.0.spawn(future);
     }
 }
+
+#[cfg(test)]
+mod tests;

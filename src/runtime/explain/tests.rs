@@ -21,6 +21,7 @@ fn status(state: State, incarnation: u64) -> ServerStatus {
         incarnation: Incarnation(incarnation),
         since: Some(Duration::from_millis(1500)),
         cause: None,
+        caused: None,
         next_try: None,
         transport: "pipe",
         era: None,
@@ -52,6 +53,7 @@ fn event(from: State, to: State, cause: &str, decision: &str, detail: Detail) ->
         next: None,
         waiting: Waiting::default(),
         detail,
+        earlier: false,
     })
 }
 

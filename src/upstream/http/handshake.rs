@@ -35,9 +35,10 @@ pub(super) async fn agree(
             Probe::Modern(facts) => Ok(facts),
             Probe::Stranger(revisions) => Err(era::stranger(&revisions)),
             Probe::Refused(error) => Err(talk.refused(Fault::Server(error), method::DISCOVER)),
-            Probe::Legacy | Probe::Silent | Probe::Gone => Err(ConnectError::Protocol(
+            Probe::Legacy => Err(ConnectError::Protocol(
                 "it does not speak a modern revision; set its protocol to \"auto\"".to_owned(),
             )),
+            Probe::Silent | Probe::Gone => Err(talk.silent(method::DISCOVER)),
         },
         Protocol::Auto => match talk.probe(era::PROBE.min(within / 2)).await? {
             Probe::Modern(facts) => Ok(facts),
@@ -79,22 +80,19 @@ impl Talk<'_> {
         let params = era::initialize(self.abilities);
         let left = self.end.saturating_duration_since(Instant::now());
         let asked = self.ask(method::INITIALIZE, Some(&params), None, left).await;
-        let silent = || ConnectError::Timeout {
-            method: method::INITIALIZE,
-            after: self.within,
-            hint: String::new(),
-            words: String::new(),
-        };
-        let result = match asked.ok_or_else(silent)? {
+        let result = match asked.ok_or_else(|| self.silent(method::INITIALIZE))? {
             Ok(result) => result,
             Err(
                 fault @ (Fault::Refused { status: 400 | 404 | 405, .. }
                 | Fault::Unknown { status: Some(400 | 404 | 405), .. }),
             ) => {
-                let why = fault.of_connect(method::INITIALIZE);
-                return Err(ConnectError::Transport(format!(
-                    "{why}; a server of the old HTTP+SSE transport answers so, which is not supported"
-                )));
+                return Err(match fault.of_connect(method::INITIALIZE) {
+                    ConnectError::Transport(why) => ConnectError::Transport(format!(
+                        "{why}; a server of the old HTTP+SSE transport answers so, which is not \
+                         supported"
+                    )),
+                    other => other,
+                });
             }
             Err(fault) => return Err(self.refused(fault, method::INITIALIZE)),
         };
@@ -106,7 +104,16 @@ impl Talk<'_> {
         match timeout(left, self.legs.exchange(leg, body, &mut Ear::default())).await {
             Ok(Ok(_)) => Ok(facts),
             Ok(Err(fault)) => Err(self.refused(fault, method::INITIALIZED)),
-            Err(_) => Err(silent()),
+            Err(_) => Err(self.silent(method::INITIALIZED)),
+        }
+    }
+
+    const fn silent(&self, method: &'static str) -> ConnectError {
+        ConnectError::Timeout {
+            method,
+            after: self.within,
+            hint: String::new(),
+            words: String::new(),
         }
     }
 

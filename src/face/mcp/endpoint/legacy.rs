@@ -257,12 +257,19 @@ struct Running {
 }
 
 impl Running {
-    /// Writes what the call brings. A call that the client cancelled has no response.
+    /// Writes what the call brings. A call that the client cancelled has no response; one that
+    /// ends with its session has, because its client may still wait for it.
     async fn run(mut self, log: &EventLog) {
         loop {
             let step = tokio::select! {
                 biased;
-                () = self.cancelled.cancelled() => return,
+                () = self.cancelled.cancelled() => {
+                    if self.session.ended.is_cancelled() {
+                        let Answer { line, head } = Answer::of(&self.id, &Err(with_its_session()));
+                        log.push(line, Weight::Response(head));
+                    }
+                    return;
+                }
                 step = self.exchange.next() => step,
             };
             match step {
@@ -275,6 +282,11 @@ impl Running {
             }
         }
     }
+}
+
+fn with_its_session() -> Fault {
+    let text = "the session ended and the call was cancelled; it may have run";
+    Fault::new(code::INVALID_REQUEST, text)
 }
 
 impl Drop for Running {

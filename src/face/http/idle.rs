@@ -1,0 +1,119 @@
+//! Whether a connection is in use: one that carries no request is closed after a while, so that
+//! half-sent heads and silent clients cannot hold every place.
+//!
+//! Owned by the connection's task. It knows no bytes: a head counts when all of it has arrived, in
+//! either version of HTTP.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::{self, Bytes};
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::{sync::watch, time::timeout};
+
+/// How long a client that has connected may take until its first request's head is there.
+const FIRST_HEAD: Duration = Duration::from_secs(30);
+/// The same for the next one, since the last answer went out. Longer than clients keep connections
+/// that they do not use.
+const NEXT_HEAD: Duration = Duration::from_mins(2);
+
+/// The requests that one connection carries.
+#[derive(Clone, Debug)]
+pub(super) struct Requests(Arc<watch::Sender<usize>>);
+
+impl Requests {
+    /// None yet.
+    pub(super) fn none() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    /// A head has arrived. The request counts until this is dropped.
+    pub(super) fn begin(&self) -> Request {
+        self.0.send_modify(|count| *count += 1);
+        Request(self.clone())
+    }
+
+    /// Ends when there has been no request for too long.
+    pub(super) async fn missing(&self) {
+        let mut count = self.0.subscribe();
+        let mut limit = FIRST_HEAD;
+        loop {
+            let is_none = *count.borrow_and_update() == 0;
+            let limit = std::mem::replace(&mut limit, NEXT_HEAD);
+            let limit = if is_none { limit } else { Duration::MAX };
+            if timeout(limit, count.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A request that is being carried out or answered.
+#[derive(Debug)]
+pub(super) struct Request(Requests);
+
+impl Request {
+    /// The body of its answer: the request is over when the body is.
+    pub(super) fn answered_by(self, body: body::Body) -> body::Body {
+        body::Body::new(Answer { body, _request: self })
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}
+
+struct Answer {
+    body: body::Body,
+    _request: Request,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_time_without_a_request_counts() {
+        let requests = Requests::none();
+        let start = Instant::now();
+        requests.missing().await;
+        assert_eq!(start.elapsed(), FIRST_HEAD);
+
+        let (start, request) = (Instant::now(), requests.begin());
+        let long = NEXT_HEAD * 10;
+        let carried = async {
+            tokio::time::timeout(long, std::future::pending::<()>()).await.unwrap_err();
+            drop(request);
+        };
+        tokio::join!(requests.missing(), carried);
+        assert_eq!(start.elapsed(), long + NEXT_HEAD);
+    }
+}
