@@ -43,8 +43,8 @@ fn a_pipe_or_a_directory_is_no_file_of_a_configuration() {
         space.sources.files.push("named.toml".into());
         make(&space.folder.path().join("named.toml"));
         let found = problems(space);
-        let said = ["named.toml: cannot be read: it is no regular file; copy it to one"];
-        assert!(found.len() == 1 && found[0].starts_with(said[0]), "{what}: {found:?}");
+        let said = "named.toml: cannot be read: it is no regular file; copy it to one";
+        assert!(found.len() == 1 && found[0].starts_with(said), "{what}: {found:?}");
 
         let entry = "[mcpServers.a]\ncommand = \"true\"\nenvFile = \"vars\"\n";
         for file in [".env", "vars"] {

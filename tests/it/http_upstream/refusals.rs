@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -17,9 +17,9 @@ use switchboard::{
     restart::State,
     runtime::CallError,
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 
-use super::{call, failure, name, said, working};
+use super::{call, failure, http, name, runtime, said, working};
 use crate::support::{
     binary::Switchboard,
     upstream::{Asked, Upstream, faulty, json_response, plain},
@@ -102,6 +102,44 @@ async fn a_call_whose_session_is_always_unknown_is_given_up_and_the_others_go_on
     call(&store, "a_work", &json!({})).await.unwrap();
     let opened = opened.load(Ordering::SeqCst);
     assert!(opened <= 3, "{opened} sessions: the first, and one after each refusal");
+    runtime.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_under_way_is_answered_though_its_session_ends_meanwhile() {
+    let (held, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (holds, goes) = (Arc::clone(&held), Arc::clone(&go));
+    let lost = Arc::new(AtomicBool::new(false));
+    let upstream = Upstream::serve(faulty(false, move |asked| {
+        if !is_call(asked) {
+            return None;
+        }
+        if asked.message["params"]["arguments"]["held"] == true {
+            let (holds, goes) = (Arc::clone(&holds), Arc::clone(&goes));
+            let answer = plain(false, asked);
+            return Some(
+                async move {
+                    holds.notify_one();
+                    goes.notified().await;
+                    answer
+                }
+                .boxed(),
+            );
+        }
+        let is_first = !lost.swap(true, Ordering::SeqCst);
+        is_first.then(|| async { StatusCode::NOT_FOUND.into_response() }.boxed())
+    }))
+    .await;
+    let runtime = runtime(&[("a", http(upstream.url()))]).await;
+    let store = runtime.store();
+    let caller = store.clone();
+    let mut calls = JoinSet::new();
+    calls.spawn(async move { call(&caller, "a_work", &json!({ "held": true })).await });
+    held.notified().await;
+    assert_eq!(call(&store, "a_work", &json!({})).await.unwrap().incarnation.0, 2);
+    go.notify_one();
+    let answer = calls.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!((said(&answer).as_str(), answer.incarnation.0), ("done", 1));
     runtime.stop().await;
 }
 
