@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tracing::Instrument as _;
 
-use super::{Answer, CallError, CallRequest, Delivery, Principal, live};
+use super::{Answer, CallError, CallRequest, Delivery, Principal, Subject, live};
 use crate::{
     id::Owner,
     runtime::Scope,
@@ -39,13 +39,13 @@ type Outcome = Result<Answer, CallError>;
 struct Asked {
     principal: Principal,
     owner: Owner,
-    tool: String,
+    subject: Subject,
     key: String,
 }
 
 /// A call under way, or answered.
 struct Run {
-    arguments: [u8; 32],
+    parameters: [u8; 32],
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
@@ -99,14 +99,14 @@ impl Once {
         request: CallRequest,
         key: String,
     ) -> Outcome {
-        let tool = request.subject.name().to_owned();
-        let asked = Asked { principal: principal.clone(), owner: scope.owner().clone(), tool, key };
-        let arguments = digest(&request.params);
+        let (principal, owner) = (principal.clone(), scope.owner().clone());
+        let asked = Asked { principal, owner, subject: request.subject.clone(), key };
+        let parameters = digest(&request.params);
         let mut outcome = {
             let mut runs = self.runs.lock();
             runs.expire(Instant::now());
             match runs.by_key.get(&asked) {
-                Some(run) if run.arguments != arguments => {
+                Some(run) if run.parameters != parameters => {
                     return Err(CallError::Invalid(format!(
                         "other arguments were sent under this `{KEY}` before; give each call its own key"
                     )));
@@ -114,7 +114,7 @@ impl Once {
                 Some(run) => run.outcome.clone(),
                 None => {
                     let (sender, outcome) = watch::channel(None);
-                    let run = Run { arguments, outcome: outcome.clone() };
+                    let run = Run { parameters, outcome: outcome.clone() };
                     runs.by_key.insert(asked.clone(), run);
                     self.start(scope, request, asked, sender);
                     outcome
@@ -207,8 +207,23 @@ impl Drop for Entry {
     }
 }
 
-/// What tells arguments apart, byte for byte.
+/// What tells parameters apart, byte for byte; metadata is not part of what is asked.
 fn digest(params: &RawValue) -> [u8; 32] {
-    let params = Object::read(params).unwrap_or_default();
-    Sha256::digest(params.get("arguments").map_or("", RawValue::get)).into()
+    let mut params = Object::read(params).unwrap_or_default();
+    params.remove(meta::META);
+    Sha256::digest(params.to_raw().get()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_but_metadata_tells_requests_apart() {
+        let of = |text: &str| digest(&RawValue::from_string(text.to_owned()).unwrap());
+        let base = of(r#"{"ref":1,"argument":{"value":"a"},"_meta":{"progressToken":1}}"#);
+        assert_eq!(base, of(r#"{"ref":1,"argument":{"value":"a"},"_meta":{"progressToken":2}}"#));
+        assert_eq!(base, of(r#"{"ref":1,"argument":{"value":"a"}}"#));
+        assert_ne!(base, of(r#"{"ref":1,"argument":{"value":"b"}}"#));
+    }
 }

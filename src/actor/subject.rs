@@ -6,7 +6,7 @@
 use crate::wire::{Primitive, method};
 
 /// What a request asks of a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// Calls the tool of an exposed name.
     Tool(String),
