@@ -4,6 +4,7 @@
 //! read, so unknown members, big numbers and escapes arrive as they were sent. This module knows
 //! JSON-RPC 2.0 and the Model Context Protocol's names; it never does I/O.
 
+pub mod depth;
 pub mod envelope;
 pub mod header;
 pub mod id;

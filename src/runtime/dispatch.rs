@@ -25,8 +25,12 @@ use crate::{
     error::{Classify as _, Kind},
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     upstream::Deadline,
-    wire::{Object, Primitive, RawValue},
+    wire::{Object, Primitive, RawValue, depth::is_deeper_than},
 };
+
+/// How deep parameters may be nested. Many servers drop a message that is deeper than their parser
+/// goes, 128 levels for `serde_json`, without an answer: the caller would wait in vain.
+const DEEPEST: usize = 100;
 
 /// When a session may find a place for a connection of its own, where all are in use.
 const SESSION_RETRY: Duration = Duration::from_secs(5);
@@ -68,6 +72,10 @@ impl RuntimeHandle {
     ) -> Result<Answer, CallError> {
         if !request.params.get().starts_with('{') {
             return Err(CallError::Invalid("the parameters of a call are an object".to_owned()));
+        }
+        if is_deeper_than(DEEPEST, &request.params) {
+            let why = format!("the parameters of a call are nested at most {DEEPEST} levels deep");
+            return Err(CallError::Invalid(why));
         }
         if let Some(tool) = self.own_tool(owner, &request.subject) {
             let scope = Scope::new(self.clone(), owner.clone());
