@@ -18,7 +18,7 @@ use crate::{
         call::{Delivery, Failure},
         handle::{ConnectionHandle, Errand},
         root::RootMsg,
-        router::{RouterMsg, Target},
+        router::{RouterMsg, RoutingTable, Target},
         subject::Subject,
     },
     catalog::OwnTool,
@@ -133,11 +133,16 @@ impl RuntimeHandle {
     /// Asks the router for a name that the snapshot does not have: a server that is being
     /// connected for the first time may bring it.
     async fn resolve(&self, owner: &Owner, request: &CallRequest) -> Result<Target, CallError> {
+        let unlisted = |table: &RoutingTable| {
+            let view = table.owner(owner)?;
+            view.unlisted(&request.subject).filter(|handle| !handle.is_ready()).cloned()
+        };
+        // One that is removed meanwhile stands in no later table.
+        let awaited = unlisted(&self.tree.exchange.table.load());
         let unknown = || {
             let table = self.tree.exchange.table.load();
             let view = table.owner(owner);
-            let unlisted = view.and_then(|view| view.unlisted(&request.subject));
-            if let Some(handle) = unlisted.filter(|handle| !handle.is_ready()) {
+            if let Some(handle) = unlisted(&table).or(awaited.filter(|it| it.is_removed())) {
                 return handle.unlisted();
             }
             let (primitive, name) = (request.subject.primitive(), request.subject.name());
