@@ -123,6 +123,8 @@ pub(crate) struct ConnectionHandle {
     last_call: Mutex<Instant>,
     /// Bytes of the parameters of calls that are not answered yet.
     held: AtomicUsize,
+    /// Its server left the configuration: it has no further life.
+    removed: AtomicBool,
 }
 
 impl std::fmt::Debug for ConnectionHandle {
@@ -151,6 +153,7 @@ impl ConnectionHandle {
             woken: AtomicBool::new(false),
             last_call: Mutex::new(Instant::now()),
             held: AtomicUsize::new(0),
+            removed: AtomicBool::new(false),
         })
     }
 
@@ -213,6 +216,16 @@ impl ConnectionHandle {
             }
             waits
         });
+    }
+
+    /// Supervisor only: whoever waits from now on is told that the server was removed.
+    pub(crate) fn set_removed(&self) {
+        self.removed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its server left the configuration.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Relaxed)
     }
 
     /// Supervisor only: how to ask for a start.

@@ -18,15 +18,19 @@ use crate::{
         call::{Delivery, Failure},
         handle::{ConnectionHandle, Errand},
         root::RootMsg,
-        router::{RouterMsg, Target},
+        router::{RouterMsg, RoutingTable, Target},
         subject::Subject,
     },
     catalog::OwnTool,
     error::{Classify as _, Kind},
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     upstream::Deadline,
-    wire::{Object, Primitive, RawValue},
+    wire::{Object, Primitive, RawValue, depth::is_deeper_than},
 };
+
+/// How deep parameters may be nested. Many servers drop a message that is deeper than their parser
+/// goes, 128 levels for `serde_json`, without an answer: the caller would wait in vain.
+const DEEPEST: usize = 100;
 
 /// When a session may find a place for a connection of its own, where all are in use.
 const SESSION_RETRY: Duration = Duration::from_secs(5);
@@ -68,6 +72,10 @@ impl RuntimeHandle {
     ) -> Result<Answer, CallError> {
         if !request.params.get().starts_with('{') {
             return Err(CallError::Invalid("the parameters of a call are an object".to_owned()));
+        }
+        if is_deeper_than(DEEPEST, &request.params) {
+            let why = format!("the parameters of a call are nested at most {DEEPEST} levels deep");
+            return Err(CallError::Invalid(why));
         }
         if let Some(tool) = self.own_tool(owner, &request.subject) {
             let scope = Scope::new(self.clone(), owner.clone());
@@ -128,11 +136,16 @@ impl RuntimeHandle {
     /// Asks the router for a name that the snapshot does not have: a server that is being
     /// connected for the first time may bring it.
     async fn resolve(&self, owner: &Owner, request: &CallRequest) -> Result<Target, CallError> {
+        let unlisted = |table: &RoutingTable| {
+            let view = table.owner(owner)?;
+            view.unlisted(&request.subject).filter(|handle| !handle.is_ready()).cloned()
+        };
+        // One that is removed meanwhile stands in no later table.
+        let awaited = unlisted(&self.tree.exchange.table.load());
         let unknown = || {
             let table = self.tree.exchange.table.load();
             let view = table.owner(owner);
-            let unlisted = view.and_then(|view| view.unlisted(&request.subject));
-            if let Some(handle) = unlisted.filter(|handle| !handle.is_ready()) {
+            if let Some(handle) = unlisted(&table).or(awaited.filter(|it| it.is_removed())) {
                 return handle.unlisted();
             }
             let (primitive, name) = (request.subject.primitive(), request.subject.name());

@@ -183,6 +183,16 @@ async fn a_program_that_is_missing_is_a_warning_of_the_check() {
              directory /no/such/folder does not exist; create it or correct `cwd`",
         ]
     );
+    let mut config = config;
+    config["timeouts"] = json!({ "call": "soon" });
+    config["mcpServers"]["unset"] = json!({ "command": "${NO_SUCH_VARIABLE}" });
+    std::fs::write(directory.path().join("c.json"), config.to_string()).unwrap();
+    let checked = run(&directory, &["config", "check", "--config", "c.json"]).await;
+    assert_eq!(checked.status.code(), Some(78), "{checked:?}");
+    let told = text(&checked.stderr);
+    assert_eq!(told.lines().filter(|line| warnings.contains(line)).count(), 2, "{told}");
+    assert!(told.contains("error: c.json: timeouts.call: "), "{told}");
+    assert_eq!(told.matches("mcpServers.unset.command").count(), 1, "{told}");
 }
 
 #[tokio::test]

@@ -306,6 +306,7 @@ async fn why_a_server_is_not_connected_is_told_apart() {
     ] {
         let (found, cause) = refused(status(code)).await;
         assert!(found == state && cause.contains(words), "{code}: {found} {cause}");
+        assert!(cause.matches("transport failed").count() < 2, "{cause}");
     }
     let redirect = |_: &Asked| {
         let place = "https://elsewhere.example/mcp?token=in-the-url";

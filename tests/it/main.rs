@@ -29,6 +29,7 @@ mod mcp_modern;
 mod mcp_operator;
 mod mcp_oracle;
 mod mcp_stdio;
+mod partings;
 mod primitives;
 mod processes;
 mod program;

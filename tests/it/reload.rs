@@ -332,6 +332,25 @@ async fn a_server_that_is_added_stays_until_it_is_removed() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_started_is_a_warning_and_what_cannot_be_written_leaves_nothing() {
+    let switchboard = Switchboard::serve(&servers(&["a"])).await;
+    let (added, told) = code(&switchboard.command(&["add", "b", "--", "no-such-program"]).await);
+    assert_eq!(added, Some(0), "{told}");
+    assert_eq!(told.matches("warning: ").count(), 1, "{told}");
+    assert!(told.contains("mcpServers.b.command: cannot be started here: not found"), "{told}");
+
+    // A full disk takes the file and not what should stand in it.
+    let beside = switchboard.state().join("managed.toml.new");
+    std::os::unix::fs::symlink("/dev/full", &beside).unwrap();
+    let more = ["add", "c", "--", PROGRAM, "demo-server"];
+    let (refused, why) = code(&switchboard.command(&more).await);
+    assert!(refused == Some(1) && why.contains("No space left"), "{refused:?} {why}");
+    assert!(fs::symlink_metadata(&beside).is_err(), "what came of it is gone");
+    assert_eq!(code(&switchboard.command(&more).await).0, Some(0));
+    assert!(switchboard.stop().await.success());
+}
+
+#[tokio::test]
 async fn many_wishes_at_once_are_carried_out_one_after_another() {
     let switchboard = Switchboard::serve(&servers(&["a"])).await;
     let mut adding = JoinSet::new();

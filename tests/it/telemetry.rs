@@ -3,7 +3,7 @@
 mod spans;
 mod words;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
 use opentelemetry_proto::tonic::{
@@ -23,7 +23,7 @@ use opentelemetry_proto::tonic::{
 use parking_lot::Mutex;
 use prost::Message as _;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -262,8 +262,11 @@ async fn a_collector_that_is_away_or_hangs_disturbs_nobody() {
                 });
             }
             calls.join_all().await;
+            let stopped = Instant::now();
             let status = switchboard.stop().await;
             assert!(status.success(), "it ends in order: {protocol}");
+            // Two seconds for what is left to export, and what everything else takes.
+            assert!(stopped.elapsed() < Duration::from_secs(5), "{:?}", stopped.elapsed());
         }
     }
     drop(silent);

@@ -252,9 +252,11 @@ impl AgentState {
         };
         child.removed.push(reply);
         child.replacement = None;
-        let cause = match &seat.session {
-            Some(_) => "its session is over",
-            None => "removed from the configuration",
+        let cause = if seat.session.is_some() {
+            "its session is over"
+        } else {
+            child.handle.set_removed();
+            "removed from the configuration"
         };
         let ending = child.drain(&self.exchange, cause, ConnectionMsg::Retire);
         self.route_detach(seat);

@@ -34,6 +34,7 @@ impl ConnectionHandle {
     pub(super) fn unavailable(&self, standing: &Standing) -> CallError {
         let retry_after = standing.next.map(|next| next.saturating_duration_since(Instant::now()));
         let what = match standing.state {
+            _ if self.is_removed() => "was removed",
             State::Open | State::HalfOpen => "keeps failing and is paused",
             State::Failed => "failed and will not be tried again until an operator steps in",
             State::Stopped => "is stopped",
@@ -61,6 +62,7 @@ impl ConnectionHandle {
     pub(crate) fn unlisted(&self) -> CallError {
         let standing = self.standing();
         match standing.state {
+            _ if self.is_removed() => self.unavailable(&standing),
             State::Idle | State::Connecting | State::Ready | State::Backoff => self.late_in_queue(),
             State::Open | State::HalfOpen | State::Draining | State::Stopped | State::Failed => {
                 self.unavailable(&standing)

@@ -143,9 +143,10 @@ fn entries_that_cannot_be_started_are_refused() {
             "a.toml: mcpServers.a.command: a server of type stdio needs a command",
             "a.toml: mcpServers.b: has neither a command nor a url (give one of them)",
             "a.toml: mcpServers.c.type: switchboard 0.1.0 has no sse transport (use the server's \
-             streamable HTTP endpoint, with type = \"http\")",
+             streamable HTTP endpoint, with \"http\" as its type)",
             "a.toml: mcpServers.d.type: must be stdio or http",
-            "a.toml: mcpServers.e.command: a server of type stdio needs a command",
+            "a.toml: mcpServers.e.type: is stdio, but the server has a url and no command (take \
+             `type` out, or make it \"http\")",
             "a.toml: mcpServers.f.envFile: cannot read /none/vars: No such file or directory (os \
              error 2) (relative paths start from the configuration file's folder)",
             "a.toml: mcpServers.g.url: is a URL whose port is not a number up to 65535",
@@ -254,4 +255,20 @@ fn a_default_file_that_is_not_there_is_looked_for() {
     let first = looked_for.paths().next().unwrap().to_owned();
     assert!(first.ends_with(".config/switchboard/config.json"), "{first:?}");
     assert_eq!(looked_for.paths().count(), 4);
+}
+
+#[test]
+fn a_type_that_contradicts_its_entry_is_what_is_put_right() {
+    says(
+        "[mcpServers]\na = {type = \"sse\", command = \"npx\"}\nb = {type = \"http\", command = \"npx\"}\n\
+         c = {type = \"stdio\", url = \"http://x\"}\n",
+        &[
+            "a.toml: mcpServers.a.type: is sse, but the server has a command and no url (take \
+             `type` out, or make it \"stdio\")",
+            "a.toml: mcpServers.b.type: is http, but the server has a command and no url (take \
+             `type` out, or make it \"stdio\")",
+            "a.toml: mcpServers.c.type: is stdio, but the server has a url and no command (take \
+             `type` out, or make it \"http\")",
+        ],
+    );
 }
