@@ -37,7 +37,8 @@ mod vital;
 
 pub use deadline::Deadline;
 pub use exit::ProcessExit;
-pub use link::{Link, LinkEvent, Progress, ProgressSink, Request};
+pub use link::{Link, LinkEvent, Request};
+pub use progress::{Progress, ProgressSink};
 pub use stderr::StderrRing;
 
 /// How a server is reached.

@@ -32,11 +32,13 @@ use crate::{
 mod delivery;
 mod held;
 mod leg;
+mod notice;
 mod parked;
 mod refusal;
 mod verdict;
 
 pub(crate) use delivery::Errand;
+pub(crate) use notice::Notices;
 use parked::Parked;
 use verdict::{Verdict, verdict};
 

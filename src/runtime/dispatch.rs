@@ -16,7 +16,7 @@ use crate::{
         agent::NotOpened,
         agents::AgentsMsg,
         call::{Delivery, Failure},
-        handle::{ConnectionHandle, Errand},
+        handle::{ConnectionHandle, Errand, Notices},
         root::RootMsg,
         router::{RouterMsg, Target},
         subject::Subject,
@@ -151,7 +151,14 @@ impl RuntimeHandle {
         self.tree.root.cast(RootMsg::Router(message)).map_err(|_| CallError::Draining)?;
         let limit = request.timeout.unwrap_or(Duration::MAX);
         let limit = limit.min(self.tree.exchange.settings().timeouts.call);
-        match tokio::time::timeout(limit, placed).await {
+        let unlisted = || {
+            let name = request.subject.name();
+            format!(
+                "{name} is not known yet, a server that may have it is starting; the call waits"
+            )
+        };
+        let placed = tokio::time::timeout(limit, placed);
+        match Notices::new(request.progress.as_ref()).during(placed, unlisted).await {
             Ok(Ok(Some(target))) => Ok(target),
             _ => Err(unknown()),
         }

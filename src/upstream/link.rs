@@ -6,9 +6,10 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use tokio::sync::mpsc;
 
-use super::{Deadline, LinkEnd, RequestError, ServerFacts, channel::Channel, era, peer::Call};
+use super::{
+    Deadline, LinkEnd, ProgressSink, RequestError, ServerFacts, channel::Channel, era, peer::Call,
+};
 use crate::{
     trace::Context,
     wire::{Era, Object, Primitive, RawValue, envelope::code, meta::Stamp, method, raw},
@@ -23,17 +24,6 @@ const ANNOUNCED: [(Primitive, &str); 3] = [
 ];
 /// Pages of one list that are read at most.
 const PAGES: usize = 1000;
-
-/// One progress notification: its raw parameters, with the upstream leg's token.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    /// Raw `ProgressNotificationParams`; the receiver sets its own `progressToken`.
-    pub params: Box<RawValue>,
-}
-
-/// Where progress of one request goes, in order. Bounded: what a slow reader leaves no room for
-/// is dropped, because progress is a hint.
-pub type ProgressSink = mpsc::Sender<Progress>;
 
 /// One request to a server.
 #[derive(Debug)]

@@ -42,4 +42,5 @@ mod supervision;
 mod support;
 mod telemetry;
 mod tidy;
+mod waiting;
 mod why;

@@ -24,7 +24,7 @@ const LEGACY: [Revision; 4] =
     [Revision::V2024_11_05, Revision::V2025_03_26, Revision::V2025_06_18, Revision::V2025_11_25];
 
 /// A tool that reports progress, waits for a permit, then answers.
-fn gated(gate: &Arc<Semaphore>) -> Script {
+pub fn gated(gate: &Arc<Semaphore>) -> Script {
     let gate = Arc::clone(gate);
     Script::new().tool("gated", move |call| {
         let gate = Arc::clone(&gate);

@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::{Caller, Fault, Outcome, fault, received::Received, translate};
 use crate::{
-    access::{CallRequest, Gate, Progress, Subject},
+    access::{CallRequest, Gate, Progress, ProgressSink, Subject},
     wire::{Object, Primitive, RawValue, Revision, envelope, meta, method},
 };
 
@@ -62,7 +62,7 @@ impl Exchange {
             .and_then(|meta| meta.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned));
         let (sink, progress) = match token {
             Some(token) => {
-                let (sink, receiver) = mpsc::channel(PROGRESS_WAITING);
+                let (sink, receiver) = ProgressSink::new(PROGRESS_WAITING);
                 (Some(sink), Some((token, receiver)))
             }
             None => (None, None),

@@ -42,7 +42,7 @@ impl Legs {
         response: Response,
         id: u64,
         resumable: bool,
-        track: &mut Option<Track>,
+        track: Option<&Track>,
     ) -> Result<Box<RawValue>, Fault> {
         let mut events = Events::new(self.limit);
         let mut response = response;
@@ -74,7 +74,7 @@ impl Legs {
         mut response: Response,
         events: &mut Events,
         id: Option<u64>,
-        track: &mut Option<Track>,
+        track: Option<&Track>,
     ) -> Result<Result<Box<RawValue>, Fault>, Stopped> {
         loop {
             match response.chunk().await {
@@ -129,7 +129,7 @@ pub(super) async fn listen(legs: Arc<Legs>) {
         };
         let mut events = Events::new(legs.limit);
         // Whatever ended it, it is taken up again.
-        let _ended = legs.drain(response, &mut events, None, &mut None).await;
+        let _ended = legs.drain(response, &mut events, None, None).await;
         let news = events.last_id().and_then(|id| HeaderValue::from_str(id).ok());
         let is_new = news.is_some() && news != place;
         sleep(events.retry().unwrap_or(pause).clamp(pause, LONGEST)).await;

@@ -101,7 +101,7 @@ impl Talk<'_> {
         let leg = Leg::aside(method::INITIALIZED);
         let body = envelope::notification(method::INITIALIZED, None).into();
         let left = self.end.saturating_duration_since(Instant::now());
-        match timeout(left, self.legs.exchange(leg, body, &mut None)).await {
+        match timeout(left, self.legs.exchange(leg, body, None)).await {
             Ok(Ok(_)) => Ok(facts),
             Ok(Err(fault)) => Err(fault.of_connect(method::INITIALIZED)),
             Err(_) => Err(silent()),
@@ -120,6 +120,6 @@ impl Talk<'_> {
         let id = self.legs.last_id.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let body = Bytes::from(envelope::request(&id, method, params));
         let leg = Leg { id: Some(id), method, name: None, params, revision, trace: None };
-        timeout(limit, self.legs.exchange(leg, body, &mut None)).await.ok()
+        timeout(limit, self.legs.exchange(leg, body, None)).await.ok()
     }
 }

@@ -101,7 +101,7 @@ impl Legs {
         &self,
         leg: Leg<'_>,
         body: Bytes,
-        track: &mut Option<Track>,
+        track: Option<&Track>,
     ) -> Outcome {
         let request = self.headed(self.request(Method::POST), leg).body(body);
         let response = self.send(request).await?;
@@ -234,7 +234,7 @@ impl Legs {
         })
     }
 
-    async fn json_answer(&self, response: Response, id: u64, track: &mut Option<Track>) -> Outcome {
+    async fn json_answer(&self, response: Response, id: u64, track: Option<&Track>) -> Outcome {
         let body = self.body(response, self.limit).await?;
         let text = body.trim_ascii();
         if text.first() == Some(&b'[')
@@ -282,7 +282,7 @@ impl Legs {
         &self,
         bytes: &[u8],
         id: Option<u64>,
-        track: &mut Option<Track>,
+        track: Option<&Track>,
     ) -> Option<Outcome> {
         let message = Message::parse(bytes).ok()?;
         self.vital.hear();

@@ -103,10 +103,9 @@ impl Remote {
             Ticket { remote: self, id, told: call.cancellable && revision.is_none(), open: true };
         let asked = Instant::now();
         legs.in_flight.fetch_add(1, Ordering::Relaxed);
-        let mut track = track;
         tokio::select! {
             biased;
-            outcome = legs.exchange(leg, body, &mut track) => {
+            outcome = legs.exchange(leg, body, track.as_ref()) => {
                 ticket.close();
                 outcome.map_err(|fault| fault.of_request(asked))
             }
@@ -182,7 +181,7 @@ impl Remote {
             let params = raw(&serde_json::json!({ "requestId": id, "reason": reason }));
             let body = envelope::notification(method::CANCELLED, Some(&params)).into();
             let leg = Leg::aside(method::CANCELLED);
-            drop(tokio::time::timeout(ASIDE, legs.exchange(leg, body, &mut None)).await);
+            drop(tokio::time::timeout(ASIDE, legs.exchange(leg, body, None)).await);
         });
     }
 }

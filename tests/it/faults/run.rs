@@ -14,7 +14,7 @@ use switchboard::{
     id::{AgentId, Incarnation, ServerName},
     runtime::{
         AgentConfig, Answer, CallError, CallRequest, Delivery, GroupConfig, LimitsConfig,
-        MonitoringConfig, Runtime, RuntimeConfig, RuntimeHandle, Scope, ServerConfig,
+        MonitoringConfig, ProgressSink, Runtime, RuntimeConfig, RuntimeHandle, Scope, ServerConfig,
         TimeoutsConfig,
     },
     upstream::{TransportConfig, stdio::StdioConfig},
@@ -390,7 +390,7 @@ fn request(
     let arguments = json!({ "call": number, "padding": "x".repeat(plan.padding) });
     let mut request = CallRequest::new(format!("{server}_act"), &arguments);
     request.timeout = plan.timeout;
-    let (sink, progress) = mpsc::channel(4);
+    let (sink, progress) = ProgressSink::new(4);
     request.progress = plan.wants_progress.then_some(sink);
     (request, plan.wants_progress.then_some(progress))
 }
