@@ -44,3 +44,4 @@ pub(crate) mod kept;
 mod policy;
 mod slots;
 mod task;
+mod vigil;

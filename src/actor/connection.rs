@@ -16,6 +16,7 @@ use super::{
     handle::{ConnectionHandle, Live},
     server::ServerConfig,
     task::{Tasks, Timer},
+    vigil::Question,
 };
 use crate::{
     id::Incarnation,
@@ -83,6 +84,8 @@ pub(crate) enum ConnectionMsg {
     Close(Exit),
     /// The link is closed.
     Closed(Exit),
+    /// Say that you are there.
+    Alive(Question),
     /// A task of ours panicked.
     Panicked(String),
 }
@@ -174,6 +177,7 @@ impl Actor for ConnectionActor {
             ConnectionMsg::Closed(exit) => {
                 return Err(Box::new(ConnectionFailure::asked(exit)));
             }
+            ConnectionMsg::Alive(question) => question.answer(),
             ConnectionMsg::Panicked(words) => return Err(words.into()),
         }
         Ok(())

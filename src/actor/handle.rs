@@ -69,6 +69,7 @@ pub(crate) struct Standing {
 pub(crate) struct Stats {
     pub(crate) calls: AtomicU64,
     pub(crate) failures: AtomicU64,
+    pub(crate) overdue: AtomicU64,
 }
 
 /// What a handle takes from the server's definition.

@@ -63,6 +63,8 @@ pub struct ServerStatus {
     pub calls: u64,
     /// Calls that ended without the server's answer.
     pub failures: u64,
+    /// Calls that outlived their deadline and were ended by the last guard: a bug, if any.
+    pub overdue: u64,
     /// Whether readiness waits for it.
     pub required: bool,
     /// What it is for.
@@ -181,6 +183,7 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         waited: (!parked.is_nobody()).then_some(parked.longest),
         calls: handle.stats.calls.load(Ordering::Relaxed),
         failures: handle.stats.failures.load(Ordering::Relaxed),
+        overdue: handle.stats.overdue.load(Ordering::Relaxed),
         // Nobody waits for a session's own connection but that session.
         required: terms.config.required && handle.seat.session.is_none(),
         description: terms.config.description.clone(),

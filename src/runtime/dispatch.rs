@@ -78,6 +78,21 @@ impl RuntimeHandle {
             None => self.resolve(owner, &request).await?,
         };
         let deadline = self.deadline(&target, request.timeout, started);
+        tokio::select! {
+            biased;
+            outcome = self.deliver(owner, request, &target, &deadline) => outcome,
+            // The last guard: everything on the way keeps the deadline itself.
+            () = deadline.outlived() => Err(target.route.handle.outlived()),
+        }
+    }
+
+    async fn deliver(
+        &self,
+        owner: &Owner,
+        request: CallRequest,
+        target: &Target,
+        deadline: &Deadline,
+    ) -> Result<Answer, CallError> {
         let caller = Arc::from(owner.as_str());
         let CallRequest { subject, params, progress, session, .. } = request;
         let params = match subject {
@@ -94,7 +109,6 @@ impl RuntimeHandle {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let _held = handle.hold(params.get().len(), limit)?;
         let telemetry = &*self.tree.exchange.telemetry;
-        let (target, deadline) = (&target, &deadline);
         let errand = Errand { telemetry, caller, target, params, progress, deadline };
         let mut answer = handle.call(errand).await?;
         if let Some(view) = &target.route.readdressed

@@ -38,6 +38,7 @@ mod secrets_stay;
 mod servers;
 mod sessions;
 mod store;
+mod stuck;
 mod supervision;
 mod support;
 mod telemetry;
