@@ -41,6 +41,7 @@ mod connection;
 mod group;
 mod janitor;
 pub(crate) mod kept;
+mod leak;
 mod policy;
 mod slots;
 mod task;

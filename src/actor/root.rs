@@ -155,6 +155,7 @@ impl RootState {
     /// Asks every child for an answer, and by way of them the whole tree. One that hangs is
     /// replaced without waiting for its end, which comes when its handler returns, if ever.
     async fn watch(&mut self, myself: &ActorRef<RootMsg>) -> Result<(), ActorProcessingErr> {
+        self.exchange.leaks.check();
         let [router, agents, janitor] = &mut self.vigils;
         let stuck = [
             router.finds_stuck(&self.router, RouterMsg::Alive).then(|| self.router.get_cell()),

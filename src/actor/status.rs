@@ -119,6 +119,9 @@ pub struct RuntimeStatus {
     pub tools: usize,
     /// The agents that are configured.
     pub agents: Vec<AgentId>,
+    /// Connections that tasks of theirs outlived: a bug, counted in debug builds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub outlived: u64,
     /// Why what should outlive a restart is kept in memory only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_problem: Option<String>,
@@ -152,6 +155,7 @@ pub(crate) fn of(exchange: &Exchange) -> RuntimeStatus {
         calls: exchange.calls.load(Ordering::Relaxed),
         tools: table.owner(&Owner::Store).map_or(0, |view| view.view.tools().len()),
         agents: exchange.agents(),
+        outlived: exchange.leaks.found(),
         state_problem: exchange.store.problem(),
         servers,
     }
@@ -203,6 +207,11 @@ impl Health {
             State::Stopped => Self::Disconnected,
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 mod optional_millis {

@@ -48,7 +48,7 @@ fn progressing(tool: &str) -> Value {
 }
 
 /// What a session's requests carry, on any method and with any further header.
-fn of_session(session: &Session<'_>, method: reqwest::Method, url: &str) -> RequestBuilder {
+pub fn of_session(session: &Session<'_>, method: reqwest::Method, url: &str) -> RequestBuilder {
     let template = session.post().build().unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     http.request(method, url).headers(template.headers().clone())
