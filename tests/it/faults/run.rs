@@ -183,6 +183,9 @@ pub async fn run(seed: u64, plan: Plan) -> Run {
     drop(sampling);
     let (unanswered, closing) = (calls.len(), stage.record.now());
     let under_way = stage.runtime.drain(END).await;
+    // What a life left behind is found by then.
+    sleep(Duration::from_mins(2)).await;
+    assert_eq!(stage.runtime.status().outlived, 0, "something outlived its connection");
     stage.runtime.stop().await;
     let ended = stage.runtime.closed().await;
     // A server that is mute sees the end of its stream when it reads again.
