@@ -41,6 +41,8 @@ mod connection;
 mod group;
 mod janitor;
 pub(crate) mod kept;
+mod leak;
 mod policy;
 mod slots;
 mod task;
+mod vigil;

@@ -177,24 +177,23 @@ impl Faces {
     }
 }
 
-/// Ends everything in order: nothing new is accepted, calls under way finish within the time,
-/// then the connections are closed.
+/// Ends everything in order: new calls are told to come again later while those under way finish
+/// within the time, then streams and connections are closed.
 async fn end(faces: Faces, runtime: &RuntimeHandle, within: Duration) -> Result<()> {
     let started = Instant::now();
+    let abandoned = runtime.drain(within).await;
     // Calls that outlive the drain are answered when their connections close, so the ways out
     // stay open until then.
     let closed = CancellationToken::new();
     let closing = async {
-        let abandoned = runtime.drain(within).await;
         runtime.stop().await;
         closed.cancel();
-        abandoned
     };
     let last = async {
         closed.cancelled().await;
         tokio::time::sleep(LAST_ANSWERS).await;
     };
-    let ((), abandoned) = tokio::join!(faces.http.stop(last), closing);
+    tokio::join!(faces.http.stop(last), closing);
     faces.control.stop(LAST_WORDS).await;
     if abandoned > 0 {
         let within = humantime::format_duration(within);

@@ -39,7 +39,8 @@ mod vital;
 pub use deadline::Deadline;
 pub use dialogue::{Asked, Dialogue, DialogueSink, Reply, Response, Told, declined, introduced};
 pub use exit::ProcessExit;
-pub use link::{Link, LinkEvent, Progress, ProgressSink, Request};
+pub use link::{Link, LinkEvent, Request};
+pub use progress::{Progress, ProgressSink};
 pub use stderr::StderrRing;
 
 /// How a server is reached.

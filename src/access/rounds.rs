@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     id::{Incarnation, ServerName},
-    runtime::{Asked, Scope},
+    runtime::{Asked, ProgressSink, Scope},
     wire::{Abilities, Ability, ErrorObject, Object, RawValue, envelope::code, result},
 };
 
@@ -115,7 +115,7 @@ impl Rounds {
         let (sink, told) = mpsc::channel(WAITING);
         request.dialogue.sink = Some(sink);
         let progress = outward.wants_progress().then(|| {
-            let (sink, progress) = mpsc::channel(WAITING);
+            let (sink, progress) = ProgressSink::new(WAITING);
             request.progress = Some(sink);
             progress
         });

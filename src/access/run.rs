@@ -101,7 +101,7 @@ impl Run {
             biased;
             Some(progress) = progressed => {
                 if let Some(sink) = &self.outward.progress {
-                    sink.try_send(progress).ok();
+                    sink.hand_on(progress);
                 }
             }
             Some(told) = self.told.recv() => self.take(told),

@@ -17,6 +17,7 @@ use super::{
     group::Groups,
     handle::Live,
     router::RouterMsg,
+    vigil::Question,
 };
 use crate::{
     catalog::Catalog,
@@ -73,6 +74,8 @@ pub(crate) enum AgentMsg {
     Reconfigure { done: mpsc::Sender<()> },
     /// The router has a new life: tell it everything.
     Announce { router: ActorRef<RouterMsg> },
+    /// Say that you are there, and ask your connections.
+    Alive(Question),
     /// Stop all connections in order, then end.
     Shutdown,
 }
@@ -95,6 +98,7 @@ mod end;
 mod handover;
 mod offer;
 mod session;
+mod stuck;
 
 pub(crate) use session::{NotOpened, Opened};
 
@@ -181,6 +185,10 @@ impl Actor for AgentSupervisor {
                 drop(done);
             }
             AgentMsg::Announce { router } => state.announce(router),
+            AgentMsg::Alive(question) => {
+                question.answer();
+                state.watch(&myself).await?;
+            }
             AgentMsg::Shutdown => state.shutdown(&myself),
         }
         Ok(())

@@ -19,6 +19,7 @@ use super::{
     exchange::{Exchange, OwnerSpec, ServerSpec},
     handle::Standing,
     router::RouterMsg,
+    vigil::{Question, Vigil},
 };
 use crate::{
     id::{Owner, ServerName, SessionKey},
@@ -28,6 +29,8 @@ use crate::{
 /// Deaths of one owner's supervisor in a period that are answered by a restart.
 const DEATHS: u32 = 3;
 const DEATH_PERIOD: Duration = Duration::from_mins(5);
+
+mod stuck;
 
 /// The dynamic supervisor of owners.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub(crate) enum AgentsMsg {
     Reconfigure { owners: BTreeMap<Owner, OwnerSpec>, done: mpsc::Sender<()> },
     /// The router has a new life.
     Announce { router: ActorRef<RouterMsg> },
+    /// Say that you are there, and ask the owners' supervisors.
+    Alive(Question),
     /// Stop everything, then end.
     Shutdown,
 }
@@ -73,6 +78,7 @@ struct Supervised {
     /// `None` in quarantine.
     actor: Option<ActorRef<AgentMsg>>,
     deaths: Meter,
+    vigil: Vigil,
     /// It was asked to end, because its owner left the configuration.
     leaving: bool,
 }
@@ -125,6 +131,10 @@ impl Actor for AgentsSupervisor {
                 state.reconfigure(&myself, owners, &done).await?;
             }
             AgentsMsg::Announce { router } => state.announce(&router),
+            AgentsMsg::Alive(question) => {
+                question.answer();
+                state.watch(&myself).await?;
+            }
             AgentsMsg::Shutdown => state.shutdown(&myself),
         }
         Ok(())
@@ -174,7 +184,8 @@ impl AgentsState {
             .owners
             .remove(&owner)
             .map_or_else(|| Meter::new(DEATHS, DEATH_PERIOD), |supervised| supervised.deaths);
-        self.owners.insert(owner, Supervised { actor: Some(actor), deaths, leaving: false });
+        let vigil = Vigil::default();
+        self.owners.insert(owner, Supervised { actor: Some(actor), deaths, vigil, leaving: false });
         Ok(())
     }
 

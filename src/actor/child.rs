@@ -20,6 +20,7 @@ use super::{
     handle::{ConnectionHandle, Live, Standing},
     kept::Offer,
     server::{ServerConfig, Startup},
+    vigil::Vigil,
 };
 use crate::{
     catalog::Catalog,
@@ -93,6 +94,7 @@ pub(crate) struct Child {
     lost: bool,
     closing: bool,
     life: Life,
+    pub(crate) vigil: Vigil,
     /// The era that the server was found to speak.
     era: Option<Era>,
 }
@@ -125,6 +127,7 @@ impl Child {
             lost: false,
             closing: false,
             life: Life::begin(),
+            vigil: Vigil::default(),
             era: None,
         }
     }

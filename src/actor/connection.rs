@@ -14,8 +14,10 @@ use super::{
     event::Trouble,
     exchange::{Exchange, ServerSpec},
     handle::{ConnectionHandle, Live},
+    leak::Ended,
     server::ServerConfig,
     task::{Tasks, Timer},
+    vigil::Question,
 };
 use crate::{
     id::Incarnation,
@@ -83,6 +85,8 @@ pub(crate) enum ConnectionMsg {
     Close(Exit),
     /// The link is closed.
     Closed(Exit),
+    /// Say that you are there.
+    Alive(Question),
     /// A task of ours panicked.
     Panicked(String),
 }
@@ -174,6 +178,7 @@ impl Actor for ConnectionActor {
             ConnectionMsg::Closed(exit) => {
                 return Err(Box::new(ConnectionFailure::asked(exit)));
             }
+            ConnectionMsg::Alive(question) => question.answer(),
             ConnectionMsg::Panicked(words) => return Err(words.into()),
         }
         Ok(())
@@ -186,6 +191,12 @@ impl Drop for ConnectionState {
         if let Some(live) = &self.live {
             live.link.kill();
         }
+        self.exchange.leaks.watch(Ended {
+            owner: self.handle.owner.clone(),
+            seat: self.handle.seat.clone(),
+            roll: self.tasks.roll(),
+            live: self.live.as_ref().map(Arc::downgrade).unwrap_or_default(),
+        });
     }
 }
 
@@ -194,11 +205,12 @@ impl ConnectionState {
     fn spawn(
         &mut self,
         myself: &ActorRef<ConnectionMsg>,
+        kind: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
         let myself = myself.clone();
         // A closed mailbox means that this incarnation is over anyway, here and below.
-        self.tasks.spawn(task, move |words| {
+        self.tasks.spawn(kind, task, move |words| {
             myself.cast(ConnectionMsg::Panicked(words)).ok();
         });
     }
@@ -232,7 +244,7 @@ impl ConnectionState {
         let owner = self.handle.owner.clone();
         let stderr = Arc::clone(&self.handle.stderr);
         let actor = myself.clone();
-        self.spawn(myself, async move {
+        self.spawn(myself, "connect", async move {
             let slot = exchange.slot(&owner, failures).await;
             let outcome = slot
                 .run(async {
@@ -289,12 +301,12 @@ impl ConnectionState {
     /// Watches the link for its end and for what the server tells unasked.
     fn follow(&mut self, myself: &ActorRef<ConnectionMsg>, live: &Arc<Live>) {
         let (actor, link) = (myself.clone(), Arc::clone(live));
-        self.spawn(myself, async move {
+        self.spawn(myself, "end", async move {
             let end = link.link.ended().await;
             actor.cast(ConnectionMsg::Lost(end)).ok();
         });
         let (actor, link) = (myself.clone(), Arc::clone(live));
-        self.spawn(myself, async move {
+        self.spawn(myself, "subscription", async move {
             // A subscription that the server ended is opened anew; what changed meanwhile is
             // listed then.
             while link.link.wants_listener()
@@ -305,7 +317,7 @@ impl ConnectionState {
             }
         });
         let (actor, link) = (myself.clone(), Arc::clone(live));
-        self.spawn(myself, async move {
+        self.spawn(myself, "changes", async move {
             while let Some(LinkEvent::ListsChanged) = link.link.event().await {
                 tokio::time::sleep(DEBOUNCE).await;
                 if actor.cast(ConnectionMsg::ListsChanged).is_err() {
@@ -342,8 +354,8 @@ impl ConnectionState {
         let live = self.live.clone();
         let actor = myself.clone();
         // Dropping the other tasks first ends an attempt to connect and whatever it started.
-        self.tasks = Tasks::default();
-        self.spawn(myself, async move {
+        self.tasks.clear();
+        self.spawn(myself, "close", async move {
             if let Some(live) = live {
                 // What is still under way then ends with the link.
                 tokio::time::timeout(patience, quiet(&live.link)).await.ok();

@@ -23,6 +23,7 @@ use super::{
     handle::{ConnectionHandle, Standing},
     janitor::Sweeps,
     kept,
+    leak::Leaks,
     policy::ToolPolicy,
     router::RoutingTable,
     server::{Isolation, ServerConfig},
@@ -117,6 +118,8 @@ pub(crate) struct Exchange {
     pub(crate) owners: Mutex<BTreeMap<Owner, OwnerSpec>>,
     pub(crate) events: EventLog,
     pub(crate) sweeps: Arc<Sweeps>,
+    /// What outlived its connection.
+    pub(crate) leaks: Leaks,
     /// Calls under way.
     pub(crate) tracker: TaskTracker,
     /// Calls accepted.
@@ -151,6 +154,7 @@ impl Exchange {
             owners: Mutex::default(),
             events: EventLog::new(),
             sweeps: Arc::default(),
+            leaks: Leaks::default(),
             tracker: TaskTracker::new(),
             calls: AtomicU64::new(0),
             sealed: AtomicBool::new(false),

@@ -32,11 +32,13 @@ use crate::{
 mod delivery;
 mod held;
 mod leg;
+mod notice;
 mod parked;
 mod refusal;
 mod verdict;
 
 pub(crate) use delivery::Errand;
+pub(crate) use notice::Notices;
 use parked::Parked;
 use verdict::{Verdict, verdict};
 
@@ -69,6 +71,7 @@ pub(crate) struct Standing {
 pub(crate) struct Stats {
     pub(crate) calls: AtomicU64,
     pub(crate) failures: AtomicU64,
+    pub(crate) overdue: AtomicU64,
 }
 
 /// What a handle takes from the server's definition.

@@ -2,35 +2,52 @@
 //!
 //! It knows nothing of what a sweep does; a sweep must be quick. Its death costs one interval.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::task::Timer;
+use super::{task::Timer, vigil::Question};
 
-/// Something to clean, with a name for the log.
-type Sweep = (&'static str, Box<dyn Fn() + Send + Sync>);
+/// Something to clean.
+struct Sweep {
+    /// For the log.
+    name: &'static str,
+    run: Box<dyn Fn() + Send + Sync>,
+    /// One that hangs is not begun by the janitor's next life too.
+    under_way: AtomicBool,
+}
 
 /// The sweeps of one tree; they outlive the janitor's lives.
 #[derive(Default)]
-pub(crate) struct Sweeps(Mutex<Vec<Sweep>>);
+pub(crate) struct Sweeps(Mutex<Vec<Arc<Sweep>>>);
 
 impl std::fmt::Debug for Sweeps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.lock().iter().map(|(name, _)| name)).finish()
+        f.debug_list().entries(self.0.lock().iter().map(|sweep| sweep.name)).finish()
     }
 }
 
 impl Sweeps {
     pub(crate) fn add(&self, name: &'static str, sweep: impl Fn() + Send + Sync + 'static) {
-        self.0.lock().push((name, Box::new(sweep)));
+        let under_way = AtomicBool::new(false);
+        self.0.lock().push(Arc::new(Sweep { name, run: Box::new(sweep), under_way }));
     }
 
     fn run(&self) {
-        for (name, sweep) in self.0.lock().iter() {
-            tracing::debug!(name, "sweep");
-            sweep();
+        let sweeps = self.0.lock().clone();
+        for sweep in sweeps {
+            if !sweep.under_way.swap(true, Ordering::Relaxed) {
+                tracing::debug!(name = sweep.name, "sweep");
+                (sweep.run)();
+                sweep.under_way.store(false, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -40,10 +57,12 @@ impl Sweeps {
 pub(crate) struct JanitorActor;
 
 /// What reaches the janitor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum JanitorMsg {
     /// The interval has passed.
     Tick,
+    /// Say that you are there.
+    Alive(Question),
     /// Another interval from now on.
     Interval(Duration),
 }
@@ -82,6 +101,7 @@ impl Actor for JanitorActor {
                 state.sweeps.run();
                 state.timer.set(&myself, state.interval, || JanitorMsg::Tick);
             }
+            JanitorMsg::Alive(question) => question.answer(),
             JanitorMsg::Interval(interval) if interval != state.interval => {
                 state.interval = interval;
                 state.timer.set(&myself, interval, || JanitorMsg::Tick);

@@ -14,6 +14,8 @@ use super::{
     exchange::{Exchange, OwnerSpec, Settings},
     janitor::{JanitorActor, JanitorMsg},
     router::{RouterActor, RouterMsg},
+    task::Timer,
+    vigil::{STUCK, Vigil},
 };
 use crate::{id::Owner, restart::Meter};
 
@@ -38,6 +40,8 @@ pub(crate) enum RootMsg {
         owners: BTreeMap<Owner, OwnerSpec>,
         done: mpsc::Sender<()>,
     },
+    /// Time to ask whether everybody still answers.
+    Watch,
     /// Stop everything from the leaves up, then end.
     Shutdown,
 }
@@ -50,6 +54,9 @@ pub(crate) struct RootState {
     agents: ActorRef<AgentsMsg>,
     janitor: ActorRef<JanitorMsg>,
     deaths: Meter,
+    /// Of router, agents and janitor.
+    vigils: [Vigil; 3],
+    watch: Timer,
     stopping: bool,
 }
 
@@ -68,12 +75,16 @@ impl Actor for RootActor {
         let agents = start_agents(&root, &exchange, &router).await?;
         let janitor = start_janitor(&root, &exchange).await?;
         let deaths = Meter::new(INTENSITY, PERIOD);
-        Ok(RootState { exchange, router, agents, janitor, deaths, stopping: false })
+        let (vigils, watch) = (<[Vigil; 3]>::default(), Timer::default());
+        let mut state =
+            RootState { exchange, router, agents, janitor, deaths, vigils, watch, stopping: false };
+        state.arm(&myself);
+        Ok(state)
     }
 
     async fn handle(
         &self,
-        _: ActorRef<RootMsg>,
+        myself: ActorRef<RootMsg>,
         message: RootMsg,
         state: &mut RootState,
     ) -> Result<(), ActorProcessingErr> {
@@ -85,7 +96,9 @@ impl Actor for RootActor {
             RootMsg::Reconfigure { settings, owners, done } => {
                 state.reconfigure(settings, owners, done);
             }
+            RootMsg::Watch => state.watch(&myself).await?,
             RootMsg::Shutdown => {
+                state.watch.clear();
                 state.stopping = true;
                 state.janitor.stop(Some("shutdown".to_owned()));
                 drop(state.agents.cast(AgentsMsg::Shutdown));
@@ -133,6 +146,35 @@ impl RootState {
         drop(self.agents.cast(AgentsMsg::Reconfigure { owners, done }));
     }
 
+    /// Asks again after an interval from now, however late this one was.
+    fn arm(&mut self, myself: &ActorRef<RootMsg>) {
+        let seconds = self.exchange.settings().monitoring.health_check_seconds.max(1);
+        self.watch.set(myself, Duration::from_secs(seconds.into()), || RootMsg::Watch);
+    }
+
+    /// Asks every child for an answer, and by way of them the whole tree. One that hangs is
+    /// replaced without waiting for its end, which comes when its handler returns, if ever.
+    async fn watch(&mut self, myself: &ActorRef<RootMsg>) -> Result<(), ActorProcessingErr> {
+        self.exchange.leaks.check();
+        let [router, agents, janitor] = &mut self.vigils;
+        let stuck = [
+            router.finds_stuck(&self.router, RouterMsg::Alive).then(|| self.router.get_cell()),
+            agents.finds_stuck(&self.agents, AgentsMsg::Alive).then(|| self.agents.get_cell()),
+            janitor.finds_stuck(&self.janitor, JanitorMsg::Alive).then(|| self.janitor.get_cell()),
+        ];
+        for cell in stuck.into_iter().flatten() {
+            cell.kill();
+            cell.stop_children(Some(STUCK.to_owned()));
+            self.died(myself, &cell, STUCK).await?;
+        }
+        self.arm(myself);
+        Ok(())
+    }
+
+    fn is_child(&self, cell: &ActorCell) -> bool {
+        [self.router.get_id(), self.agents.get_id(), self.janitor.get_id()].contains(&cell.get_id())
+    }
+
     async fn died(
         &mut self,
         myself: &ActorRef<RootMsg>,
@@ -147,6 +189,11 @@ impl RootState {
                 self.exchange.end("shutdown");
                 myself.stop(Some("shutdown".to_owned()));
             }
+            return Ok(());
+        }
+        if !self.is_child(cell) {
+            // One that was replaced has come to its end: what it published last may be old.
+            drop(self.agents.cast(AgentsMsg::Announce { router: self.router.clone() }));
             return Ok(());
         }
         tracing::error!(cause, "a part of the runtime died and is started again");

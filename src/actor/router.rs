@@ -20,6 +20,7 @@ use super::{
     kept::{self, Offer},
     server::Isolation,
     subject::Subject,
+    vigil::Question,
 };
 use crate::{
     catalog::{Catalog, Member, Names, Prefix, ToolMatcher, Versions, View},
@@ -58,6 +59,8 @@ pub(crate) enum RouterMsg {
     Withdraw { owner: Owner, server: ServerName },
     /// A server's state changed in a way that may end the wait for its first listing.
     Settled,
+    /// Say that you are there.
+    Alive(Question),
     /// Answers when everything that was told before is published.
     Flush(RpcReplyPort<()>),
     /// Places a name that the snapshot could not place.
@@ -127,6 +130,7 @@ impl Actor for RouterActor {
             RouterMsg::Listed { owner, offers } => state.listed(&owner, offers),
             RouterMsg::Withdraw { owner, server } => state.withdraw(owner, server),
             RouterMsg::Settled => state.answer_waiting(),
+            RouterMsg::Alive(question) => question.answer(),
             // The caller may have left.
             RouterMsg::Flush(reply) => drop(reply.send(())),
             RouterMsg::Resolve { owner, subject, reply } => state.resolve(owner, subject, reply),

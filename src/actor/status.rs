@@ -66,6 +66,8 @@ pub struct ServerStatus {
     pub calls: u64,
     /// Calls that ended without the server's answer.
     pub failures: u64,
+    /// Calls that outlived their deadline and were ended by the last guard: a bug, if any.
+    pub overdue: u64,
     /// Whether readiness waits for it.
     pub required: bool,
     /// What it is for.
@@ -120,6 +122,9 @@ pub struct RuntimeStatus {
     pub tools: usize,
     /// The agents that are configured.
     pub agents: Vec<AgentId>,
+    /// Connections that tasks of theirs outlived: a bug, counted in debug builds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub outlived: u64,
     /// Why what should outlive a restart is kept in memory only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_problem: Option<String>,
@@ -153,6 +158,7 @@ pub(crate) fn of(exchange: &Exchange) -> RuntimeStatus {
         calls: exchange.calls.load(Ordering::Relaxed),
         tools: table.owner(&Owner::Store).map_or(0, |view| view.view.tools().len()),
         agents: exchange.agents(),
+        outlived: exchange.leaks.found(),
         state_problem: exchange.store.problem(),
         servers,
     }
@@ -185,6 +191,7 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         waited: (!parked.is_nobody()).then_some(parked.longest),
         calls: handle.stats.calls.load(Ordering::Relaxed),
         failures: handle.stats.failures.load(Ordering::Relaxed),
+        overdue: handle.stats.overdue.load(Ordering::Relaxed),
         // Nobody waits for a session's own connection but that session.
         required: terms.config.required && handle.seat.session.is_none(),
         description: terms.config.description.clone(),
@@ -204,6 +211,11 @@ impl Health {
             State::Stopped => Self::Disconnected,
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 mod optional_millis {

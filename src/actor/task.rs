@@ -9,24 +9,42 @@ use futures::FutureExt as _;
 use ractor::{ActorRef, Message};
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::leak::Roll;
+
 /// The tasks of one actor; dropped with its state, they are aborted.
 #[derive(Debug, Default)]
-pub(crate) struct Tasks(JoinSet<()>);
+pub(crate) struct Tasks {
+    set: JoinSet<()>,
+    roll: Roll,
+}
 
 impl Tasks {
-    /// Starts a task. If it panics, `panicked` is told in words.
+    /// Starts a task. `kind` says what it does; if it panics, `panicked` is told in words.
     pub(crate) fn spawn(
         &mut self,
+        kind: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
         panicked: impl FnOnce(String) + Send + 'static,
     ) {
         // Finished tasks are taken out here, so the set never grows beyond those under way.
-        while self.0.try_join_next().is_some() {}
-        self.0.spawn(async move {
+        while self.set.try_join_next().is_some() {}
+        let mark = cfg!(debug_assertions).then(|| self.roll.enter(kind));
+        self.set.spawn(async move {
+            let _mark = mark;
             if let Err(payload) = AssertUnwindSafe(task).catch_unwind().await {
                 panicked(words(payload.as_ref()));
             }
         });
+    }
+
+    /// Aborts all of them.
+    pub(crate) fn clear(&mut self) {
+        self.set = JoinSet::new();
+    }
+
+    /// Which of them live, in a debug build; it outlives them.
+    pub(crate) fn roll(&self) -> Roll {
+        self.roll.clone()
     }
 }
 
@@ -76,7 +94,9 @@ mod tests {
     async fn a_panic_is_reported_in_words() {
         let mut tasks = Tasks::default();
         let (tell, told) = tokio::sync::oneshot::channel();
-        tasks.spawn(async { panic!("so it goes") }, |words| tell.send(words).unwrap_or_default());
+        tasks.spawn("panic", async { panic!("so it goes") }, |words| {
+            tell.send(words).unwrap_or_default()
+        });
         assert_eq!(told.await.unwrap(), "so it goes");
     }
 }

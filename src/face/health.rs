@@ -132,6 +132,7 @@ mod tests {
             calls: 7,
             tools: 3,
             agents: Vec::new(),
+            outlived: 0,
             state_problem: None,
             servers: Vec::new(),
         }

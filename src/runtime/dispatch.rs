@@ -16,7 +16,7 @@ use crate::{
         agent::NotOpened,
         agents::AgentsMsg,
         call::{Delivery, Failure},
-        handle::{ConnectionHandle, Errand},
+        handle::{ConnectionHandle, Errand, Notices},
         root::RootMsg,
         router::{RouterMsg, RoutingTable, Target},
         subject::Subject,
@@ -86,6 +86,21 @@ impl RuntimeHandle {
             None => self.resolve(owner, &request).await?,
         };
         let deadline = self.deadline(&target, request.timeout, started);
+        tokio::select! {
+            biased;
+            outcome = self.deliver(owner, request, &target, &deadline) => outcome,
+            // The last guard: everything on the way keeps the deadline itself.
+            () = deadline.outlived() => Err(target.route.handle.outlived()),
+        }
+    }
+
+    async fn deliver(
+        &self,
+        owner: &Owner,
+        request: CallRequest,
+        target: &Target,
+        deadline: &Deadline,
+    ) -> Result<Answer, CallError> {
         let caller = Arc::from(owner.as_str());
         let CallRequest { subject, params, progress, session, mut dialogue, .. } = request;
         let params = match subject {
@@ -104,7 +119,6 @@ impl RuntimeHandle {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let _held = handle.hold(params.get().len(), limit)?;
         let telemetry = &*self.tree.exchange.telemetry;
-        let (target, deadline) = (&target, &deadline);
         let dialogue = Arc::new(dialogue);
         let errand = Errand { telemetry, caller, target, params, progress, dialogue, deadline };
         let mut answer = handle.call(errand).await?;
@@ -167,7 +181,14 @@ impl RuntimeHandle {
         self.tree.root.cast(RootMsg::Router(message)).map_err(|_| CallError::Draining)?;
         let limit = request.timeout.unwrap_or(Duration::MAX);
         let limit = limit.min(self.tree.exchange.settings().timeouts.call);
-        match tokio::time::timeout(limit, placed).await {
+        let unlisted = || {
+            let name = request.subject.name();
+            format!(
+                "{name} is not known yet, a server that may have it is starting; the call waits"
+            )
+        };
+        let placed = tokio::time::timeout(limit, placed);
+        match Notices::new(request.progress.as_ref()).during(placed, unlisted).await {
             Ok(Ok(Some(target))) => Ok(target),
             _ => Err(unknown()),
         }

@@ -17,6 +17,8 @@ use tokio::time::{Instant, sleep_until};
 const FOREVER: Duration = Duration::from_hours(30 * 365 * 24);
 /// How often a deadline that is held is looked at again.
 const HELD_TICK: Duration = Duration::from_secs(1);
+/// How long after its deadline a request may still be on its way to an end.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// A deadline with two parts: silence may last `idle`, and everything together `total`.
 ///
@@ -87,8 +89,17 @@ impl Deadline {
 
     /// Resolves when it has passed, extensions included.
     pub async fn passed(&self) {
+        self.passed_by(Duration::ZERO).await;
+    }
+
+    /// Resolves when it has passed for so long that whoever should have ended the request did not.
+    pub(crate) async fn outlived(&self) {
+        self.passed_by(SLACK).await;
+    }
+
+    async fn passed_by(&self, slack: Duration) {
         loop {
-            let at = self.at();
+            let at = self.at() + slack;
             let now = Instant::now();
             if at <= now {
                 return;

@@ -7,10 +7,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use serde::Deserialize;
-use tokio::sync::mpsc;
 
 use super::{
-    Deadline, Dialogue, LinkEnd, RequestError, ServerFacts, channel::Channel, era, peer::Call,
+    Deadline, Dialogue, LinkEnd, ProgressSink, RequestError, ServerFacts, channel::Channel, era,
+    peer::Call,
 };
 use crate::{
     trace::Context,
@@ -28,17 +28,6 @@ const ANNOUNCED: [(Primitive, &str); 3] = [
 ];
 /// Pages of one list that are read at most.
 const PAGES: usize = 1000;
-
-/// One progress notification: its raw parameters, with the upstream leg's token.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    /// Raw `ProgressNotificationParams`; the receiver sets its own `progressToken`.
-    pub params: Box<RawValue>,
-}
-
-/// Where progress of one request goes, in order. Bounded: what a slow reader leaves no room for
-/// is dropped, because progress is a hint.
-pub type ProgressSink = mpsc::Sender<Progress>;
 
 /// One request to a server.
 #[derive(Debug)]

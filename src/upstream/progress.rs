@@ -1,9 +1,72 @@
 //! Progress of one request: in order, never backwards, never waiting for a slow reader.
+//!
+//! One sink for a request's whole way, so that values increase (MCP, progress) from our own words
+//! while it waits to every server that it is sent to.
 
-use serde::Deserialize;
+use std::sync::Arc;
 
-use super::{Deadline, Progress, ProgressSink};
-use crate::wire::RawValue;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::Deadline;
+use crate::wire::{RawValue, raw};
+
+/// What our own words add to the value: so little that a server's first step exceeds them.
+const STEP: f64 = 1e-4;
+
+/// One progress notification: its raw parameters, with the upstream leg's token.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// Raw `ProgressNotificationParams`; the receiver sets its own `progressToken`.
+    pub params: Box<RawValue>,
+}
+
+/// Where progress of one request goes, in order; clones go to the same place.
+///
+/// Bounded: what a slow reader leaves no room for is dropped, because progress is a hint.
+#[derive(Clone, Debug)]
+pub struct ProgressSink {
+    sender: mpsc::Sender<Progress>,
+    /// The value that was passed on last.
+    last: Arc<Mutex<f64>>,
+}
+
+impl ProgressSink {
+    /// A sink and its other end, where so many notifications may wait to be read.
+    ///
+    /// # Panics
+    /// If there is room for none.
+    pub fn new(room: usize) -> (Self, mpsc::Receiver<Progress>) {
+        let (sender, receiver) = mpsc::channel(room);
+        (Self { sender, last: Arc::new(Mutex::new(f64::NEG_INFINITY)) }, receiver)
+    }
+
+    /// Passes a server's progress on, if it exceeds the last.
+    fn pass(&self, value: f64, params: &RawValue) {
+        let mut last = self.last.lock();
+        if value > *last {
+            *last = value;
+            self.sender.try_send(Progress { params: params.to_owned() }).ok();
+        }
+    }
+
+    /// Hands on what another sink has passed.
+    pub(crate) fn hand_on(&self, progress: Progress) {
+        self.sender.try_send(progress).ok();
+    }
+
+    /// Says in words of our own what the request waits for. It extends no deadline.
+    pub(crate) fn say(&self, message: &str) {
+        #[derive(Serialize)]
+        struct Words<'a> {
+            progress: f64,
+            message: &'a str,
+        }
+        let progress = self.last.lock().max(0.0) + STEP;
+        self.pass(progress, &raw(&Words { progress, message }));
+    }
+}
 
 /// What a progress notification says that matters on the way.
 #[derive(Deserialize)]
@@ -22,27 +85,22 @@ impl Said {
     }
 }
 
-/// Where a request's progress goes.
+/// Where the progress of one sending goes.
 #[derive(Debug)]
 pub(super) struct Track {
     sink: ProgressSink,
-    last: f64,
     deadline: Deadline,
 }
 
 impl Track {
     /// Progress extends the deadline.
     pub(super) const fn new(sink: ProgressSink, deadline: Deadline) -> Self {
-        Self { sink, last: f64::NEG_INFINITY, deadline }
+        Self { sink, deadline }
     }
 
-    /// Passes progress on if it exceeds the last.
-    pub(super) fn pass(&mut self, value: f64, params: &RawValue) {
+    /// The server is at work; whoever asked hears of it if the value exceeds the last.
+    pub(super) fn pass(&self, value: f64, params: &RawValue) {
         self.deadline.touch();
-        if value > self.last {
-            self.last = value;
-            // What a slow reader leaves no room for is dropped: progress is a hint.
-            self.sink.try_send(Progress { params: params.to_owned() }).ok();
-        }
+        self.sink.pass(value, params);
     }
 }

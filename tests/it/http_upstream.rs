@@ -27,8 +27,8 @@ use switchboard::{
     id::ServerName,
     restart::State,
     runtime::{
-        Answer, CallError, CallRequest, Delivery, Failure, Runtime, RuntimeConfig, RuntimeHandle,
-        Scope, ServerConfig,
+        Answer, CallError, CallRequest, Delivery, Failure, ProgressSink, Runtime, RuntimeConfig,
+        RuntimeHandle, Scope, ServerConfig,
     },
     secret::Secret,
     upstream::{TransportConfig, http::HttpConfig},
@@ -37,7 +37,7 @@ use switchboard::{
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
-    sync::{Notify, mpsc},
+    sync::Notify,
     task::JoinSet,
 };
 
@@ -127,7 +127,7 @@ async fn both_eras_are_spoken_in_every_mode_of_a_server() {
                 call(&store, "a_echo", &json!({ "text": "Grüße, 世界 🌍" })).await.unwrap();
             assert_eq!(said(&answer), "Grüße, 世界 🌍", "{mode} {era:?}");
 
-            let (sink, mut progress) = mpsc::channel(8);
+            let (sink, mut progress) = ProgressSink::new(8);
             let request = CallRequest::new("a_steps", &json!({}));
             let answer = store.call(CallRequest { progress: Some(sink), ..request }).await.unwrap();
             assert_eq!(said(&answer), "walked");

@@ -24,7 +24,7 @@ const LEGACY: [Revision; 4] =
     [Revision::V2024_11_05, Revision::V2025_03_26, Revision::V2025_06_18, Revision::V2025_11_25];
 
 /// A tool that reports progress, waits for a permit, then answers.
-fn gated(gate: &Arc<Semaphore>) -> Script {
+pub fn gated(gate: &Arc<Semaphore>) -> Script {
     let gate = Arc::clone(gate);
     Script::new().tool("gated", move |call| {
         let gate = Arc::clone(&gate);
@@ -48,7 +48,7 @@ fn progressing(tool: &str) -> Value {
 }
 
 /// What a session's requests carry, on any method and with any further header.
-fn of_session(session: &Session<'_>, method: reqwest::Method, url: &str) -> RequestBuilder {
+pub fn of_session(session: &Session<'_>, method: reqwest::Method, url: &str) -> RequestBuilder {
     let template = session.post().build().unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     http.request(method, url).headers(template.headers().clone())

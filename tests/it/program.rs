@@ -4,10 +4,14 @@
 use serde_json::{Value, json};
 use switchboard::wire::Revision;
 
-use crate::support::{
-    binary::{PROGRAM, Switchboard},
-    process,
-    wait::until,
+use crate::{
+    mcp_host::{Events, modern_post},
+    mcp_legacy::of_session,
+    support::{
+        binary::{PROGRAM, Switchboard},
+        process,
+        wait::until,
+    },
 };
 
 /// What the default configuration has, written out.
@@ -140,4 +144,50 @@ async fn a_crash_in_a_call_is_an_unknown_outcome_and_the_server_comes_back() {
     for pid in pids {
         assert!(!process::is_alive(u32::try_from(pid).unwrap()), "process {pid} was left behind");
     }
+}
+
+#[tokio::test]
+async fn a_program_that_is_told_to_end_finishes_calls_refuses_others_and_ends_streams_in_order() {
+    let mut switchboard = with_demo_servers().await;
+    let client = switchboard.client();
+    let filter = json!({"notifications": {"toolsListChanged": true}});
+    let listen = modern_post(&client, &json!("l"), "subscriptions/listen", filter);
+    let mut listening = Events::of(listen.send().await.unwrap());
+    listening.message().await;
+    let session = client.initialize(Revision::V2025_06_18).await;
+    let stream = of_session(&session, reqwest::Method::GET, switchboard.url());
+    let mut standing = Events::of(stream.send().await.unwrap());
+    let slow = json!({
+        "name": "demo_slow",
+        "arguments": {"seconds": 4, "steps": 4},
+        "_meta": {"progressToken": 1},
+    });
+    let slow = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": slow});
+    let mut working = Events::of(session.post().json(&slow).send().await.unwrap());
+    working.message().await;
+
+    process::signal(switchboard.pid(), rustix::process::Signal::TERM);
+    let call = json!({"name": "demo_echo", "arguments": {}});
+    let refused = until("a new call is refused", async || {
+        let call = modern_post(&client, &json!(2), "tools/call", call.clone());
+        let response = call.send().await.expect("the door is open while a call is under way");
+        (response.status() == 503).then_some(response)
+    })
+    .await;
+    assert!(refused.headers().contains_key("retry-after"));
+    let refused: Value = refused.json().await.unwrap();
+    assert!(refused["error"]["message"].as_str().unwrap().contains("try again"), "{refused}");
+
+    let answer = loop {
+        let message = working.message().await;
+        if message["id"] == 7 {
+            break message;
+        }
+    };
+    assert!(answer["result"]["content"][0]["text"].as_str().unwrap().contains("4 steps"));
+    assert!(working.next().await.is_none());
+    assert_eq!(listening.message().await["result"]["resultType"], "complete");
+    assert!(listening.next().await.is_none());
+    assert!(standing.next().await.is_none());
+    assert!(switchboard.ended().await.success());
 }

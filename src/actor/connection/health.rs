@@ -31,7 +31,7 @@ impl ConnectionState {
             self.probing = true;
             let limit = self.exchange.settings().timeouts.health_check;
             let actor = myself.clone();
-            self.spawn(myself, async move {
+            self.spawn(myself, "probe", async move {
                 let alive = live.link.probe(Deadline::new(limit, limit)).await.is_ok();
                 actor.cast(ConnectionMsg::Probed { alive }).ok();
             });
@@ -116,7 +116,7 @@ impl ConnectionState {
             return;
         };
         let limit = self.exchange.settings().timeouts.health_check;
-        self.spawn(myself, async move {
+        self.spawn(myself, "check", async move {
             let asked = Instant::now();
             let outcome = live.link.probe(Deadline::new(limit, limit)).await;
             reply.send(outcome.map(|()| asked.elapsed()).map_err(|why| why.to_string())).ok();

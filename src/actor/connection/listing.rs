@@ -48,7 +48,7 @@ impl ConnectionState {
         self.listing = Some(false);
         let timeout = self.exchange.settings().timeouts.call;
         let (actor, stderr) = (myself.clone(), Arc::clone(&self.handle.stderr));
-        self.spawn(myself, async move {
+        self.spawn(myself, "listing", async move {
             let outcome = listing(&live.link, &stderr, timeout).await;
             actor.cast(ConnectionMsg::Listed(outcome)).ok();
         });

@@ -9,7 +9,7 @@ use tokio::{sync::watch, time::Instant};
 use tracing::Instrument as _;
 
 use super::{
-    ConnectionHandle, Live, Standing, Verdict,
+    ConnectionHandle, Live, Notices, Standing, Verdict,
     leg::{Leg, waited},
     verdict,
 };
@@ -76,18 +76,24 @@ impl ConnectionHandle {
             return Err(self.unavailable(&standing));
         }
         let admission = Arc::clone(&self.terms.load().admission);
+        let mut notices = Notices::new(progress.as_ref());
         let entered = Instant::now();
-        let permit = tokio::select! {
-            biased;
-            entered = admission.enter(&caller) => entered.map_err(|full| self.overloaded(full.waiting))?,
-            () = deadline.passed() => return Err(self.late_in_queue()),
+        let admitted = async {
+            tokio::select! {
+                biased;
+                entered = admission.enter(&caller) => {
+                    entered.map_err(|full| self.overloaded(full.waiting))
+                }
+                () = deadline.passed() => Err(self.late_in_queue()),
+            }
         };
+        let permit = notices.during(admitted, || self.is_queued()).await?;
         waited("admitted", entered);
         let (mut pauses, mut repeats, mut renewed) = (0, 0, false);
         let mut dead = None;
         loop {
             let parked = Instant::now();
-            let live = self.live(dead, deadline).await?;
+            let live = notices.during(self.live(dead, deadline), || self.is_parked()).await?;
             waited("connected", parked);
             let leg = Leg::begin(telemetry, self, &live, target);
             let request = Request {
@@ -122,7 +128,8 @@ impl ConnectionHandle {
                 // Not executed either, and the same life may take it later.
                 Err(RequestError::Busy { retry_after }) => {
                     pauses += 1;
-                    self.come_again(retry_after, pauses, deadline).await?;
+                    let pause = self.come_again(retry_after, pauses, deadline);
+                    notices.during(pause, || self.is_put_off()).await?;
                 }
                 Err(error @ RequestError::Lost { .. })
                     if repeats < REPEATS && target.may_repeat() =>

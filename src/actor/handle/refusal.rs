@@ -3,7 +3,7 @@
 //!
 //! Says above all whether the call was sent. Nothing that a server printed stands in it.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use bytesize::ByteSize;
 use tokio::time::Instant;
@@ -112,6 +112,18 @@ impl ConnectionHandle {
         let text =
             format!("{} {why} until the deadline passed; the call was not sent", self.seat.server);
         CallError::Failed(self.failure(Kind::Timeout, Delivery::Queued, text))
+    }
+
+    /// Nobody ended a call at its deadline: it is counted, and may be with its server.
+    pub(crate) fn outlived(&self) -> CallError {
+        self.stats.overdue.fetch_add(1, Ordering::Relaxed);
+        let (owner, server) = (&self.owner, &self.seat.server);
+        tracing::error!(%owner, %server, "a call outlived its deadline and was ended, a bug");
+        let text = format!(
+            "{server} did not answer before the deadline; the call was given up but may have run, \
+             check before repeating"
+        );
+        CallError::Failed(self.failure(Kind::Timeout, Delivery::Written, text))
     }
 
     pub(super) fn failed(&self, error: RequestError, incarnation: Incarnation) -> CallError {

@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::{Caller, Fault, Outcome, fault, received::Received, told::Telling, translate};
 use crate::{
-    access::{CallRequest, Gate, Progress, Subject},
+    access::{CallRequest, Gate, Progress, ProgressSink, Subject},
     wire::{Era, Object, Primitive, RawValue, Revision, envelope, meta, method},
 };
 
@@ -64,7 +64,7 @@ impl Exchange {
         let token = metadata.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned);
         let (sink, progress) = match token {
             Some(token) => {
-                let (sink, receiver) = mpsc::channel(PROGRESS_WAITING);
+                let (sink, receiver) = ProgressSink::new(PROGRESS_WAITING);
                 (Some(sink), Some((token, receiver)))
             }
             None => (None, None),

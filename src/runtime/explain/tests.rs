@@ -33,6 +33,7 @@ fn status(state: State, incarnation: u64) -> ServerStatus {
         waited: None,
         calls: 0,
         failures: 0,
+        overdue: 0,
         required: false,
         description: None,
     }

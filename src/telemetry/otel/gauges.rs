@@ -21,15 +21,16 @@ const LEVELS: [Reading; 4] = [
     }),
 ];
 
-const TOTALS: [Reading; 2] = [
+const TOTALS: [Reading; 3] = [
     ("switchboard.calls", "Calls that a server was given", |it| it.calls),
     ("switchboard.calls.failed", "Calls that ended without the server's answer", |it| it.failures),
+    ("switchboard.calls.overdue", "Calls that outlived their deadline, a bug", |it| it.overdue),
 ];
 
 /// Has a meter read what a runtime is doing at each collection, for as long as the runtime lives:
 /// `switchboard.connections` by state, and by owner and server `switchboard.calls`,
-/// `switchboard.calls.failed`, `switchboard.calls.in_flight`, `switchboard.calls.waiting`,
-/// `switchboard.incarnation` and `switchboard.circuit.open`.
+/// `switchboard.calls.failed`, `switchboard.calls.overdue`, `switchboard.calls.in_flight`,
+/// `switchboard.calls.waiting`, `switchboard.incarnation` and `switchboard.circuit.open`.
 pub fn follow(meter: &Meter, runtime: &RuntimeHandle) {
     let observed = runtime.observed();
     meter

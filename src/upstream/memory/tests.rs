@@ -14,12 +14,12 @@ use rmcp::{
     },
     service::RequestContext,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
 use super::*;
 use crate::{
     id::{Incarnation, ServerName},
-    upstream::{Deadline, LinkEvent, Protocol, Request, RequestError},
+    upstream::{Deadline, LinkEvent, ProgressSink, Protocol, Request, RequestError},
     wire::{Era, Primitive, RawValue, Revision},
 };
 
@@ -184,7 +184,7 @@ async fn progress_and_changes_come_through() {
     let (connector, _) = connector(ProtocolVersion::KNOWN_VERSIONS);
     let link = connector.connect(context(Protocol::Legacy)).await.unwrap();
     assert_eq!(link.facts().revision, Revision::LATEST_LEGACY);
-    let (sink, mut progress) = mpsc::channel(8);
+    let (sink, mut progress) = ProgressSink::new(8);
     let params = crate::wire::raw(&serde_json::json!({ "name": "progress" }));
     link.request(Request {
         method: "tools/call",

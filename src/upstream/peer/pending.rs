@@ -112,8 +112,8 @@ impl Pending {
 
     /// Passes progress on if it exceeds the last; false if nobody waits for it.
     pub(super) fn progress(&self, id: u64, value: f64, params: &RawValue) -> bool {
-        let mut table = self.0.lock();
-        match table.entries.get_mut(&id).and_then(|entry| entry.progress.as_mut()) {
+        let table = self.0.lock();
+        match table.entries.get(&id).and_then(|entry| entry.progress.as_ref()) {
             Some(track) => {
                 track.pass(value, params);
                 true

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
-use tokio::sync::mpsc;
 
 use super::*;
 use crate::upstream::{
@@ -67,7 +66,7 @@ async fn a_result_of_twenty_megabytes_arrives_as_it_was_sent() {
 #[tokio::test]
 async fn progress_comes_in_order_and_only_if_it_increases() {
     let (peer, mut script, _) = scripted(PIPE);
-    let (sink, mut progress) = mpsc::channel(16);
+    let (sink, mut progress) = ProgressSink::new(16);
     let server = async {
         let message = script.next().await.unwrap();
         let token = &message["params"]["_meta"]["progressToken"];
@@ -94,7 +93,7 @@ async fn progress_comes_in_order_and_only_if_it_increases() {
 #[tokio::test(start_paused = true)]
 async fn progress_extends_the_deadline_and_a_full_sink_stops_nobody() {
     let (peer, mut script, _) = scripted(PIPE);
-    let (sink, _progress) = mpsc::channel(1);
+    let (sink, _progress) = ProgressSink::new(1);
     let second = Duration::from_secs(1);
     let server = async {
         let (_, id) = script.asked().await;

@@ -14,7 +14,7 @@ use switchboard::{
     id::{AgentId, Incarnation, ServerName},
     runtime::{
         AgentConfig, Answer, CallError, CallRequest, Delivery, GroupConfig, LimitsConfig,
-        MonitoringConfig, Runtime, RuntimeConfig, RuntimeHandle, Scope, ServerConfig,
+        MonitoringConfig, ProgressSink, Runtime, RuntimeConfig, RuntimeHandle, Scope, ServerConfig,
         TimeoutsConfig,
     },
     upstream::{TransportConfig, stdio::StdioConfig},
@@ -183,6 +183,9 @@ pub async fn run(seed: u64, plan: Plan) -> Run {
     drop(sampling);
     let (unanswered, closing) = (calls.len(), stage.record.now());
     let under_way = stage.runtime.drain(END).await;
+    // What a life left behind is found by then.
+    sleep(Duration::from_mins(2)).await;
+    assert_eq!(stage.runtime.status().outlived, 0, "something outlived its connection");
     stage.runtime.stop().await;
     let ended = stage.runtime.closed().await;
     // A server that is mute sees the end of its stream when it reads again.
@@ -390,7 +393,7 @@ fn request(
     let arguments = json!({ "call": number, "padding": "x".repeat(plan.padding) });
     let mut request = CallRequest::new(format!("{server}_act"), &arguments);
     request.timeout = plan.timeout;
-    let (sink, progress) = mpsc::channel(4);
+    let (sink, progress) = ProgressSink::new(4);
     request.progress = plan.wants_progress.then_some(sink);
     (request, plan.wants_progress.then_some(progress))
 }

@@ -29,6 +29,8 @@ pub enum Attempt {
     Fails,
     /// It works for so long, then fails in a way that may pass.
     FailsAfter(Duration),
+    /// It asks to be left alone for so long.
+    Busy(Duration),
     /// It fails for good.
     Fatal,
     /// It never ends.
@@ -128,6 +130,10 @@ impl Connect for Flaky {
                 Attempt::FailsAfter(time) => {
                     sleep(time).await;
                     Err(ConnectError::Transport("as planned".to_owned()))
+                }
+                Attempt::Busy(pause) => {
+                    let why = "as planned".to_owned();
+                    Err(ConnectError::Busy { why, retry_after: pause })
                 }
                 Attempt::Fatal => Err(ConnectError::Protocol("as planned".to_owned())),
                 Attempt::Hangs => std::future::pending().await,
