@@ -33,13 +33,23 @@ impl Era {
     }
 }
 
-/// A table of scores for the page.
-fn table(first: &str, scores: &[(&str, String, Score)]) -> String {
+/// One row of the page: a revision, what ran, and the score or what no baseline accounts for.
+type Row = (&'static str, String, Result<Score, String>);
+
+/// Compares scores with the page's table, once every run went as its baseline says.
+fn agree(name: &str, first: &str, rows: &[Row]) {
     let mut table = format!("| Revision | {first} | Passed | Of |\n|---|---|---|---|\n");
-    for (revision, what, score) in scores {
-        writeln!(table, "| {revision} | {what} | {} | {} |", score.passed, score.of).unwrap();
+    let mut problems = String::new();
+    for (revision, what, score) in rows {
+        match score {
+            Ok(Score { passed, of }) => {
+                writeln!(table, "| {revision} | {what} | {passed} | {of} |").unwrap();
+            }
+            Err(problem) => writeln!(problems, "{revision}, {what}: {problem}").unwrap(),
+        }
     }
-    table
+    assert!(problems.is_empty(), "{problems}");
+    page::agrees_with("conformance.md", name, &table);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,12 +57,13 @@ async fn the_fixture_itself_satisfies_the_suite() {
     for (revision, era, all) in [("2025-11-25", Era::Legacy, 30), ("2026-07-28", Era::Modern, 37)] {
         let upstream = fixture::serve(era).await;
         let score = suite::against_server(&upstream.url(), revision, None).await;
+        let score = score.unwrap_or_else(|problem| panic!("{problem}"));
         assert_eq!((score.passed, score.of), (all, all), "{revision}");
     }
 }
 
 /// The suite's revision against Switchboard, with the fixture behind it in an era.
-async fn through_switchboard(revision: &'static str, era: Era) -> (&'static str, String, Score) {
+async fn through_switchboard(revision: &'static str, era: Era) -> Row {
     let upstream = fixture::serve(era).await;
     let switchboard = Switchboard::serve(&json!({
         "mcpServers": { "fixture": { "url": upstream.url() } },
@@ -78,7 +89,7 @@ async fn what_the_fixture_satisfies_passes_through_switchboard() {
         [Era::Legacy, Era::Modern].map(|era| through_switchboard(revision, era))
     });
     let scores = join_all(runs).await;
-    page::agrees_with("conformance.md", "server", &table("Era of the server", &scores));
+    agree("server", "Era of the server", &scores);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,5 +108,5 @@ async fn servers_of_the_suite_find_nothing_wrong_with_our_upstream_side() {
             scores.push((revision, format!("`{scenario}`"), score));
         }
     }
-    page::agrees_with("conformance.md", "client", &table("Scenario", &scores));
+    agree("client", "Scenario", &scores);
 }

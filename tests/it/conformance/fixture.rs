@@ -143,9 +143,7 @@ impl Offer {
             }
             "prompts/get" => content::prompt(params),
             "resources/list" => Ok(json!({ "resources": content::resources() })),
-            "resources/templates/list" => {
-                Ok(json!({ "resourceTemplates": [content::template()] }))
-            }
+            "resources/templates/list" => Ok(json!({ "resourceTemplates": [content::template()] })),
             "resources/read" => content::read(params["uri"].as_str().unwrap_or_default()),
             "completion/complete" => Ok(content::completion(params)),
             _ => Err(Fault::new(-32601, format!("no method {method}"))),
