@@ -4,7 +4,7 @@
 //! The suite starts it: `conformance client --command target/debug/examples/conformance_client
 //! --scenario tools_call` (docs/conformance.md).
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
 use serde::Deserialize;
@@ -43,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
     let runtime = Runtime::spawn(config).await?;
     let store = runtime.store();
     let server = ServerName::new("suite")?;
-    let transport = TransportConfig::Http(HttpConfig { url, headers: Default::default() });
+    let transport = TransportConfig::Http(HttpConfig { url, headers: BTreeMap::new() });
     store.add(server.clone(), ServerConfig::new(transport)).await?;
     store.wait_ready(&server, Duration::from_secs(10)).await?;
 
@@ -52,8 +52,8 @@ async fn main() -> anyhow::Result<()> {
     let mut calls = context.tool_calls;
     if calls.is_empty() {
         for tool in listed {
-            let definition: Value = serde_json::from_str(tool.raw.get())?;
-            let arguments = made_up(&definition["inputSchema"]);
+            let definition: Tool = serde_json::from_str(tool.raw.get())?;
+            let arguments = definition.input_schema.made_up();
             calls.push(ToolCall { name: tool.exposed.to_string(), arguments });
         }
     }
@@ -65,13 +65,32 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A value for each argument that a tool requires.
-fn made_up(schema: &Value) -> Value {
-    let names = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let value = |name: &str| match schema["properties"][name]["type"].as_str() {
-        Some("number" | "integer") => json!(1),
-        Some("boolean") => json!(true),
-        _ => json!("a text"),
-    };
-    Value::Object(names.map(|name| (name.to_owned(), value(name))).collect::<Map<_, _>>())
+/// A tool as it is listed, as far as it takes to call it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tool {
+    input_schema: Schema,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Schema {
+    required: Vec<String>,
+    properties: BTreeMap<String, Value>,
+}
+
+impl Schema {
+    /// A value for each argument that must be there.
+    fn made_up(&self) -> Value {
+        let value = |name: &String| {
+            let kind = self.properties.get(name).and_then(|property| property.get("type"));
+            let value = match kind.and_then(Value::as_str) {
+                Some("number" | "integer") => json!(1),
+                Some("boolean") => json!(true),
+                _ => json!("a text"),
+            };
+            (name.clone(), value)
+        };
+        Value::Object(self.required.iter().map(value).collect::<Map<_, _>>())
+    }
 }

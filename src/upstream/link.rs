@@ -169,6 +169,12 @@ impl Link {
         Err(endless("it has more than 1000 pages"))
     }
 
+    /// Whether a tool of the server can be called over this link. Modern HTTP has tools that want
+    /// arguments repeated as headers which cannot be, and clients must leave those out.
+    pub fn can_call(&self, tool: &RawValue) -> bool {
+        self.channel.can_call(tool)
+    }
+
     /// Whether the server says that it has things of a kind.
     pub fn declares(&self, primitive: Primitive) -> bool {
         Object::read(&self.facts.capabilities)

@@ -48,12 +48,11 @@ pub async fn against_server(
     revision: &str,
     baseline: Option<&str>,
 ) -> Result<Score, String> {
-    let run = Run::new();
+    let run = Run::new(required("server", revision));
     let mut command = Command::new(node());
     command.arg(program()).args(["server", "--url", url, "--requirements", revision]);
     let what = format!("{revision} against {url}");
-    run.finish(&what, command, baseline).await?;
-    Ok(run.score(&required("server", revision)))
+    run.finish(&what, command, baseline).await
 }
 
 /// Runs one scenario against a client program, in a network of its own: the suite's server listens
@@ -67,7 +66,7 @@ pub async fn against_client(
     revision: &str,
     baseline: Option<&str>,
 ) -> Result<Score, String> {
-    let run = Run::new();
+    let run = Run::new(vec![scenario.to_owned()]);
     let mut command = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
         command.arg("--map-root-user");
@@ -76,8 +75,7 @@ pub async fn against_client(
     command.arg(node()).arg(program()).args(["client", "--command", program_words]);
     command.args(["--scenario", scenario, "--spec-version", revision]);
     let what = format!("{scenario} of {revision}");
-    run.finish(&what, command, baseline).await?;
-    Ok(run.score(&[scenario.to_owned()]))
+    run.finish(&what, command, baseline).await
 }
 
 /// Node.js of the version that the suite needs.
@@ -89,8 +87,11 @@ fn program() -> PathBuf {
     installed(&format!("{PACKAGE}/dist/index.js"))
 }
 
-/// One run and the folder of its results.
-struct Run(TempDir);
+/// One run: the scenarios that count, and the folder of their results.
+struct Run {
+    required: Vec<String>,
+    folder: TempDir,
+}
 
 /// One check of a scenario, as the suite writes it.
 #[derive(Deserialize)]
@@ -109,8 +110,8 @@ impl Check {
 }
 
 impl Run {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+    fn new(required: Vec<String>) -> Self {
+        Self { required, folder: tempfile::tempdir().unwrap() }
     }
 
     /// Lets the suite do its work and compare what it found with the baseline.
@@ -119,7 +120,7 @@ impl Run {
         what: &str,
         mut command: Command,
         baseline: Option<&str>,
-    ) -> Result<(), String> {
+    ) -> Result<Score, String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/conformance");
         let baseline = baseline.map_or_else(|| self.empty(), |name| folder.join(name));
         command.arg("--expected-failures").arg(baseline);
@@ -131,7 +132,7 @@ impl Run {
         };
         let output = output.unwrap();
         if output.status.success() {
-            return Ok(());
+            return Ok(self.score());
         }
         let said = String::from_utf8_lossy(&output.stdout);
         let verdict = ["Stale baseline", "Unexpected failures"].map(|line| said.find(line));
@@ -142,16 +143,16 @@ impl Run {
 
     /// A baseline that excuses nothing.
     fn empty(&self) -> PathBuf {
-        let file = self.0.path().join("empty.yml");
+        let file = self.folder.path().join("empty.yml");
         fs::write(&file, "server: []\nclient: []\n").unwrap();
         file
     }
 
     fn results(&self) -> PathBuf {
-        self.0.path().join("results")
+        self.folder.path().join("results")
     }
 
-    /// Checks by scenario.
+    /// Checks by scenario, of those that count.
     fn checks(&self) -> BTreeMap<String, Vec<Check>> {
         let folders = fs::read_dir(self.results()).into_iter().flatten().flatten();
         let checks = folders.filter_map(|folder| {
@@ -159,20 +160,22 @@ impl Run {
             let name = name.strip_prefix("server-").unwrap_or(&name);
             // The time of the run follows the name: `-2026-07-28T12-00-00-000Z`.
             let (scenario, _) = name.split_at_checked(name.len().checked_sub(25)?)?;
+            if !self.required.iter().any(|required| required == scenario) {
+                return None;
+            }
             let text = fs::read_to_string(folder.path().join("checks.json")).ok()?;
             Some((scenario.to_owned(), serde_json::from_str(&text).unwrap()))
         });
         checks.collect()
     }
 
-    fn score(&self, required: &[String]) -> Score {
+    fn score(&self) -> Score {
         let checks = self.checks();
-        let passes = |checks: &Vec<Check>| {
+        let passes = |checks: &[Check]| {
             !checks.iter().any(Check::is_bad)
                 && checks.iter().any(|check| check.status == "SUCCESS")
         };
-        let passed = required.iter().filter(|name| checks.get(*name).is_some_and(passes)).count();
-        Score { passed, of: required.len() }
+        Score { passed: checks.values().filter(|it| passes(it)).count(), of: self.required.len() }
     }
 
     /// Scenario, check and message of everything that failed.
