@@ -70,13 +70,11 @@ pub(crate) enum Reply<S = Infallible> {
 }
 
 /// Which era a message belongs to: the revision it names decides, in its header or in its
-/// metadata; `initialize` and everything that names none is legacy, and only modern clients
-/// discover.
+/// metadata; everything that names none is legacy, and only modern clients discover. `initialize`
+/// is legacy whatever its header says, which may be the newest that a client knows.
 pub(crate) fn era(header: Option<&str>, method: Option<&str>, params: Option<&RawValue>) -> Era {
-    if method == Some(method::INITIALIZE) {
-        return Era::Legacy;
-    }
-    let is_modern = header.is_some_and(is_modern_revision)
+    let is_handshake = method == Some(method::INITIALIZE);
+    let is_modern = header.is_some_and(is_modern_revision) && !is_handshake
         || method == Some(method::DISCOVER)
         || params.is_some_and(names_revision);
     if is_modern { Era::Modern } else { Era::Legacy }
@@ -156,7 +154,7 @@ mod tests {
         .unwrap();
         let call = Some(method::TOOLS_CALL);
         for (header, method, params, expected) in [
-            (None, Some(method::INITIALIZE), Some(&modern), Era::Legacy),
+            (None, Some(method::INITIALIZE), Some(&modern), Era::Modern),
             (Some("2026-07-28"), Some(method::INITIALIZE), None, Era::Legacy),
             (Some("2026-07-28"), call, None, Era::Modern),
             (Some("2099-01-01"), call, None, Era::Modern),

@@ -41,6 +41,15 @@ impl Channel {
         }
     }
 
+    /// Whether a tool can be called over this channel.
+    pub(super) fn can_call(&self, tool: &RawValue) -> bool {
+        match (self, tool) {
+            (Self::Stream(_), _) => true,
+            #[cfg(feature = "upstream-http")]
+            (Self::Http(remote), tool) => remote.can_call(tool),
+        }
+    }
+
     /// How long no message was received; since the start if there was none.
     pub(super) fn silent_for(&self) -> Duration {
         match self {

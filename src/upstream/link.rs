@@ -215,6 +215,12 @@ impl Link {
         Err(endless("it has more than 1000 pages"))
     }
 
+    /// Whether a tool of the server can be called over this link. Modern HTTP has tools that want
+    /// arguments repeated as headers which cannot be, and clients must leave those out.
+    pub fn can_call(&self, tool: &RawValue) -> bool {
+        self.channel.can_call(tool)
+    }
+
     fn declares(&self, capability: &str) -> bool {
         Object::read(&self.facts.capabilities)
             .is_some_and(|capabilities| capabilities.get(capability).is_some())

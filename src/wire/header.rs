@@ -88,34 +88,46 @@ pub struct Annotated {
     pub path: Vec<String>,
 }
 
-/// The well-formed header annotations of an input schema, reached through `properties` alone.
-pub fn annotated(input_schema: &RawValue) -> Vec<Annotated> {
+/// The header annotations of an input schema, reached through `properties` alone; `None` where one
+/// of them breaks the rules, so that a client may not use the tool over HTTP (MCP 2026-07-28,
+/// tools): no name of a header, one that stands there twice, or no value of one piece.
+pub fn annotated(input_schema: &RawValue) -> Option<Vec<Annotated>> {
     let mut found = Vec::new();
     if input_schema.get().contains(ANNOTATION)
         && let Ok(schema) = serde_json::from_str::<Value>(input_schema.get())
     {
-        collect(&schema, &mut Vec::new(), &mut found);
+        collect(&schema, &mut Vec::new(), &mut found)?;
     }
-    found
+    Some(found)
 }
 
-fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<Annotated>) {
+fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<Annotated>) -> Option<()> {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
-        return;
+        return Some(());
     };
     for (name, property) in properties {
         path.push(name.clone());
-        if let Some(header) = property.get(ANNOTATION).and_then(Value::as_str)
-            && is_token(header)
-        {
-            found.push(Annotated {
-                header: format!("{PARAM_PREFIX}{}", header.to_ascii_lowercase()),
-                path: path.clone(),
-            });
+        if let Some(annotation) = property.get(ANNOTATION) {
+            let header = annotation.as_str().filter(|header| is_token(header))?;
+            let header = format!("{PARAM_PREFIX}{}", header.to_ascii_lowercase());
+            let is_free = found.iter().all(|other| other.header != header);
+            if !is_free || !is_of_one_piece(property) {
+                return None;
+            }
+            found.push(Annotated { header, path: path.clone() });
         }
-        collect(property, path, found);
+        collect(property, path, found)?;
         path.pop();
     }
+    Some(())
+}
+
+/// Whether a property can be a header: no list, no object, and no number with a fraction.
+fn is_of_one_piece(property: &Value) -> bool {
+    property
+        .get("type")
+        .and_then(Value::as_str)
+        .is_none_or(|it| matches!(it, "string" | "integer" | "boolean"))
 }
 
 /// A token of RFC 9110, 5.6.2: what a header's name may consist of.
@@ -243,11 +255,30 @@ mod tests {
     }
 
     #[test]
+    fn an_annotation_that_can_be_no_header_spoils_the_tool() {
+        for property in [
+            r#""type":"string","x-mcp-header":"""#,
+            r#""type":"string","x-mcp-header":"not a token""#,
+            r#""type":"string","x-mcp-header":"Région""#,
+            r#""type":"string","x-mcp-header":1"#,
+            r#""type":"string","x-mcp-header":"TWICE""#,
+            r#""type":"number","x-mcp-header":"N""#,
+            r#""type":"object","x-mcp-header":"O""#,
+            r#""properties":{"deep":{"type":"array","x-mcp-header":"A"}}"#,
+        ] {
+            let first = r#""type":"string","x-mcp-header":"Twice""#;
+            let schema = format!(r#"{{"properties":{{"first":{{{first}}},"it":{{{property}}}}}}}"#);
+            assert_eq!(annotated(&raw(&schema)), None, "{schema}");
+        }
+        assert_eq!(annotated(&raw(r#"{"properties":{"x-mcp-header":{}}}"#)), Some(Vec::new()));
+    }
+
+    #[test]
     fn annotated_parameters_are_compared_by_value() {
         let schema = raw(r#"{"properties":{"region":{"type":"string","x-mcp-header":"Region"},
                 "deep":{"properties":{"n":{"type":"integer","x-mcp-header":"N"}}},
-                "bad":{"x-mcp-header":"not a token"},"off":{"items":{"x-mcp-header":"Off"}}}}"#);
-        let annotated = annotated(&schema);
+                "off":{"items":{"x-mcp-header":"Off"}}}}"#);
+        let annotated = annotated(&schema).unwrap();
         assert_eq!(annotated.len(), 2);
         let check = |arguments: &str, region: Option<&'static str>, n: Option<&'static str>| {
             check_params(&annotated, Some(&raw(arguments)), |header| {

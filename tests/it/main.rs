@@ -14,6 +14,7 @@ mod chaos;
 mod cli;
 mod clients;
 mod config;
+mod conformance;
 mod crowd;
 mod delivery;
 mod demo;

@@ -43,7 +43,7 @@ fi
 
 # The stamp names what was asked for and the interpreters that it was installed for.
 wanted=$(
-  cat "$manifests"/package.json "$manifests"/package-lock.json "$manifests"/requirements-*.txt | cksum
+  cat "$manifests"/{.,conformance}/package{,-lock}.json "$manifests"/requirements-*.txt | cksum
   node --version
   python3 --version
   (cd "$here" && pwd)
@@ -53,15 +53,16 @@ if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then
 fi
 
 mkdir -p "$env"
-rm -rf "$stamp" "$env"/node_modules "$env"/venv-* "$env"/clients
+rm -rf "$stamp" "$env"/node_modules "$env"/venv-* "$env"/clients "$env"/conformance
+mkdir "$env/conformance"
 
 # Our own client programs, where Node.js looks for their packages beside them.
 ln -s ../clients "$env/clients"
 
-# No install scripts: no package here needs its own to run.
+# `install_npm FOLDER`: one set of packages. No install scripts: no package here needs its own to run.
 install_npm() {
-  cp "$manifests"/package.json "$manifests"/package-lock.json "$manifests"/.npmrc "$env"/
-  npm ci --prefix "$env" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >&2
+  cp "$manifests/$1"/package.json "$manifests/$1"/package-lock.json "$manifests/$1"/.npmrc "$env/$1"/
+  npm ci --prefix "$env/$1" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >&2
 }
 # `install_python NAME`: a virtual environment with one set of requirements.
 install_python() {
@@ -72,7 +73,9 @@ install_python() {
 
 # Side by side: they wait for the network, and none reads what another writes.
 say "installing packages from npm and PyPI"
-install_npm & installs=($!)
+install_npm . & installs=($!)
+# Apart from the others: the conformance suite needs a newer Node.js than the system's.
+install_npm conformance & installs+=($!)
 install_python mcp1 & installs+=($!)
 install_python mcp2 & installs+=($!)
 for install in "${installs[@]}"; do

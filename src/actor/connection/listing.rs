@@ -86,7 +86,8 @@ impl ConnectionState {
             tracing::warn!(
                 %server,
                 dropped = listing.dropped,
-                "what has no name, and tools without an input schema, were left out"
+                "what has no name, and tools without an input schema or with an x-mcp-header that \
+                 cannot be a header, were left out"
             );
         }
     }
@@ -116,7 +117,8 @@ pub(super) async fn listing(
     for primitive in Primitive::ALL {
         let outcome = std::mem::replace(outcomes.get_mut(primitive), Ok(Vec::new()));
         let raw = listing.given(primitive, outcome, stderr)?;
-        let read = raw.iter().filter_map(|item| Item::read(primitive, item).ok());
+        let usable = raw.iter().filter(|it| primitive != Primitive::Tool || link.can_call(it));
+        let read = usable.filter_map(|item| Item::read(primitive, item).ok());
         *items.get_mut(primitive) = read.collect();
         listing.dropped += raw.len() - items.get(primitive).len();
     }

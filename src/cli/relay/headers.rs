@@ -78,7 +78,7 @@ mod tests {
             r#"{"properties":{"r":{"x-mcp-header":"R"},"n":{"x-mcp-header":"N"},"o":{"x-mcp-header":"O"},"x":{}}}"#,
         );
         let params = raw(r#"{"arguments":{"r":"eu","n":4,"o":null,"x":"no"}}"#);
-        let headers = of_arguments(&header::annotated(&schema), Some(&params));
+        let headers = of_arguments(&header::annotated(&schema).unwrap(), Some(&params));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(headers, [pair("mcp-param-r", "eu"), pair("mcp-param-n", "4")]);
     }

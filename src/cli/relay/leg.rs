@@ -263,7 +263,8 @@ impl Leg {
         let called = params_read.text("name");
         let annotated = listed.tools.iter().find_map(|tool| {
             let tool = Object::read(tool)?;
-            (tool.text("name") == called).then(|| tool.get("inputSchema").map(header::annotated))
+            (tool.text("name") == called)
+                .then(|| tool.get("inputSchema").and_then(header::annotated))
         });
         let annotated = annotated.flatten().unwrap_or_default();
         Ok(headers::of_arguments(&annotated, params))

@@ -123,17 +123,26 @@ pub(crate) fn of_request(error: CallError, era: Era) -> Fault {
         CallError::Unknown { what: "agent", .. } => {
             Fault { head: Head::status(404), ..Fault::of_kind(kind, &text, None) }
         }
-        // Legacy revisions have a code of its own for it (MCP, resources, error handling).
-        CallError::Unknown { what, .. }
-            if era == Era::Legacy && what == Primitive::Resource.noun() =>
-        {
-            Fault::new(LEGACY_NOT_FOUND, &text)
+        CallError::Unknown { what, name, .. } if what == Primitive::Resource.noun() => {
+            no_resource(&name, &text, era)
         }
         CallError::Draining => Fault::of_kind(kind, &text, None).retry_after(Some(DRAINING_RETRY)),
         CallError::UnknownTool { .. } | CallError::Unknown { .. } | CallError::Invalid(_) => {
             Fault::of_kind(kind, &text, None)
         }
     }
+}
+
+/// A URI that leads nowhere is repeated; legacy revisions have a code of its own for it (MCP,
+/// resources, error handling).
+fn no_resource(uri: &str, text: &str, era: Era) -> Fault {
+    let code = match era {
+        Era::Legacy => LEGACY_NOT_FOUND,
+        Era::Modern => code::INVALID_PARAMS,
+    };
+    let mut data = Object::default();
+    data.put("uri", uri);
+    Fault { error: ErrorObject::with_data(code, text, Some(&data.to_raw())), head: Head::OK }
 }
 
 fn tool_failure(failure: &Failure) -> Box<RawValue> {

@@ -145,19 +145,16 @@ impl Remote {
 
     /// Takes note of the tools that want arguments repeated as headers.
     pub(in crate::upstream) fn learn(&self, tools: &[Box<RawValue>]) {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Tool {
-            name: String,
-            input_schema: Box<RawValue>,
-        }
-        let wanted = tools.iter().filter(|tool| tool.get().contains(header::ANNOTATION));
-        let annotated = wanted.filter_map(|tool| {
-            let tool: Tool = serde_json::from_str(tool.get()).ok()?;
-            let annotated: Vec<Annotated> = header::annotated(&tool.input_schema);
-            (!annotated.is_empty()).then_some((tool.name, annotated))
-        });
+        let wanted = tools.iter().filter_map(|tool| annotations(tool));
+        let annotated = wanted.filter_map(|(name, annotated)| Some((name, annotated?)));
         *self.legs.annotated.write() = annotated.collect();
+    }
+
+    /// Whether a tool can be called: one that wants a header which cannot be may not. Legacy
+    /// revisions have no such wishes.
+    pub(in crate::upstream) fn can_call(&self, tool: &RawValue) -> bool {
+        let is_legacy = self.legs.revision.get().is_some();
+        is_legacy || annotations(tool).is_none_or(|(_, annotated)| annotated.is_some())
     }
 
     pub(in crate::upstream) fn silent_for(&self) -> Duration {
@@ -213,6 +210,22 @@ impl Remote {
             drop(tokio::time::timeout(ASIDE, legs.exchange(leg, body, &mut Ear::default())).await);
         });
     }
+}
+
+/// A tool's name and the headers that it wants; nothing where it wants none, and no headers where
+/// what it wants breaks the rules.
+fn annotations(tool: &RawValue) -> Option<(String, Option<Vec<Annotated>>)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Tool {
+        name: String,
+        input_schema: Box<RawValue>,
+    }
+    if !tool.get().contains(header::ANNOTATION) {
+        return None;
+    }
+    let tool: Tool = serde_json::from_str(tool.get()).ok()?;
+    Some((tool.name, header::annotated(&tool.input_schema)))
 }
 
 /// A request under way: dropped before its answer came, it is given up.

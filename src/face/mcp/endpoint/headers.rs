@@ -175,7 +175,7 @@ mod tests {
             ("mcp-param-r", "eu"),
         ];
         let check = |pairs: &[(&str, &str)]| {
-            check_request(&headers(pairs), &request, |_| header::annotated(&schema))
+            check_request(&headers(pairs), &request, |_| header::annotated(&schema).unwrap())
                 .map_err(|fault| (fault.head.status, fault.error.code()))
         };
         assert_eq!(check(&right), Ok(()));

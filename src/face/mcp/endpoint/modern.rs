@@ -64,7 +64,7 @@ impl Endpoint {
                 return None;
             }
             let definition = Object::read(definition)?;
-            Some(header::annotated(definition.get("inputSchema")?))
+            header::annotated(definition.get("inputSchema")?)
         };
         find().unwrap_or_default()
     }
