@@ -145,25 +145,31 @@ impl Drop for Export {
     /// left behind ends with the process.
     fn drop(&mut self) {
         let (done, ended) = mpsc::channel();
-        let (traces, meters) = (self.traces.clone(), self.meters.clone());
-        let parts: [(&str, Box<dyn FnOnce() -> OTelSdkResult + Send>); 2] = [
-            ("spans", Box::new(move || traces.map_or(Ok(()), |it| it.shutdown_with_timeout(LAST)))),
-            ("measurements", Box::new(move || meters.shutdown_with_timeout(LAST))),
-        ];
-        for (what, shutdown) in parts {
-            let done = done.clone();
-            thread::spawn(move || {
-                if let Err(error) = shutdown() {
-                    tracing::debug!("the last {what} were not exported: {error}");
-                }
-                // Nobody waits any more where it took too long.
-                done.send(()).ok();
-            });
+        if let Some(traces) = self.traces.clone() {
+            end("spans", &done, move || traces.shutdown_with_timeout(LAST));
         }
+        let meters = self.meters.clone();
+        end("measurements", &done, move || meters.shutdown_with_timeout(LAST));
         drop(done);
         let until = Instant::now() + LAST;
         while ended.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
     }
+}
+
+/// Ends one part in a thread, which says when it is done.
+fn end(
+    what: &'static str,
+    done: &mpsc::Sender<()>,
+    shutdown: impl FnOnce() -> OTelSdkResult + Send + 'static,
+) {
+    let done = done.clone();
+    thread::spawn(move || {
+        if let Err(error) = shutdown() {
+            tracing::debug!("the last {what} were not exported: {error}");
+        }
+        // Nobody waits any more where it took too long.
+        done.send(()).ok();
+    });
 }
 
 /// How long the last spans and measurements may take at the end.

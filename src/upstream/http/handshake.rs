@@ -86,13 +86,13 @@ impl Talk<'_> {
                 fault @ (Fault::Refused { status: 400 | 404 | 405, .. }
                 | Fault::Unknown { status: Some(400 | 404 | 405), .. }),
             ) => {
-                return Err(match fault.of_connect(method::INITIALIZE) {
-                    ConnectError::Transport(why) => ConnectError::Transport(format!(
-                        "{why}; a server of the old HTTP+SSE transport answers so, which is not \
-                         supported"
-                    )),
-                    other => other,
-                });
+                let mut error = fault.of_connect(method::INITIALIZE);
+                if let ConnectError::Transport(why) = &mut error {
+                    why.push_str(
+                        "; a server of the old HTTP+SSE transport answers so, which is not supported",
+                    );
+                }
+                return Err(error);
             }
             Err(fault) => return Err(self.refused(fault, method::INITIALIZE)),
         };
