@@ -347,7 +347,7 @@ impl Child {
         let before = self.handle.standing().cause;
         // Before it is published: who waits goes on at that moment.
         let waiting = self.handle.waiting();
-        self.handle.publish(Standing {
+        let standing = Standing {
             state: to,
             incarnation: self.incarnation,
             live: step.live.take(),
@@ -368,8 +368,10 @@ impl Child {
             recent_failures,
             caused: None,
             since: None,
-        });
+        };
+        // Whoever sees the state finds the event that explains it.
         self.record(exchange, to, waiting, step);
+        self.handle.publish(standing);
     }
 
     fn record(&self, exchange: &Exchange, to: State, waiting: Waiting, step: Step<'_>) {
