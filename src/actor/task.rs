@@ -95,7 +95,7 @@ mod tests {
         let mut tasks = Tasks::default();
         let (tell, told) = tokio::sync::oneshot::channel();
         tasks.spawn("panic", async { panic!("so it goes") }, |words| {
-            tell.send(words).unwrap_or_default()
+            tell.send(words).unwrap_or_default();
         });
         assert_eq!(told.await.unwrap(), "so it goes");
     }

