@@ -161,8 +161,11 @@ async fn a_wrong_command_is_explained_by_where_it_stands() {
     assert!(told.contains("cannot start \"no-such-program-c4n4ry\""), "{told}");
     assert!(told.contains("  do       correct `command`, `args` or `cwd`"), "{told}");
     assert!(told.contains("/config.json: agents.research.mcpServers.search\n"), "{told}");
-    let granted = shown(&switchboard, &["why", "shared", "--agent", "research"]).await;
-    assert!(granted.starts_with("shared of agent research was not started yet"), "{granted}");
+    until("its tools are listed by the common connection", async || {
+        let granted = shown(&switchboard, &["why", "shared", "--agent", "research"]).await;
+        granted.starts_with("shared of agent research was not started yet").then_some(())
+    })
+    .await;
 
     let refused = |output: Output| {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
