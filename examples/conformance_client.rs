@@ -1,5 +1,6 @@
 //! The side that connects to servers as the client under test of the official conformance suite:
-//! a runtime with one server at the address that comes last on the command line, every tool called.
+//! a runtime with one server at the address that comes last on the command line, every tool called,
+//! every prompt filled in and every resource read.
 //!
 //! The suite starts it: `conformance client --command target/debug/examples/conformance_client
 //! --scenario tools_call` (docs/conformance.md).
@@ -11,8 +12,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use switchboard::{
     id::ServerName,
-    runtime::{CallRequest, Runtime, RuntimeConfig, ServerConfig},
+    runtime::{CallRequest, Runtime, RuntimeConfig, ServerConfig, Subject, View},
     upstream::{TransportConfig, http::HttpConfig},
+    wire::{Primitive, raw},
 };
 
 /// What the suite says about a scenario, as far as it concerns us.
@@ -47,22 +49,39 @@ async fn main() -> anyhow::Result<()> {
     store.add(server.clone(), ServerConfig::new(transport)).await?;
     store.wait_ready(&server, Duration::from_secs(10)).await?;
 
-    let view = store.tools()?;
-    let listed = view.tools().iter().filter(|tool| tool.server == server);
-    let mut calls = context.tool_calls;
+    // What an answer is worth is the suite's to say: it sees both sides.
+    for request in requests(&*store.tools()?, &server, context.tool_calls)? {
+        store.call(request).await.ok();
+    }
+    runtime.stop().await;
+    Ok(())
+}
+
+/// One request about everything that the server offers.
+fn requests(
+    view: &View,
+    server: &ServerName,
+    mut calls: Vec<ToolCall>,
+) -> anyhow::Result<Vec<CallRequest>> {
+    let offered =
+        |kind| view.items(kind).iter().filter(|item| item.server == *server).collect::<Vec<_>>();
     if calls.is_empty() {
-        for tool in listed {
+        for tool in offered(Primitive::Tool) {
             let definition: Tool = serde_json::from_str(tool.raw.get())?;
             let arguments = definition.input_schema.made_up();
             calls.push(ToolCall { name: tool.exposed.to_string(), arguments });
         }
     }
-    for call in calls {
-        // What an answer is worth is the suite's to say: it sees both sides.
-        store.call(CallRequest::new(call.name, &call.arguments)).await.ok();
-    }
-    runtime.stop().await;
-    Ok(())
+    let tools = calls.into_iter().map(|call| CallRequest::new(call.name, &call.arguments));
+    let prompts = offered(Primitive::Prompt).into_iter().map(|prompt| {
+        let params = raw(&json!({ "name": prompt.exposed }));
+        CallRequest::about(Subject::Prompt(prompt.exposed.to_string()), params.into())
+    });
+    let resources = offered(Primitive::Resource).into_iter().map(|resource| {
+        let params = raw(&json!({ "uri": resource.exposed }));
+        CallRequest::about(Subject::Resource(resource.exposed.to_string()), params.into())
+    });
+    Ok(tools.chain(prompts).chain(resources).collect())
 }
 
 /// A tool as it is listed, as far as it takes to call it.

@@ -100,6 +100,7 @@ async fn resources_are_read_where_they_are(asking: &Asking<'_>) {
     let unknown = asking.ask("resources/read", json!({"uri": "none://at/all"})).await;
     let code = if matches!(asking, Asking::Modern(_)) { -32602 } else { -32002 };
     assert_eq!(unknown.error()["code"], code, "{}", unknown.error());
+    assert_eq!(unknown.error()["data"]["uri"], "none://at/all");
 }
 
 async fn links_in_results_lead_back_to_their_server(asking: &Asking<'_>) {

@@ -22,12 +22,14 @@ package_of() {
   case $1 in
     node) echo nodejs ;;
     venv) echo python3-venv ;;
+    ip) echo iproute2 ;;
+    unshare) echo util-linux ;;
     *) echo "$1" ;;
   esac
 }
 
 missing=()
-for tool in node npm python3 venv git; do
+for tool in node npm python3 venv git ip unshare; do
   tool_is_there "$tool" || missing+=("$(package_of "$tool")")
 done
 if ((${#missing[@]})); then
