@@ -4,11 +4,7 @@
 //! here is global: two runtimes in one process never meet. The library sets no subscriber and no
 //! signal handler.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ractor::ActorRef;
 
@@ -283,7 +279,7 @@ impl RuntimeHandle {
     /// under way, at most so long. Says how many were still under way then.
     pub async fn drain(&self, deadline: Duration) -> usize {
         let exchange = &self.tree.exchange;
-        exchange.sealed.store(true, Ordering::Release);
+        exchange.seal();
         exchange.tracker.close();
         for handle in exchange.handles() {
             handle.refuse_waiting();
@@ -297,7 +293,7 @@ impl RuntimeHandle {
     /// Stops every connection in order (child processes: input closed, SIGTERM, SIGKILL), then the
     /// tree. Calls under way lose their connection; [`RuntimeHandle::drain`] first.
     pub async fn stop(&self) {
-        self.tree.exchange.sealed.store(true, Ordering::Release);
+        self.tree.exchange.seal();
         let root = &self.tree.root;
         // A root that is gone already has stopped.
         root.cast(RootMsg::Shutdown).ok();

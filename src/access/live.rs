@@ -6,13 +6,17 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use super::{
-    Answer, Asked, CallError, CallRequest, DialogueSink, Reply, Response, Told,
+    Answer, Asked, CallError, CallRequest, Delivery, DialogueSink, Failure, Reply, Response, Told,
     wanted::{self, Question, Wanted},
 };
 use crate::{
+    error::Kind,
     id::ServerName,
     runtime::{Scope, declined},
     wire::{Ability, ErrorObject, Id, Object, RawValue, envelope::code, result},
@@ -30,6 +34,7 @@ pub(super) async fn call(scope: &Scope, request: CallRequest) -> Result<Answer, 
         return settled(scope.call(request).await, &dialogue);
     };
     let mut again = request.clone();
+    let end = Instant::now() + request.timeout.unwrap_or(Duration::MAX).min(scope.longest());
     let mut outcome = scope.call(request).await;
     for _ in 0..ROUNDS {
         let answer = match outcome {
@@ -37,12 +42,19 @@ pub(super) async fn call(scope: &Scope, request: CallRequest) -> Result<Answer, 
             outcome => return settled(outcome, &dialogue),
         };
         let wanted = Wanted::read(&answer.server, &answer.result, dialogue.offered())?;
-        if wanted.questions.is_empty() {
-            tokio::time::sleep(PAUSE).await;
-        }
-        let responses = ask(&answer.server, &sink, wanted.questions).await?;
+        let asking = async {
+            if wanted.questions.is_empty() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            ask(&answer.server, &sink, wanted.questions).await
+        };
+        let responses = match timeout_at(end, asking).await {
+            Ok(responses) => responses?,
+            Err(_) => return Err(late(&answer)),
+        };
         let params = wanted::repeated(&again.params, responses.as_deref(), wanted.state.as_deref());
         again.params = Arc::from(params);
+        again.timeout = Some(end.saturating_duration_since(Instant::now()));
         outcome = scope.call(again.clone()).await;
     }
     match outcome {
@@ -52,6 +64,20 @@ pub(super) async fn call(scope: &Scope, request: CallRequest) -> Result<Answer, 
         }),
         outcome => settled(outcome, &dialogue),
     }
+}
+
+/// The caller did not say in time what the server wants to know.
+fn late(asked: &Answer) -> CallError {
+    let server = asked.server.clone();
+    CallError::Failed(Failure {
+        kind: Kind::Timeout,
+        text: format!("{server} asked something that was not answered in time; the call has ended"),
+        server,
+        incarnation: asked.incarnation,
+        phase: Delivery::Written,
+        written: None,
+        retry_after: None,
+    })
 }
 
 /// An outcome for a caller that is not asked any further.

@@ -11,12 +11,17 @@ use std::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use futures::FutureExt as _;
 use parking_lot::Mutex;
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -38,6 +43,13 @@ use crate::{
 const PARKED: usize = 64;
 /// Bytes of all outcomes that are kept for repeated answers; beyond, an outcome is told once.
 const HELD: usize = 64 * 1024 * 1024;
+/// Calls of one server that wait for answers at most: fewer than it may have in flight by default,
+/// so that questions that nobody answers leave room for calls.
+const PARKED_OF_SERVER: usize = 8;
+/// How often a call may ask.
+const ROUNDS: usize = 10;
+/// How long further questions are waited for: what a server asks at once arrives one by one.
+const TOGETHER: Duration = Duration::from_millis(20);
 /// What a server tells before it is taken, at most.
 const WAITING: usize = 64;
 
@@ -82,7 +94,8 @@ impl Rounds {
         mut request: CallRequest,
     ) -> Outcome {
         let params = Arc::clone(&request.params);
-        let bound = || Bound::new(principal, scope.owner(), method, &params);
+        let owner = scope.owner().clone();
+        let bound = || Bound::new(principal, &owner, method, &params);
         let abilities = request.dialogue.abilities;
         if is_continued(&params) {
             let object = Object::read(&params).unwrap_or_default();
@@ -125,9 +138,11 @@ impl Rounds {
         loop {
             match run.next().await {
                 Next::Outcome(outcome) => return self.finished(outcome, abilities, bound),
-                Next::Asked(asked) => match self.park(principal) {
+                Next::Asked(asked) => match self.park(principal, &asked.server) {
                     Some((id, talk)) => {
-                        self.carry_on(id, &talk, run, asked, bound(), abilities);
+                        let draining = scope.draining();
+                        let place = Place { rounds: Arc::downgrade(self), draining, id };
+                        self.carry_on(place, &talk, run, asked, bound(), abilities);
                         return talk.first().await;
                     }
                     // Dropping the question declines it.
@@ -184,28 +199,32 @@ impl Rounds {
         })
     }
 
-    /// A place for a call that waits; `None` where its principal has too many.
-    fn park(&self, principal: &Principal) -> Option<(u128, Arc<Talk>)> {
+    /// A place for a call that waits; `None` where its principal or its server has too many.
+    fn park(&self, principal: &Principal, server: &ServerName) -> Option<(u128, Arc<Talk>)> {
         let mut talks = self.talks.lock();
-        if talks.values().filter(|talk| talk.waits_for(principal)).count() >= PARKED {
+        let waiting = |which: &dyn Fn(&Talk) -> bool| {
+            talks.values().filter(|talk| talk.waits() && which(talk)).count()
+        };
+        if waiting(&|talk| talk.principal == *principal) >= PARKED
+            || waiting(&|talk| talk.server == *server) >= PARKED_OF_SERVER
+        {
             return None;
         }
-        let (id, talk) = (Uuid::new_v4().as_u128(), Arc::new(Talk::new(principal)));
+        let (id, talk) = (Uuid::new_v4().as_u128(), Arc::new(Talk::new(principal, server)));
         talks.insert(id, Arc::clone(&talk));
         Some((id, talk))
     }
 
     /// Has a call wait in a task of its own, which ends with it.
     fn carry_on(
-        self: &Arc<Self>,
-        id: u128,
+        &self,
+        place: Place,
         talk: &Arc<Talk>,
         run: Run,
         asked: Asked,
         bound: Bound,
         abilities: Abilities,
     ) {
-        let place = Place { rounds: Arc::downgrade(self), id };
         let talk = Arc::clone(talk);
         let carried = async move {
             place.wait(&talk, run, asked, &bound, abilities).await;
@@ -224,6 +243,7 @@ fn unusable(why: &str) -> CallError {
 /// A call's place among those that wait; free again when it is dropped.
 struct Place {
     rounds: Weak<Rounds>,
+    draining: CancellationToken,
     id: u128,
 }
 
@@ -240,8 +260,14 @@ impl Place {
         let server = asked.server.clone();
         let mut asked = vec![asked];
         loop {
+            // It never resolves by itself.
+            timeout(TOGETHER, run.idle()).await.ok();
             run.gather(&mut asked);
             let (round, answers) = talk.open();
+            if round > ROUNDS {
+                let error = ErrorObject::new(code::INTERNAL, "the server asks without end");
+                return talk.finish(round - 1, Err(CallError::Server { server, error }));
+            }
             let Some(rounds) = self.rounds.upgrade() else { return };
             let ticket = Ticket::Parked { talk: self.id, round };
             let keys: Vec<String> = (0..asked.len()).map(|place| format!("q{place}")).collect();
@@ -258,6 +284,8 @@ impl Place {
                 () = run.idle() => return,
                 // Dropping what was asked and the call declines the one and cancels the other.
                 () = sleep(TTL) => return,
+                // Nobody can come back with answers any more.
+                () = self.draining.cancelled() => return,
             };
             let Ok(answers) = answers else { return };
             run.hear(answers, keys.into_iter().zip(asked.drain(..)));

@@ -15,7 +15,6 @@ use chacha20poly1305::{
 };
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::Principal;
@@ -24,6 +23,8 @@ use crate::{
     wire::{Object, RawValue, meta},
 };
 
+/// Levels of objects whose members may stand in any order.
+const DEEPEST: usize = 16;
 /// How long what a client carries opens after it was sealed.
 pub(super) const TTL: Duration = Duration::from_mins(5);
 /// Bytes of a nonce, which stands before what is sealed.
@@ -132,14 +133,35 @@ impl Bound {
     }
 }
 
-/// What tells requests apart, however they are written: without metadata and the members of a
-/// dialogue, keys in their order.
+/// What tells requests apart: without metadata and the members of a dialogue, members in the order
+/// of their keys. Numbers and strings count as they are written, so that none is taken for another
+/// that our own numbers cannot tell from it.
 fn digest(params: &RawValue) -> [u8; 32] {
     let mut object = Object::read(params).unwrap_or_default();
     object.retain(|key| ![meta::META, STATE, RESPONSES].contains(&key));
-    let mut value: Value = serde_json::from_str(object.to_raw().get()).unwrap_or_default();
-    value.sort_all_objects();
-    Sha256::digest(value.to_string().as_bytes()).into()
+    let mut hash = Sha256::new();
+    canonical(&object.to_raw(), 0, &mut hash);
+    hash.finalize().into()
+}
+
+/// Hashes a value; what is no object, lies too deep or cannot be read as one counts as it is
+/// written.
+fn canonical(value: &RawValue, depth: usize, hash: &mut Sha256) {
+    let object = Object::read(value).filter(|_| depth < DEEPEST);
+    let Some(object) = object else { return part(value.get(), hash) };
+    let mut members: Vec<(&str, &RawValue)> = object.members().collect();
+    members.sort_by_key(|(key, _)| *key);
+    part(&members.len().to_string(), hash);
+    for (key, value) in members {
+        part(key, hash);
+        canonical(value, depth + 1, hash);
+    }
+}
+
+/// The length keeps neighbours apart.
+fn part(text: &str, hash: &mut Sha256) {
+    hash.update((text.len() as u64).to_be_bytes());
+    hash.update(text);
 }
 
 /// Seals and opens.
@@ -215,6 +237,24 @@ mod tests {
             bound(&Owner::Store, "tools/call", &PARAMS.replace("\"t\"", "\"u\"")),
         ] {
             assert_eq!(seal.open(&foreign, &state, now), None);
+        }
+    }
+
+    #[test]
+    fn what_our_own_numbers_and_texts_cannot_tell_apart_is_told_apart_all_the_same() {
+        let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let (one, other) = (deep(200), deep(201));
+        for (mine, other) in [
+            (r#"{"x":1e400,"do":"read"}"#, r#"{"x":1e400,"do":"delete"}"#),
+            (r#"{"x":"\ud800","do":"read"}"#, r#"{"x":"\ud800","do":"delete"}"#),
+            ("1.0", "1.00000000000000000000001"),
+            ("99999999999999999999999991", "99999999999999999999999992"),
+            (&*one, &*other),
+        ] {
+            let params = |value: &str| format!(r#"{{"name":"t","arguments":{value}}}"#);
+            let of = |value| bound(&Owner::Store, "tools/call", &params(value)).0;
+            assert_eq!(of(mine), of(mine));
+            assert_ne!(of(mine), of(other), "{mine}");
         }
     }
 

@@ -12,11 +12,12 @@ use super::{
     CallError, Principal,
     run::{Answers, Outcome, Outward},
 };
-use crate::wire::RawValue;
+use crate::{id::ServerName, wire::RawValue};
 
 /// One call that waits.
 pub(super) struct Talk {
-    principal: Principal,
+    pub(super) principal: Principal,
+    pub(super) server: ServerName,
     rounds: Mutex<Vec<Round>>,
     finished: AtomicBool,
 }
@@ -29,18 +30,19 @@ struct Round {
 }
 
 impl Talk {
-    pub(super) fn new(principal: &Principal) -> Self {
+    pub(super) fn new(principal: &Principal, server: &ServerName) -> Self {
         let opening = Round { answers: None, told: watch::Sender::new(None) };
         Self {
             principal: principal.clone(),
+            server: server.clone(),
             rounds: Mutex::new(vec![opening]),
             finished: AtomicBool::new(false),
         }
     }
 
-    /// Whether it is a principal's that still runs.
-    pub(super) fn waits_for(&self, principal: &Principal) -> bool {
-        self.principal == *principal && !self.finished.load(Ordering::Relaxed)
+    /// Whether it still runs.
+    pub(super) fn waits(&self) -> bool {
+        !self.finished.load(Ordering::Relaxed)
     }
 
     /// The call has its outcome, which a round comes to.

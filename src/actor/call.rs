@@ -89,7 +89,9 @@ impl Answer {
         let mut links = Vec::new();
         if self.result.get().contains("\"resource") {
             uri::rewrite(&self.result, &mut |uri| {
-                links.push(uri.to_owned());
+                if !uri::is_too_long(uri) {
+                    links.push(uri.to_owned());
+                }
                 None
             });
         }

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,7 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     event::{Event, EventLog},
@@ -126,6 +126,8 @@ pub(crate) struct Exchange {
     pub(crate) calls: AtomicU64,
     /// New calls are refused.
     pub(crate) sealed: AtomicBool,
+    /// Follows it, for whoever waits.
+    pub(crate) draining: CancellationToken,
     pub(crate) started: Instant,
     /// Whoever traces and measures this tree.
     pub(crate) telemetry: Arc<dyn Telemetry>,
@@ -140,6 +142,12 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
+    /// Refuses new calls from now on.
+    pub(crate) fn seal(&self) {
+        self.sealed.store(true, Ordering::Release);
+        self.draining.cancel();
+    }
+
     pub(crate) fn new(
         settings: Settings,
         telemetry: Arc<dyn Telemetry>,
@@ -158,6 +166,7 @@ impl Exchange {
             tracker: TaskTracker::new(),
             calls: AtomicU64::new(0),
             sealed: AtomicBool::new(false),
+            draining: CancellationToken::new(),
             started: Instant::now(),
             telemetry,
             guard,

@@ -324,10 +324,12 @@ impl RouterState {
             .iter()
             .map(|(server, definition, serving)| {
                 let policy = Arc::clone(&definition.spec.policy);
-                let by_session = definition.spec.config.isolation == Isolation::Session;
+                let isolation = definition.spec.config.isolation;
+                let by_session = isolation == Isolation::Session;
+                let is_shared = isolation == Isolation::Shared;
                 let handle = Arc::clone(&serving.handle);
                 let readdressed = view.is_contested(server).then(|| Arc::clone(&view));
-                ((*server).clone(), Route { handle, policy, by_session, readdressed })
+                ((*server).clone(), Route { handle, policy, by_session, is_shared, readdressed })
             })
             .collect();
         OwnerView {

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, sync::LazyLock};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::{
     id::ServerName,
@@ -14,6 +14,14 @@ use crate::{
 };
 
 const SCHEME: &str = "switchboard+";
+/// Bytes of a URI that is worth matching; servers choose them, and everybody waits meanwhile.
+const LONGEST: usize = 8 * 1024;
+/// Bytes of a template that is matched.
+const LONGEST_TEMPLATE: usize = 1024;
+/// Expressions of a template that is matched.
+const EXPRESSIONS: usize = 8;
+/// Bytes of a compiled template.
+const REGEX_BYTES: usize = 64 * 1024;
 /// What of a server's name stands encoded in a URI.
 const OUTSIDE_OF_NAMES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 /// Members of a body that hold URIs, and how each is rewritten.
@@ -117,14 +125,30 @@ fn each(list: &RawValue, change: Change<'_>, rewrite: Rewrite) -> Option<Box<Raw
     changed.then(|| crate::wire::raw(&items))
 }
 
+/// Whether a URI claims to name a server.
+pub fn is_qualified(uri: &str) -> bool {
+    uri.starts_with(SCHEME)
+}
+
+/// Whether a URI is so long that it is looked up as it is, and neither remembered nor matched.
+pub const fn is_too_long(uri: &str) -> bool {
+    uri.len() > LONGEST
+}
+
 /// What matches every URI that a template (RFC 6570) can expand to, and little else; `None` for a
-/// template that is too big.
+/// template that is too big to be worth it.
 pub fn template(template: &str) -> Option<Regex> {
+    if template.len() > LONGEST_TEMPLATE {
+        return None;
+    }
     static EXPRESSION: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"\{([+#./;?&]?)[^{}]*\}").ok());
     let mut pattern = "^".to_owned();
     let mut rest = 0;
-    for found in EXPRESSION.as_ref()?.captures_iter(template) {
+    for (place, found) in EXPRESSION.as_ref()?.captures_iter(template).enumerate() {
+        if place == EXPRESSIONS {
+            return None;
+        }
         let whole = found.get(0)?;
         pattern.push_str(&regex::escape(template.get(rest..whole.start())?));
         pattern.push_str(match found.get(1)?.as_str() {
@@ -141,7 +165,7 @@ pub fn template(template: &str) -> Option<Regex> {
     }
     pattern.push_str(&regex::escape(template.get(rest..)?));
     pattern.push('$');
-    Regex::new(&pattern).ok()
+    RegexBuilder::new(&pattern).size_limit(REGEX_BYTES).build().ok()
 }
 
 #[cfg(test)]
@@ -208,5 +232,10 @@ mod tests {
         assert!(matches("db://t{/schema,table}{?limit,offset}", "db://t/a/b?limit=1&offset=2"));
         assert!(matches("db://t{/schema}{?limit}", "db://t"));
         assert!(!matches("a.b/{x}", "axb/1"), "what stands outside of braces is literal");
+        for (big, at) in
+            [("x".repeat(LONGEST_TEMPLATE + 1), 0), ("{+x}".repeat(EXPRESSIONS + 1), 1)]
+        {
+            assert!(template(&big).is_none(), "{at}");
+        }
     }
 }

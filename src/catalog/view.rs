@@ -16,6 +16,9 @@ use crate::{
     wire::{Each, Object, Primitive, RawValue},
 };
 
+/// Templates of a view that are matched; what further ones give is found by links.
+const MATCHED: usize = 256;
+
 /// One server of a view.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
@@ -112,6 +115,7 @@ impl View {
                 self.add_addresses(&mut view, primitive, member);
             }
         }
+        view.contest();
         // After the addresses, which definitions of tools may name.
         for &member in &members {
             for prompt in member.catalog.items(Primitive::Prompt) {
@@ -138,7 +142,8 @@ impl View {
     fn add_addresses(&self, view: &mut Self, primitive: Primitive, member: &Member<'_>) {
         for item in member.catalog.items(primitive) {
             let is_taken = view.sections.get(primitive).index.contains_key(&item.name);
-            let exposed = if is_taken {
+            // No server speaks for another.
+            let exposed = if is_taken || uri::is_qualified(&item.name) {
                 view.contested.insert(member.server.clone());
                 uri::qualified(member.server, &item.name).into()
             } else {
@@ -146,6 +151,14 @@ impl View {
             };
             self.add(view, primitive, exposed, member.server, item);
         }
+    }
+
+    /// URIs of a server in results are looked at where another one's templates may claim them.
+    fn contest(&mut self) {
+        let templates = &self.sections.templates.items;
+        let claims = |server: &ServerName| templates.iter().any(|item| item.server != *server);
+        let others = self.servers.iter().filter(|server| claims(server)).cloned();
+        self.contested.extend(others.collect::<Vec<_>>());
     }
 
     fn add(
@@ -243,7 +256,10 @@ impl View {
 
     /// The server of the first template that may give a URI.
     pub fn by_template(&self, uri: &str) -> Option<&ServerName> {
-        let mut templates = self.items(Primitive::Template).iter();
+        if uri::is_too_long(uri) {
+            return None;
+        }
+        let mut templates = self.items(Primitive::Template).iter().take(MATCHED);
         let matching =
             templates.find(|item| item.expands.as_ref().is_some_and(|it| it.is_match(uri)));
         matching.map(|item| &item.server)
@@ -251,7 +267,8 @@ impl View {
 
     /// A body of this server with its URIs as this view names them; `None` where they are the same.
     pub fn readdressed(&self, server: &ServerName, body: &RawValue) -> Option<Box<RawValue>> {
-        if !self.is_contested(server) {
+        let may_name = |member| body.get().contains(member);
+        if !self.is_contested(server) || !(may_name("\"uri\"") || may_name("\"resourceUri\"")) {
             return None;
         }
         uri::rewrite(body, &mut |uri| {

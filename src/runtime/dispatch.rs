@@ -25,7 +25,7 @@ use crate::{
     error::{Classify as _, Kind},
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     upstream::Deadline,
-    wire::{Object, Primitive, RawValue, depth::is_deeper_than},
+    wire::{Abilities, Object, Primitive, RawValue, depth::is_deeper_than},
 };
 
 /// How deep parameters may be nested. Many servers drop a message that is deeper than their parser
@@ -107,7 +107,12 @@ impl RuntimeHandle {
             Subject::Completion(primitive, _) => referring(params, primitive, &target.upstream),
             Subject::Tool(_) | Subject::Prompt(_) | Subject::Resource(_) => params,
         };
-        dialogue.party.clone_from(&session);
+        // Owners may share a connection, and sessions of two owners may have one name.
+        let party = session.as_ref().map_or("", SessionKey::as_str);
+        dialogue.party = Some(SessionKey::of(&format!("{owner}\n{party}")));
+        if target.route.is_shared {
+            dialogue.abilities = Abilities::NONE;
+        }
         dialogue.server = Some(target.route.handle.seat.server.clone());
         let handle = match session {
             Some(session) if target.route.by_session => {

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use ractor::{RpcReplyPort, concurrency};
 use rmcp::ServerHandler;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, CallError, CallRequest, RuntimeHandle, ServerConfig, ServerStatus,
@@ -278,6 +279,16 @@ impl Scope {
         let table = self.runtime.tree.exchange.table.load();
         let view = table.owner(&self.owner).ok_or_else(|| unknown_owner(&self.owner))?;
         Ok(view.versions.subscribe())
+    }
+
+    /// How long a call may take in all, whatever happens meanwhile (`timeouts.call_max`).
+    pub fn longest(&self) -> Duration {
+        self.runtime.tree.exchange.settings().timeouts.call_max
+    }
+
+    /// Cancelled when new calls are refused, because the runtime is being stopped.
+    pub(crate) fn draining(&self) -> CancellationToken {
+        self.runtime.tree.exchange.draining.clone()
     }
 
     /// The instructions of this scope's servers, each under its server's name.

@@ -4,10 +4,11 @@
 //! links' half decides whose call a server's request belongs to. Nothing is kept longer than its
 //! call, and what belongs to nobody is answered here and never guessed.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use serde_json::Value;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{Deadline, StderrRing, deadline::Hold};
 use crate::{
@@ -21,6 +22,9 @@ use crate::{
 
 /// Requests of one server that wait for an answer at most; further ones are declined.
 const OPEN: usize = 64;
+
+/// How long a server may be at work on a call that was given up.
+const LINGERING: Duration = Duration::from_mins(1);
 
 /// What is told in a dialogue, in order. Bounded: a request that finds no room is declined, a log
 /// message is dropped.
@@ -151,11 +155,40 @@ pub(super) fn addressee<'a>(calls: impl Iterator<Item = (u64, &'a Party)>) -> Op
     newest.map(|(_, call)| call)
 }
 
+/// Calls that were given up while their server may still be at work on them: what it asks then is
+/// nobody's, and must not be taken for a question of another party's call.
+#[derive(Debug, Default)]
+pub(super) struct GivenUp(HashMap<u64, (Option<SessionKey>, Instant)>);
+
+impl GivenUp {
+    /// A call that the server has was given up.
+    pub(super) fn add(&mut self, id: u64, party: &Party) {
+        let now = Instant::now();
+        self.0.retain(|_, (_, since)| now.duration_since(*since) < LINGERING);
+        self.0.insert(id, (party.dialogue.party.clone(), now));
+    }
+
+    /// The server answered it all the same, so it is done with it.
+    pub(super) fn answered(&mut self, id: u64) {
+        self.0.remove(&id);
+    }
+
+    /// Whether what names no call can be a party's: no call of another was given up lately.
+    pub(super) fn allow(&self, party: &Party) -> bool {
+        self.0
+            .values()
+            .all(|(other, since)| *other == party.dialogue.party || since.elapsed() >= LINGERING)
+    }
+}
+
 /// Passes a log message on if its call wants it; what belongs to no call goes to the ring.
 pub(super) fn log(party: Option<&Party>, params: Option<&RawValue>, ring: &StderrRing) {
     let Some(params) = params else { return };
     let Some(Party { dialogue, .. }) = party else {
-        return ring.push(params.get());
+        let data = Object::read(params).and_then(|params| params.typed::<Value>("data"));
+        let mut words = String::new();
+        spell(&data.unwrap_or_default(), &mut words);
+        return ring.push(&words);
     };
     let level = Level::of_message(params);
     if dialogue.level.is_some_and(|least| level.is_some_and(|level| level >= least))
@@ -163,6 +196,27 @@ pub(super) fn log(party: Option<&Party>, params: Option<&RawValue>, ring: &Stder
     {
         // What a slow reader leaves no room for is dropped.
         sink.try_send(Told::Logged(params.to_owned())).ok();
+    }
+}
+
+/// The texts of a value one after the other. The ring masks secrets as they are, not as JSON
+/// writes them.
+fn spell(value: &Value, words: &mut String) {
+    match value {
+        Value::Null => {}
+        Value::Bool(_) | Value::Number(_) => words.push_str(&format!("{value} ")),
+        Value::String(text) => {
+            words.push_str(text);
+            words.push(' ');
+        }
+        Value::Array(items) => items.iter().for_each(|item| spell(item, words)),
+        Value::Object(members) => {
+            for (key, value) in members {
+                words.push_str(key);
+                words.push_str(": ");
+                spell(value, words);
+            }
+        }
     }
 }
 

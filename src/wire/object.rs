@@ -74,6 +74,11 @@ impl<'a> Object<'a> {
         self.members.retain(|(name, _)| keep(name));
     }
 
+    /// The members in their order.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.members.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
     /// The keys in their order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.members.iter().map(|(name, _)| name.as_ref())

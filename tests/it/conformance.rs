@@ -68,7 +68,7 @@ async fn the_fixture_itself_satisfies_the_suite() {
 async fn through_switchboard(revision: &'static str, era: Era) -> Row {
     let upstream = fixture::serve(era).await;
     let switchboard = Switchboard::serve(&json!({
-        "mcpServers": { "fixture": { "url": upstream.url() } },
+        "mcpServers": { "fixture": { "url": upstream.url(), "isolation": "session" } },
         "catalog": { "prefix": "never" },
     }))
     .await;

@@ -20,7 +20,11 @@ fn asked() -> (Asked, oneshot::Receiver<Response>) {
 }
 
 /// A call that waits for an answer, and whether it is still made.
-fn parked(rounds: &Arc<Rounds>) -> (Arc<Talk>, oneshot::Receiver<Response>, oneshot::Receiver<()>) {
+fn parked(
+    rounds: &Arc<Rounds>,
+    server: &ServerName,
+    draining: &CancellationToken,
+) -> (Arc<Talk>, oneshot::Receiver<Response>, oneshot::Receiver<()>) {
     let (alive, cancelled) = oneshot::channel();
     let call = async move {
         let _alive: oneshot::Sender<()> = alive;
@@ -30,15 +34,16 @@ fn parked(rounds: &Arc<Rounds>) -> (Arc<Talk>, oneshot::Receiver<Response>, ones
     let run = Run::new(call.boxed(), told, None, Outward::default());
     let (principal, (asked, answer)) = (Principal::local(), asked());
     let bound = Bound::new(&principal, &Owner::Store, method::TOOLS_CALL, &raw("x"));
-    let (id, talk) = rounds.park(&principal).unwrap();
-    rounds.carry_on(id, &talk, run, asked, bound, Abilities::of_calls());
+    let (id, talk) = rounds.park(&principal, server).unwrap();
+    let place = Place { rounds: Arc::downgrade(rounds), draining: draining.clone(), id };
+    rounds.carry_on(place, &talk, run, asked, bound, Abilities::of_calls());
     (talk, answer, cancelled)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_comes_back_declines_and_its_call_is_cancelled() {
     let rounds = Rounds::new(&StateKeys::random());
-    let (talk, answer, cancelled) = parked(&rounds);
+    let (talk, answer, cancelled) = parked(&rounds, &server("a"), &CancellationToken::new());
     let wanted = talk.first().await.unwrap();
     assert!(result::wants_input(&wanted.result), "{}", wanted.result);
     let start = tokio::time::Instant::now();
@@ -52,9 +57,38 @@ async fn a_client_that_never_comes_back_declines_and_its_call_is_cancelled() {
 #[tokio::test(start_paused = true)]
 async fn a_principal_has_so_many_calls_that_wait_and_no_more() {
     let rounds = Rounds::new(&StateKeys::random());
-    let waiting: Vec<_> = (0..PARKED).map(|_| parked(&rounds)).collect();
-    assert!(rounds.park(&Principal::local()).is_none());
+    let (who, never) = (Principal::local(), CancellationToken::new());
+    let names: Vec<ServerName> = (0..PARKED).map(|number| server(&number.to_string())).collect();
+    let waiting: Vec<_> = names.iter().map(|name| parked(&rounds, name, &never)).collect();
+    assert!(rounds.park(&who, &server("a")).is_none());
     let (first, ..) = &waiting[0];
     first.finish(0, Err(CallError::Draining));
-    assert!(rounds.park(&Principal::local()).is_some());
+    assert!(rounds.park(&who, &server("a")).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_has_fewer_calls_that_wait_than_may_be_in_flight() {
+    let rounds = Rounds::new(&StateKeys::random());
+    let (who, never) = (Principal::local(), CancellationToken::new());
+    let _waiting: Vec<_> =
+        (0..PARKED_OF_SERVER).map(|_| parked(&rounds, &server("a"), &never)).collect();
+    assert!(rounds.park(&who, &server("a")).is_none());
+    assert!(rounds.park(&who, &server("b")).is_some(), "others have places of their own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_waited_for_while_the_runtime_ends() {
+    let rounds = Rounds::new(&StateKeys::random());
+    let draining = CancellationToken::new();
+    let (talk, answer, cancelled) = parked(&rounds, &server("a"), &draining);
+    talk.first().await.unwrap();
+    let start = tokio::time::Instant::now();
+    draining.cancel();
+    assert_eq!(answer.await.unwrap().unwrap().get(), r#"{"action":"cancel"}"#);
+    assert!(cancelled.await.is_err());
+    assert_eq!(start.elapsed(), std::time::Duration::ZERO);
+}
+
+fn server(name: &str) -> ServerName {
+    ServerName::new(name).unwrap()
 }

@@ -39,6 +39,8 @@ pub(crate) struct Route {
     pub(crate) policy: Arc<ToolPolicy>,
     /// Each session has a connection of its own; the handle is that of calls without one.
     pub(crate) by_session: bool,
+    /// Several owners are served by the one connection.
+    pub(crate) is_shared: bool,
     /// The view, where it names URIs of this server in another way than the server does.
     pub(crate) readdressed: Option<Arc<View>>,
 }
@@ -83,8 +85,9 @@ impl RoutingTable {
 }
 
 impl OwnerView {
-    /// Places what a request is about. A resource that no list names is that of the server which
-    /// told of it, else of the first template that may give its URI; never by guess.
+    /// Places what a request is about. A resource that no list names is that of the first template
+    /// that may give its URI, else of the server which told of it; never by guess. Templates come
+    /// first so that no server takes another's resources by telling of them.
     pub(crate) fn target(&self, subject: &Subject, origin: Option<&ServerName>) -> Option<Target> {
         let known = |primitive| {
             let item: &ViewItem = self.view.find(primitive, subject.name())?;
@@ -95,8 +98,8 @@ impl OwnerView {
             let (server, there) = self
                 .view
                 .resource(uri)
-                .or_else(|| Some((origin.filter(|it| self.routes.contains_key(*it))?, uri)))
-                .or_else(|| Some((self.view.by_template(uri)?, uri)))?;
+                .or_else(|| Some((self.view.by_template(uri)?, uri)))
+                .or_else(|| Some((origin.filter(|it| self.routes.contains_key(*it))?, uri)))?;
             Some((server, Arc::from(there)))
         };
         let (server, upstream, definition) = match subject {

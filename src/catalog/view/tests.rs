@@ -313,6 +313,36 @@ fn the_first_template_that_may_give_a_uri_says_whose_it_is() {
 }
 
 #[test]
+fn no_server_speaks_for_another() {
+    let mut servers = [server("a", 0, &[]), server("b", 0, &[])];
+    addresses(&mut servers[0], Primitive::Resource, &["switchboard+b:x:1", "switchboard+b:x:2"]);
+    addresses(&mut servers[1], Primitive::Resource, &["x:1"]);
+    let view = build(&servers);
+    let of = |uri: &str| {
+        view.resource(uri).map(|(server, there)| (server.to_string(), there.to_owned()))
+    };
+    for uri in ["x:1", "x:2"] {
+        let told = format!("switchboard+b:{uri}");
+        assert_eq!(of(&told), Some(("b".to_owned(), uri.to_owned())));
+        let own = (String::from("a"), told.clone());
+        assert_eq!(of(&format!("switchboard+a:{told}")), Some(own));
+    }
+}
+
+#[test]
+fn what_a_link_of_one_server_means_is_not_anothers_to_claim() {
+    let mut servers = [server("a", 0, &[]), server("b", 0, &[])];
+    addresses(&mut servers[0], Primitive::Template, &["file:///{+path}"]);
+    let view = build(&servers);
+    let link = r#"{"content":[{"type":"resource_link","uri":"file:///x","name":"x"}]}"#;
+    let link = RawValue::from_string(link.to_owned()).unwrap();
+    let told = view.readdressed(&servers[1].name, &link).unwrap();
+    assert!(told.get().contains("switchboard+b:file:///x"), "{told}");
+    assert!(view.readdressed(&servers[0].name, &link).is_none());
+    assert_eq!(view.by_template(&format!("file:///{}", "x".repeat(9000))), None, "too long");
+}
+
+#[test]
 fn kinds_change_apart() {
     let mut servers = [server("a", 0, &["t"])];
     let before = build(&servers);

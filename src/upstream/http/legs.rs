@@ -27,7 +27,7 @@ use crate::{
     trace::Context,
     upstream::{
         StderrRing,
-        dialogue::{Inquiries, Party, addressee, log},
+        dialogue::{GivenUp, Inquiries, Party, addressee, log},
         peer::inbound,
         progress::{Said, Track},
         vital::Vital,
@@ -69,6 +69,7 @@ pub(super) struct Legs {
     pub(super) revision: OnceLock<Revision>,
     /// The requests under way that the server may ask back about.
     pub(super) parties: Mutex<HashMap<u64, Party>>,
+    pub(super) given_up: Mutex<GivenUp>,
     pub(super) inquiries: Arc<Inquiries>,
     /// Answers to the server's requests, for the task that posts them.
     pub(super) replies: mpsc::Sender<Vec<u8>>,
@@ -343,7 +344,8 @@ impl Legs {
             return ear.party.clone();
         }
         let parties = self.parties.lock();
-        addressee(parties.iter().map(|(id, party)| (*id, party))).cloned()
+        let newest = addressee(parties.iter().map(|(id, party)| (*id, party)));
+        newest.filter(|party| self.given_up.lock().allow(party)).cloned()
     }
 
     /// Posts an answer to a server's own request; what becomes of it is the server's affair.

@@ -73,6 +73,7 @@ impl Remote {
             session: OnceLock::new(),
             revision: OnceLock::new(),
             parties: Mutex::default(),
+            given_up: Mutex::default(),
             inquiries: Arc::default(),
             replies,
             annotated: RwLock::default(),
@@ -246,7 +247,10 @@ impl Ticket<'_> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         self.remote.legs.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.remote.legs.parties.lock().remove(&self.id);
+        let party = self.remote.legs.parties.lock().remove(&self.id);
+        if let Some(party) = party.filter(|_| self.open) {
+            self.remote.legs.given_up.lock().add(self.id, &party);
+        }
         if self.open && self.told {
             self.remote.cancel(self.id);
         }

@@ -15,7 +15,7 @@ use super::{Answer, Outgoing};
 use crate::{
     upstream::{
         Deadline, LinkEnd, ProgressSink, RequestError,
-        dialogue::{Party, addressee},
+        dialogue::{GivenUp, Party, addressee},
         progress::Track,
     },
     wire::RawValue,
@@ -34,6 +34,7 @@ pub(super) struct Pending(Mutex<Table>);
 #[derive(Default)]
 struct Table {
     entries: HashMap<u64, Entry>,
+    given_up: GivenUp,
     /// Cancellations: as many as requests were taken, so bounded by those.
     cancellations: Vec<Vec<u8>>,
     replies: VecDeque<Vec<u8>>,
@@ -92,10 +93,13 @@ impl Pending {
     /// case `cancellation` is written after it.
     pub(super) fn forget(&self, id: u64, cancellation: Option<Vec<u8>>) -> bool {
         let mut table = self.0.lock();
-        match table.entries.remove(&id).map(|entry| entry.sent) {
-            None | Some(Sent::Queued) => false,
-            Some(Sent::Taken | Sent::Written(_)) => {
+        match table.entries.remove(&id) {
+            None | Some(Entry { sent: Sent::Queued, .. }) => false,
+            Some(Entry { sent: Sent::Taken | Sent::Written(_), party, .. }) => {
                 table.cancellations.extend(cancellation);
+                if let Some(party) = party {
+                    table.given_up.add(id, &party);
+                }
                 true
             }
         }
@@ -103,7 +107,11 @@ impl Pending {
 
     /// Answers a request; false if nobody waits for it.
     pub(super) fn answer(&self, id: u64, answer: impl FnOnce() -> Answer) -> bool {
-        let entry = self.0.lock().entries.remove(&id);
+        let entry = {
+            let mut table = self.0.lock();
+            table.given_up.answered(id);
+            table.entries.remove(&id)
+        };
         match entry {
             Some(entry) => entry.answer.send(answer()).is_ok(),
             None => false,
@@ -127,7 +135,7 @@ impl Pending {
         let table = self.0.lock();
         let written = table.entries.iter().filter(|(_, entry)| !matches!(entry.sent, Sent::Queued));
         let calls = written.filter_map(|(id, entry)| Some((*id, entry.party.as_ref()?)));
-        addressee(calls).cloned()
+        addressee(calls).filter(|party| table.given_up.allow(party)).cloned()
     }
 
     /// Queues a caller's answer to the server.
