@@ -26,6 +26,12 @@ impl Outward {
         Self { progress: request.progress.take(), told: request.dialogue.sink.take() }
     }
 
+    fn hand_on(&self, progress: Progress) {
+        if let Some(sink) = &self.progress {
+            sink.hand_on(progress);
+        }
+    }
+
     pub(super) const fn wants_progress(&self) -> bool {
         self.progress.is_some()
     }
@@ -99,13 +105,19 @@ impl Run {
         };
         tokio::select! {
             biased;
-            Some(progress) = progressed => {
-                if let Some(sink) = &self.outward.progress {
-                    sink.hand_on(progress);
-                }
-            }
+            Some(progress) = progressed => self.outward.hand_on(progress),
             Some(told) = self.told.recv() => self.take(told),
-            outcome = &mut self.call => self.outcome = Some(outcome),
+            outcome = &mut self.call => {
+                // What came with it was told before.
+                while let Some(Ok(progress)) = self.progress.as_mut().map(mpsc::Receiver::try_recv)
+                {
+                    self.outward.hand_on(progress);
+                }
+                while let Ok(told) = self.told.try_recv() {
+                    self.take(told);
+                }
+                self.outcome = Some(outcome);
+            }
         }
     }
 
@@ -144,5 +156,28 @@ impl Run {
         }
         drop(responses);
         self.outward = answers.outward;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn progress_that_came_with_the_outcome_is_told_before_it() {
+        let (sink, progress) = ProgressSink::new(8);
+        let (out, mut heard) = ProgressSink::new(8);
+        let (_told, told) = mpsc::channel(1);
+        let call = async move {
+            sink.say("one");
+            sink.say("two");
+            Err(CallError::Draining)
+        };
+        let outward = Outward { progress: Some(out), told: None };
+        let mut run = Run::new(call.boxed(), told, Some(progress), outward);
+        assert!(matches!(run.next().await, Next::Outcome(_)));
+        assert!(heard.try_recv().is_ok() && heard.try_recv().is_ok());
     }
 }

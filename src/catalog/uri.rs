@@ -138,11 +138,11 @@ pub const fn is_too_long(uri: &str) -> bool {
 /// What matches every URI that a template (RFC 6570) can expand to, and little else; `None` for a
 /// template that is too big to be worth it.
 pub fn template(template: &str) -> Option<Regex> {
+    static EXPRESSION: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\{([+#./;?&]?)[^{}]*\}").ok());
     if template.len() > LONGEST_TEMPLATE {
         return None;
     }
-    static EXPRESSION: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"\{([+#./;?&]?)[^{}]*\}").ok());
     let mut pattern = "^".to_owned();
     let mut rest = 0;
     for (place, found) in EXPRESSION.as_ref()?.captures_iter(template).enumerate() {

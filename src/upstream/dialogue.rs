@@ -204,7 +204,10 @@ pub(super) fn log(party: Option<&Party>, params: Option<&RawValue>, ring: &Stder
 fn spell(value: &Value, words: &mut String) {
     match value {
         Value::Null => {}
-        Value::Bool(_) | Value::Number(_) => words.push_str(&format!("{value} ")),
+        Value::Bool(_) | Value::Number(_) => {
+            words.push_str(&value.to_string());
+            words.push(' ');
+        }
         Value::String(text) => {
             words.push_str(text);
             words.push(' ');

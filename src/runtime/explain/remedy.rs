@@ -40,13 +40,12 @@ pub(super) fn remedy(status: &ServerStatus, trouble: Option<Trouble>) -> Option<
         (State::Backoff, _) => {
             format!("nothing yet: it is tried again by itself; {restart} tries at once")
         }
-        (_, Some(Trouble::Command)) => {
-            "correct `command`, `args` or `cwd` of the server in the configuration; saving it tries \
-             again"
-                .to_owned()
-        }
+        (_, Some(Trouble::Command)) => format!(
+            "correct `command`, `args` or `cwd` of the server in the configuration, which tries it \
+             again; or {restart}, if the program is there by now"
+        ),
         (_, Some(Trouble::Configuration)) => {
-            "correct the server in the configuration; saving it tries again".to_owned()
+            "correct the server in the configuration, which tries it again".to_owned()
         }
         (_, Some(Trouble::Protocol)) => format!(
             "see that it is an MCP server, and which revision it speaks (`protocol` of the server \

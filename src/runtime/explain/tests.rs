@@ -221,12 +221,12 @@ fn each_trouble_has_a_remedy_and_an_agent_reads_no_word_of_the_server() {
     for (trouble, remedy, brief) in [
         (
             Trouble::Command,
-            "correct `command`, `args` or `cwd` of the server in the configuration; saving it tries again",
+            "correct `command`, `args` or `cwd` of the server in the configuration, which tries it again; or `switchboard restart github`, if the program is there by now",
             "its command cannot be run",
         ),
         (
             Trouble::Configuration,
-            "correct the server in the configuration; saving it tries again",
+            "correct the server in the configuration, which tries it again",
             "its definition cannot work",
         ),
         (
