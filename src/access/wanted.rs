@@ -167,7 +167,17 @@ pub(super) fn repeated(
 
 /// The result that tells a model of an address that its client cannot show.
 pub(super) fn told_to_visit(server: &ServerName, error: &ErrorObject) -> Box<RawValue> {
-    let text = format!("{server} wants its user to visit an address first: {}", error.message());
+    let wanted = Wanted::of_error(server, error);
+    let questions = wanted.map(|wanted| wanted.questions).unwrap_or_default();
+    let mut text =
+        format!("{server} wants its user to visit an address first: {}", error.message());
+    for question in &questions {
+        let url = Object::read(&question.params).and_then(|params| params.typed::<String>("url"));
+        if let Some(url) = url {
+            text.push(' ');
+            text.push_str(&url);
+        }
+    }
     raw(&serde_json::json!({
         "content": [{ "type": "text", "text": text }],
         "isError": true,
@@ -181,6 +191,14 @@ mod tests {
 
     fn json(text: &str) -> Box<RawValue> {
         RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn an_address_that_no_client_can_show_is_told_to_the_model() {
+        let error = r#"{"code":-32042,"message":"log in","data":{"elicitations":[{"mode":"url","url":"https://a.test/x","message":"m"}]}}"#;
+        let error = ErrorObject::read(&json(error)).unwrap();
+        let told = told_to_visit(&ServerName::new("git").unwrap(), &error);
+        assert!(told.get().contains("address first: log in https://a.test/x"), "{told}");
     }
 
     #[test]

@@ -23,29 +23,37 @@ const NEXT_HEAD: Duration = Duration::from_mins(2);
 
 /// The requests that one connection carries.
 #[derive(Clone, Debug)]
-pub(super) struct Requests(Arc<watch::Sender<usize>>);
+pub(super) struct Requests(Arc<watch::Sender<Carried>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Carried {
+    now: usize,
+    /// There has been one.
+    ever: bool,
+}
 
 impl Requests {
     /// None yet.
     pub(super) fn none() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
+        Self(Arc::new(watch::Sender::new(Carried::default())))
     }
 
     /// A head has arrived. The request counts until this is dropped.
     pub(super) fn begin(&self) -> Request {
-        self.0.send_modify(|count| *count += 1);
+        self.0.send_modify(|carried| *carried = Carried { now: carried.now + 1, ever: true });
         Request(self.clone())
     }
 
     /// Ends when there has been no request for too long.
     pub(super) async fn missing(&self) {
-        let mut count = self.0.subscribe();
-        let mut limit = FIRST_HEAD;
+        let mut carried = self.0.subscribe();
         loop {
-            let is_none = *count.borrow_and_update() == 0;
-            let limit = std::mem::replace(&mut limit, NEXT_HEAD);
-            let limit = if is_none { limit } else { Duration::MAX };
-            if timeout(limit, count.changed()).await.is_err() {
+            let limit = match *carried.borrow_and_update() {
+                Carried { now: 0, ever: false } => FIRST_HEAD,
+                Carried { now: 0, ever: true } => NEXT_HEAD,
+                Carried { .. } => Duration::MAX,
+            };
+            if timeout(limit, carried.changed()).await.is_err() {
                 return;
             }
         }
@@ -65,7 +73,7 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
+        self.0.0.send_modify(|carried| carried.now -= 1);
     }
 }
 
@@ -115,5 +123,11 @@ mod tests {
         };
         tokio::join!(requests.missing(), carried);
         assert_eq!(start.elapsed(), long + NEXT_HEAD);
+
+        // One that was over before anybody looked counts too.
+        let (start, requests) = (Instant::now(), Requests::none());
+        drop(requests.begin());
+        requests.missing().await;
+        assert_eq!(start.elapsed(), NEXT_HEAD);
     }
 }
