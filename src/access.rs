@@ -4,7 +4,7 @@
 //! a check. Until access control exists there is one local principal, who may do everything that
 //! the owner in question can see.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use links::Links;
 use once::Once;
@@ -37,22 +37,23 @@ mod wanted;
 
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Principal(Arc<str>);
+pub struct Principal {
+    name: Arc<str>,
+    /// What stands for its session where it opens none.
+    session: SessionKey,
+}
 
 impl Principal {
     /// The one principal there is: whoever reaches us on this machine.
     pub fn local() -> Self {
-        Self("local".into())
+        static LOCAL: LazyLock<Principal> =
+            LazyLock::new(|| Principal { name: "local".into(), session: SessionKey::of("local") });
+        LOCAL.clone()
     }
 
     /// Its name.
     pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// What stands for its session where it opens none.
-    fn session(&self) -> SessionKey {
-        SessionKey::of(&self.0)
+        &self.name
     }
 }
 
@@ -144,7 +145,7 @@ impl Gate {
         owner: &Owner,
         mut request: CallRequest,
     ) -> Result<Answer, CallError> {
-        request.session.get_or_insert_with(|| principal.session());
+        request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;
         self.trace_back(principal, owner, &mut request);
         let answer = match once::key(&request.params)? {
@@ -178,7 +179,7 @@ impl Gate {
         mut request: CallRequest,
     ) -> Result<Answer, CallError> {
         let method = request.subject.method();
-        request.session.get_or_insert_with(|| principal.session());
+        request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;
         self.trace_back(principal, owner, &mut request);
         if !rounds::is_continued(&request.params)

@@ -21,7 +21,7 @@ pub use crate::catalog::{Page, Versions, View, ViewItem};
 pub use crate::store::{MemoryStore, Store};
 pub use crate::upstream::{
     Asked, Dialogue, DialogueSink, ProcessExit, Progress, ProgressSink, Reply, Response, Told,
-    declined, introduced,
+    Whose, declined, introduced,
 };
 use crate::{
     actor::{

@@ -37,7 +37,9 @@ mod testing;
 mod vital;
 
 pub use deadline::Deadline;
-pub use dialogue::{Asked, Dialogue, DialogueSink, Reply, Response, Told, declined, introduced};
+pub use dialogue::{
+    Asked, Dialogue, DialogueSink, Reply, Response, Told, Whose, declined, introduced,
+};
 pub use exit::ProcessExit;
 pub use link::{Link, LinkEvent, Request};
 pub use progress::{Progress, ProgressSink};

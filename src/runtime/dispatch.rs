@@ -10,7 +10,7 @@ use std::{
 use ractor::concurrency;
 use tokio::time::Instant;
 
-use super::{Answer, CallError, CallRequest, RuntimeHandle, Scope, introspect};
+use super::{Answer, CallError, CallRequest, RuntimeHandle, Scope, Whose, introspect};
 use crate::{
     actor::{
         agent::NotOpened,
@@ -107,9 +107,7 @@ impl RuntimeHandle {
             Subject::Completion(primitive, _) => referring(params, primitive, &target.upstream),
             Subject::Tool(_) | Subject::Prompt(_) | Subject::Resource(_) => params,
         };
-        // Owners may share a connection, and sessions of two owners may have one name.
-        let party = session.as_ref().map_or("", SessionKey::as_str);
-        dialogue.party = Some(SessionKey::of(&format!("{owner}\n{party}")));
+        dialogue.party = Some(Whose { owner: owner.clone(), session: session.clone() });
         if target.route.is_shared {
             dialogue.abilities = Abilities::NONE;
         }

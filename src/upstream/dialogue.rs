@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{Deadline, StderrRing, deadline::Hold};
 use crate::{
-    id::{ServerName, SessionKey},
+    id::{Owner, ServerName, SessionKey},
     wire::{
         Abilities, ErrorObject, Id, Level, Object, RawValue,
         envelope::{self, code},
@@ -30,11 +30,21 @@ const LINGERING: Duration = Duration::from_mins(1);
 /// message is dropped.
 pub type DialogueSink = mpsc::Sender<Told>;
 
+/// A party to a connection: an owner's session. Owners may share a connection, and sessions of two
+/// owners may have one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whose {
+    /// Whose call it is.
+    pub owner: Owner,
+    /// In which of its sessions.
+    pub session: Option<SessionKey>,
+}
+
 /// Who is behind a call, as far as its server may ask back. The default can do nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Dialogue {
     /// Calls of different parties never see each other's requests and log messages.
-    pub party: Option<SessionKey>,
+    pub party: Option<Whose>,
     /// Which server is called; it is named to whoever is asked.
     pub server: Option<ServerName>,
     /// What the caller can be asked for.
@@ -158,7 +168,7 @@ pub(super) fn addressee<'a>(calls: impl Iterator<Item = (u64, &'a Party)>) -> Op
 /// Calls that were given up while their server may still be at work on them: what it asks then is
 /// nobody's, and must not be taken for a question of another party's call.
 #[derive(Debug, Default)]
-pub(super) struct GivenUp(HashMap<u64, (Option<SessionKey>, Instant)>);
+pub(super) struct GivenUp(HashMap<u64, (Option<Whose>, Instant)>);
 
 impl GivenUp {
     /// A call that the server has was given up.

@@ -48,18 +48,18 @@ impl fmt::Debug for Exchange {
 }
 
 impl Exchange {
-    /// Reads the parameters and starts the call once it is driven.
+    /// Reads the parameters, given raw and one level deep, and starts the call once it is driven.
     pub(crate) fn start(
         gate: &Arc<Gate>,
         caller: &Caller,
         method: &str,
         params: Option<&RawValue>,
+        object: Option<&Object<'_>>,
         revision: Revision,
     ) -> Result<Self, Fault> {
         let params = params.ok_or_else(|| Fault::invalid("`params` is missing"))?;
-        let object =
-            Object::read(params).ok_or_else(|| Fault::invalid("`params` is not an object"))?;
-        let subject = subject(method, &object)?;
+        let object = object.ok_or_else(|| Fault::invalid("`params` is not an object"))?;
+        let subject = subject(method, object)?;
         let metadata = object.get(meta::META).and_then(Object::read).unwrap_or_default();
         let token = metadata.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned);
         let (sink, progress) = match token {

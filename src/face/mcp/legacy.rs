@@ -79,7 +79,8 @@ fn try_answer(
     Ok(match method {
         method::PING => Reply::Now(Ok(pong())),
         method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE => {
-            Reply::Call(Exchange::start(gate, caller, method, params, revision)?)
+            let object = params.and_then(Object::read);
+            Reply::Call(Exchange::start(gate, caller, method, params, object.as_ref(), revision)?)
         }
         method::SET_LEVEL => {
             let client = caller.client.as_ref();

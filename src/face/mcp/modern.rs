@@ -11,6 +11,7 @@ use super::{
     list::{self, Freshness},
     listen::Listen,
     received::Received,
+    translate::is_object,
 };
 use crate::{
     access::Gate,
@@ -31,6 +32,8 @@ pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     /// Its raw parameters.
     pub(crate) params: Option<&'a RawValue>,
+    /// The same, read one level deep.
+    pub(crate) object: Object<'a>,
     /// The revision that it names.
     pub(crate) version: String,
 }
@@ -53,10 +56,10 @@ impl<'a> Request<'a> {
         };
         let version =
             meta.typed::<String>(PROTOCOL_VERSION).ok_or_else(|| missing(PROTOCOL_VERSION))?;
-        meta.get(CLIENT_CAPABILITIES)
-            .and_then(Object::read)
-            .ok_or_else(|| missing(CLIENT_CAPABILITIES))?;
-        Ok(Self { id, method, params, version })
+        if !meta.get(CLIENT_CAPABILITIES).is_some_and(is_object) {
+            return Err(missing(CLIENT_CAPABILITIES));
+        }
+        Ok(Self { id, method, params, object, version })
     }
 
     /// The revision, if we speak it in this era.
@@ -94,9 +97,14 @@ impl<'a> Request<'a> {
             method::TOOLS_CALL
             | method::PROMPTS_GET
             | method::RESOURCES_READ
-            | method::COMPLETE => {
-                Reply::Call(Exchange::start(gate, caller, self.method, self.params, revision)?)
-            }
+            | method::COMPLETE => Reply::Call(Exchange::start(
+                gate,
+                caller,
+                self.method,
+                self.params,
+                Some(&self.object),
+                revision,
+            )?),
             method::LISTEN => Reply::Listen(Listen::open(gate, caller, self.id, self.params)?),
             other => match Primitive::listed_by(other) {
                 Some(primitive) => {

@@ -202,7 +202,7 @@ fn says(block: &RawValue, structured: &RawValue) -> bool {
     serde_json::from_str::<Value>(&text).is_ok_and(|value| value == structured)
 }
 
-fn is_object(raw: &RawValue) -> bool {
+pub(super) fn is_object(raw: &RawValue) -> bool {
     raw.get().starts_with('{')
 }
 

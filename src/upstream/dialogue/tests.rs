@@ -7,7 +7,7 @@ use crate::wire::Ability;
 
 fn party(who: &str, sink: Option<DialogueSink>) -> Party {
     let dialogue = Dialogue {
-        party: Some(SessionKey::of(who)),
+        party: Some(Whose { owner: Owner::Store, session: Some(SessionKey::of(who)) }),
         server: Some(ServerName::new("git").unwrap()),
         abilities: Abilities::NONE.and(Ability::Form),
         level: Some(Level::Warning),

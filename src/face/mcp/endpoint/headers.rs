@@ -10,7 +10,7 @@ use axum::http::{
 use crate::{
     face::mcp::{Fault, modern::Request},
     wire::{
-        Object, Revision,
+        Revision,
         envelope::code,
         header::{self, Annotated, Mismatch},
         method,
@@ -96,8 +96,7 @@ pub(super) fn check_request(
     let Some(member) = method::routed_parameter(request.method) else {
         return Ok(());
     };
-    let params = Object::read_optional(request.params).unwrap_or_default();
-    let Some(subject) = params.text(member) else {
+    let Some(subject) = request.object.text(member) else {
         return Ok(());
     };
     single(headers, header::NAME)
@@ -106,7 +105,7 @@ pub(super) fn check_request(
     if request.method != method::TOOLS_CALL {
         return Ok(());
     }
-    header::check_params(&annotated(&subject), params.get("arguments"), |name| {
+    header::check_params(&annotated(&subject), request.object.get("arguments"), |name| {
         single(headers, name)
     })
     .map_err(mismatch)
