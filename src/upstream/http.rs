@@ -14,6 +14,8 @@ use super::{Connect, ConnectContext, ConnectError, Link};
 use crate::secret::Secret;
 
 #[cfg(feature = "upstream-http")]
+mod client;
+#[cfg(feature = "upstream-http")]
 mod events;
 #[cfg(feature = "upstream-http")]
 mod fault;

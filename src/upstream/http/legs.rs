@@ -12,14 +12,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
-use reqwest::{
-    Method, RequestBuilder, Response,
-    header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request,
+    header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, mpsc};
 
 use super::{
+    client::Body,
     fault::{Fault, Head},
     target::Target,
 };
@@ -107,13 +110,16 @@ pub(super) struct Ear {
     pub(super) party: Option<Party>,
 }
 
+/// A head, and a body that is still to come.
+pub(super) type Response = http::Response<Incoming>;
+
 /// What came back for a request.
 type Outcome = Result<Box<RawValue>, Fault>;
 
 impl Legs {
     /// Sends one message and reads its answer.
     pub(super) async fn exchange(&self, leg: Leg<'_>, body: Bytes, ear: &mut Ear) -> Outcome {
-        let request = self.headed(self.request(Method::POST), leg).body(body);
+        let request = self.posted(leg, body);
         let response = self.send(request).await?;
         if leg.method == method::INITIALIZE
             && let Some(session) = response.headers().get(SESSION_ID)
@@ -136,47 +142,57 @@ impl Legs {
     }
 
     /// A request with everything that the target and the session want.
-    pub(super) fn request(&self, verb: Method) -> RequestBuilder {
-        let mut request = self.target.client.request(verb, self.target.url.clone());
-        request = request.headers(self.target.headers.clone());
+    pub(super) fn request(&self, verb: Method, body: Bytes) -> Request<Body> {
+        let mut request = Request::new(Body::new(body));
+        *request.method_mut() = verb;
+        *request.uri_mut() = self.target.uri.clone();
+        let mut headers = self.target.headers.clone();
         if let Some(session) = self.session.get() {
-            request = request.header(SESSION_ID, session);
+            headers.insert(SESSION_ID, session.clone());
         }
         if let Some(revision) = self.revision.get() {
-            request = request.header(PROTOCOL_VERSION, revision.as_str());
+            headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
         }
+        *request.headers_mut() = headers;
         request
     }
 
-    /// The headers of one message (MCP 2026-07-28, streamable HTTP: standard request headers).
-    fn headed(&self, request: RequestBuilder, leg: Leg<'_>) -> RequestBuilder {
-        let mut request = request.header(CONTENT_TYPE, JSON).header(ACCEPT, JSON_OR_EVENTS);
+    /// A request that carries one message, with its headers (MCP 2026-07-28, streamable HTTP:
+    /// standard request headers).
+    fn posted(&self, leg: Leg<'_>, body: Bytes) -> Request<Body> {
+        let mut request = self.request(Method::POST, body);
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(ACCEPT, JSON_OR_EVENTS);
         for (key, value) in leg.trace.into_iter().flat_map(Context::entries) {
-            request = request.header(key, value);
+            put(headers, HeaderName::from_static(key), value);
         }
         let Some(revision) = leg.revision else {
             return request;
         };
-        request = request.header(PROTOCOL_VERSION, revision.as_str()).header(METHOD, leg.method);
+        headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
+        put(headers, METHOD, leg.method);
         let Some(name) = leg.name else {
             return request;
         };
-        request = request.header(NAME, &*header::encode(name));
+        put(headers, NAME, &header::encode(name));
         if leg.method == method::TOOLS_CALL
             && let Some(annotated) = self.annotated.read().get(name)
         {
             let params = Object::read_optional(leg.params);
             let arguments = params.as_ref().and_then(|params| params.get("arguments"));
             for (name, value) in header::params(annotated, arguments) {
-                request = request.header(name, value);
+                if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+                    put(headers, name, &value);
+                }
             }
         }
         request
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Fault> {
-        match request.send().await {
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response, Fault> {
+        match self.target.client.send(request).await {
             Ok(response) => {
                 // A proxy may say that it failed where the server is long gone.
                 if !response.status().is_server_error() {
@@ -262,17 +278,17 @@ impl Legs {
 
     /// Reads a whole body, within a limit.
     async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
-        let expected = response.content_length().and_then(|length| usize::try_from(length).ok());
+        let expected = response.body().size_hint().exact();
+        let expected = expected.and_then(|length| usize::try_from(length).ok());
         if expected.is_some_and(|expected| expected > limit) {
             return Err(self.too_long());
         }
         let mut body = Vec::with_capacity(expected.unwrap_or_default());
         loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err(self.too_long()),
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body),
-                Err(error) => return Err(Fault::of_transport(&error)),
+            match chunk(&mut response).await? {
+                Some(chunk) if body.len() + chunk.len() > limit => return Err(self.too_long()),
+                Some(chunk) => body.extend_from_slice(&chunk),
+                None => return Ok(body),
             }
         }
     }
@@ -350,7 +366,7 @@ impl Legs {
 
     /// Posts an answer to a server's own request; what becomes of it is the server's affair.
     pub(super) async fn reply(&self, body: Vec<u8>) {
-        let request = self.headed(self.request(Method::POST), Leg::aside("")).body(body);
+        let request = self.posted(Leg::aside(""), body.into());
         tokio::time::timeout(super::remote::ASIDE, self.send(request)).await.ok();
     }
 }
@@ -361,6 +377,24 @@ fn is_unknown_session(words: &str) -> bool {
     let words = words.to_lowercase();
     let unknown = ["not found", "unknown", "invalid", "no valid", "expired", "does not exist"];
     words.contains("session") && unknown.iter().any(|unknown| words.contains(unknown))
+}
+
+/// The next piece of a body; `None` at its end.
+pub(super) async fn chunk(response: &mut Response) -> Result<Option<Bytes>, Fault> {
+    while let Some(frame) = response.frame().await {
+        // The other kind are trailers.
+        if let Ok(chunk) = frame.map_err(|error| Fault::of_transport(&error))?.into_data() {
+            return Ok(Some(chunk));
+        }
+    }
+    Ok(None)
+}
+
+/// Sets a header to a value that was encoded for one.
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
 }
 
 fn media_type(response: &Response) -> Option<String> {

@@ -12,8 +12,8 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Method;
 use parking_lot::{Mutex, RwLock};
-use reqwest::Method;
 use serde::Deserialize;
 use tokio::{
     sync::{Notify, mpsc},
@@ -190,7 +190,8 @@ impl Remote {
         self.kill();
         if !over && self.legs.session.get().is_some() {
             // A server may keep its sessions (405), or be gone.
-            let ending = self.legs.request(Method::DELETE).send();
+            let request = self.legs.request(Method::DELETE, Bytes::new());
+            let ending = self.legs.target.client.send(request);
             drop(tokio::time::timeout(grace, ending).await);
         }
     }
