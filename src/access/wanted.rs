@@ -3,6 +3,8 @@
 //!
 //! Shapes only; who asks and who answers is decided elsewhere.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use super::{
@@ -20,6 +22,8 @@ use crate::{
     },
 };
 
+/// The member of such a result that holds what is asked.
+const REQUESTS: &str = "inputRequests";
 /// The error of revision 2025-11-25 that wants an address visited first.
 pub(super) const URL_REQUIRED: i64 = -32042;
 
@@ -63,7 +67,7 @@ impl Wanted {
         };
         let object = Object::read(result).unwrap_or_default();
         let state = object.typed::<String>(STATE);
-        let requests = object.get("inputRequests").map(|raw| {
+        let requests = object.get(REQUESTS).map(|raw| {
             Object::read(raw).ok_or_else(|| wrong("the server asks for input in no known way"))
         });
         let requests = requests.transpose()?.unwrap_or_default();
@@ -119,22 +123,30 @@ fn lacking(needed: Abilities) -> ErrorObject {
     ErrorObject::with_data(code::MISSING_CAPABILITY, text, Some(&data))
 }
 
-/// A result that asks a modern client.
+/// A result that asks a modern client; of a server's own one, if that asked by one, whatever is
+/// not ours to say stays.
 pub(super) fn input_required<'q>(
+    own: Option<&RawValue>,
     questions: impl Iterator<Item = (&'q str, &'q str, &'q RawValue)>,
     state: &str,
 ) -> Box<RawValue> {
-    let mut requests = Object::default();
+    let mut result = own.and_then(Object::read).unwrap_or_default();
+    let asked = result.get(REQUESTS).map(ToOwned::to_owned);
+    let mut requests = asked.as_deref().and_then(Object::read).unwrap_or_default();
     for (key, method, params) in questions {
-        let mut request = Object::default();
-        request.put("method", method);
+        let had = requests.get(key).map(ToOwned::to_owned);
+        let mut request = had.as_deref().and_then(Object::read).unwrap_or_default();
+        if request.is_empty() {
+            request.put("method", method);
+        }
         request.put("params", &*timeless(params));
-        requests.set(key, std::borrow::Cow::Owned(request.to_raw()));
+        requests.set(key, Cow::Owned(request.to_raw()));
     }
-    let mut result = Object::default();
-    result.put(RESULT_TYPE, INPUT_REQUIRED);
+    if own.is_none() {
+        result.put(RESULT_TYPE, INPUT_REQUIRED);
+    }
     if !requests.is_empty() {
-        result.put("inputRequests", &requests);
+        result.put(REQUESTS, &requests);
     }
     result.put(STATE, state);
     result.to_raw()
