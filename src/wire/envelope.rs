@@ -321,6 +321,7 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1}"#, "no `method`, `result` or `error`"),
             (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, "`id` is neither a string nor a number"),
             (r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1}}"#, "more than one of"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"x","method":"y"}"#, "duplicate field"),
         ] {
             let error = Message::parse(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
