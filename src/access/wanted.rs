@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::{
     CallError,
     seal::{RESPONSES, STATE},
@@ -55,12 +53,6 @@ impl Wanted {
         result: &RawValue,
         abilities: Abilities,
     ) -> Result<Self, CallError> {
-        #[derive(Deserialize)]
-        struct Asked {
-            method: String,
-            #[serde(default)]
-            params: Option<Box<RawValue>>,
-        }
         let wrong = |why: &str| CallError::Server {
             server: server.clone(),
             error: ErrorObject::new(code::INTERNAL, why),
@@ -73,11 +65,11 @@ impl Wanted {
         let requests = requests.transpose()?.unwrap_or_default();
         let mut questions = Vec::new();
         for key in requests.keys() {
-            let asked: Option<Asked> = requests.typed(key);
+            let asked = requests.get(key).and_then(Object::read);
             let asked = asked.ok_or_else(|| wrong("the server asks for input in no known way"))?;
-            let params = asked.params.as_deref();
-            let known = method::of_servers(&asked.method);
-            let needed = Abilities::needed(&asked.method, params);
+            let (method, params) = (asked.text("method").unwrap_or_default(), asked.get("params"));
+            let known = method::of_servers(&method);
+            let needed = Abilities::needed(&method, params);
             let (Some(method), Some(needed)) = (known, needed) else {
                 return Err(wrong("the server asks for something that no client has"));
             };
@@ -95,19 +87,13 @@ impl Wanted {
 
     /// What an error of a server that wants an address visited asks for; `None` for any other.
     pub(super) fn of_error(server: &ServerName, error: &ErrorObject) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Body {
-            data: Data,
-        }
-        #[derive(Deserialize)]
-        struct Data {
-            elicitations: Vec<Box<RawValue>>,
-        }
         if error.code() != URL_REQUIRED {
             return None;
         }
-        let body: Body = serde_json::from_str(error.raw().get()).ok()?;
-        let questions = body.data.elicitations.iter().enumerate().map(|(place, params)| Question {
+        let error = Object::read(error.raw())?;
+        let data = Object::read(error.get("data")?)?;
+        let elicitations: Vec<Box<RawValue>> = data.typed("elicitations")?;
+        let questions = elicitations.iter().enumerate().map(|(place, params)| Question {
             key: format!("url{place}"),
             method: method::ELICIT,
             params: introduced(server.as_str(), method::ELICIT, Some(params)),

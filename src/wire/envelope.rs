@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::Id;
+use super::{Id, Object};
 
 /// JSON-RPC error codes that this crate sends (specification, "Error object"; MCP 2026-07-28).
 pub mod code {
@@ -177,11 +177,7 @@ impl ErrorObject {
 
     /// Reads a received error object; `None` without an integer `code`.
     pub fn read(raw: &RawValue) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Code {
-            code: i64,
-        }
-        let Code { code } = serde_json::from_str(raw.get()).ok()?;
+        let code = Object::read(raw)?.typed("code")?;
         Some(Self { code, raw: raw.to_owned().into() })
     }
 
@@ -192,12 +188,7 @@ impl ErrorObject {
 
     /// The error's message; empty where the peer sent none.
     pub fn message(&self) -> String {
-        #[derive(Deserialize)]
-        struct Text {
-            #[serde(default)]
-            message: String,
-        }
-        serde_json::from_str::<Text>(self.raw.get()).map(|text| text.message).unwrap_or_default()
+        Object::read(&self.raw).and_then(|error| error.typed("message")).unwrap_or_default()
     }
 
     /// The whole object as it was sent.

@@ -53,7 +53,7 @@ fn what_is_generated_passes_both_ways_but_for_the_table_and_all_of_the_table_is_
                 let [tools, prompts, resources, templates] = offered;
                 let offer = Offer { tools, prompts, resources, templates };
                 let (host, client) = runtime.block_on(async {
-                    let host = Host::start(is_modern, offer.clone()).await;
+                    let host = Host::start(is_modern, false, offer.clone()).await;
                     let mut client = host.client(revision).await;
                     listed(&met, &mut client, &offer).await;
                     (host, tokio::sync::Mutex::new(client))
@@ -218,9 +218,10 @@ async fn every_published_example_passes_both_ways_but_for_the_table() {
         offer.map(|of_kind| Tree::List(once(of_kind)).write());
     let offer = Offer { tools, prompts, resources, templates };
     for is_modern in [true, false] {
-        let host = Host::start(is_modern, offer.clone()).await;
+        let host = Host::start(is_modern, true, offer.clone()).await;
         for revision in CLIENTS {
             let mut client = host.client(revision).await;
+            client.is_strict = true;
             listed(&met, &mut client, &offer).await;
             for (_, example) in &examples {
                 let Place::Cases(cases) = example else { continue };
@@ -253,7 +254,7 @@ fn where_a_key_stands_twice_the_last_counts_and_alone_is_left_if_it_is_changed()
                 resources: none(),
                 templates: none(),
             };
-            let host = Host::start(is_modern, offer).await;
+            let host = Host::start(is_modern, false, offer).await;
             let mut client = host.client(Revision::LATEST).await;
             let result = r#"{"x":1,"content":[],"resultType":7,"x":2,"resultType":"complete"}"#;
             host.server.says([vec![format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{result}}}"#)]]);

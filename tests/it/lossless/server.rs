@@ -17,7 +17,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::wait::PATIENCE;
+use crate::support::{outgoing::Leg, wait::PATIENCE};
 
 /// What it lists: raw arrays of definitions.
 #[derive(Clone, Debug)]
@@ -34,6 +34,7 @@ pub struct Server(Arc<Shared>);
 
 struct Shared {
     is_modern: bool,
+    is_strict: bool,
     offer: Offer,
     state: Mutex<State>,
     lives: Mutex<JoinSet<()>>,
@@ -49,9 +50,10 @@ struct State {
 }
 
 impl Server {
-    pub fn new(is_modern: bool, offer: Offer) -> Self {
+    /// Strict, it ends the test where it hears what is not of its revision.
+    pub fn new(is_modern: bool, is_strict: bool, offer: Offer) -> Self {
         let (state, lives) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Shared { is_modern, offer, state, lives }))
+        Self(Arc::new(Shared { is_modern, is_strict, offer, state, lives }))
     }
 
     /// Adds it to the store and waits until it is ready.
@@ -90,7 +92,12 @@ impl Server {
     async fn converse(&self, stream: DuplexStream) -> io::Result<()> {
         let (source, mut sink) = split(stream);
         let mut lines = BufReader::new(source).lines();
+        let mut leg = Leg::default();
         while let Some(line) = lines.next_line().await? {
+            // What is generated is not of any revision; halves of surrogate pairs are not even text.
+            if self.0.is_strict {
+                leg.hear(&serde_json::from_str(&line).unwrap());
+            }
             for answer in self.answers(&line) {
                 sink.write_all(format!("{answer}\n").as_bytes()).await?;
             }

@@ -24,7 +24,7 @@ use super::{
     server::{Offer, Server},
     tree::Tree,
 };
-use crate::support::wait::PATIENCE;
+use crate::support::{outgoing::to_client, wait::PATIENCE};
 
 /// What a modern client states in each request.
 pub const STATED: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{},"context":{}},"roots":{}},"io.modelcontextprotocol/clientInfo":{"name":"it","version":"1"},"io.modelcontextprotocol/logLevel":"debug""#;
@@ -36,13 +36,13 @@ pub struct Host {
 }
 
 impl Host {
-    pub async fn start(is_modern: bool, offer: Offer) -> Self {
+    pub async fn start(is_modern: bool, is_strict: bool, offer: Offer) -> Self {
         let runtime = Runtime::spawn(RuntimeConfig::default()).await.unwrap();
         let none = || "[]".to_owned();
         let resources = format!(r#"[{{"uri":"{CONTESTED}","name":"first"}}]"#);
         let first = Offer { tools: none(), prompts: none(), resources, templates: none() };
-        Server::new(true, first).join(&runtime, "a").await;
-        let server = Server::new(is_modern, offer);
+        Server::new(true, true, first).join(&runtime, "a").await;
+        let server = Server::new(is_modern, is_strict, offer);
         server.join(&runtime, "s").await;
         Self { server, gate: Gate::new(runtime) }
     }
@@ -58,7 +58,8 @@ impl Host {
         serving.spawn(serve(reader, writer, Arc::clone(&self.gate), options, stop));
         let (output, input) = split(ours);
         let output = BufReader::new(output).lines();
-        let mut client = Client { input, output, revision, last: 0, _serving: serving };
+        let mut client =
+            Client { input, output, revision, is_strict: false, last: 0, _serving: serving };
         if revision.era() == Era::Legacy {
             let params = format!(
                 r#"{{"protocolVersion":"{revision}","capabilities":{{"elicitation":{{"form":{{}},"url":{{}}}},"sampling":{{"tools":{{}},"context":{{}}}},"roots":{{}}}},"clientInfo":{{"name":"it","version":"1"}}}}"#
@@ -77,6 +78,8 @@ pub struct Client {
     input: WriteHalf<DuplexStream>,
     output: Lines<BufReader<ReadHalf<DuplexStream>>>,
     pub revision: Revision,
+    /// Whether what it hears is of its revision, as what was sent is.
+    pub is_strict: bool,
     last: u64,
     _serving: JoinSet<std::io::Result<()>>,
 }
@@ -99,7 +102,11 @@ impl Client {
     /// The next message.
     pub async fn hear(&mut self) -> Tree {
         let line = timeout(PATIENCE, self.output.next_line()).await.expect("a line in time");
-        Tree::read(&line.unwrap().expect("a line"))
+        let line = line.unwrap().expect("a line");
+        if self.is_strict {
+            to_client(self.revision, None, &serde_json::from_str(&line).unwrap());
+        }
+        Tree::read(&line)
     }
 
     /// The parameters of a request of a kind, with further members of theirs and of their `_meta`.
