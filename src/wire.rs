@@ -5,6 +5,7 @@
 //! JSON-RPC 2.0 and the Model Context Protocol's names; it never does I/O.
 
 pub mod ability;
+pub mod change;
 pub mod depth;
 pub mod envelope;
 pub mod header;

@@ -159,17 +159,17 @@ impl Rounds {
         abilities: Abilities,
         bound: impl FnOnce() -> Bound,
     ) -> Outcome {
-        let (server, incarnation, wanted, ticket) = match outcome {
+        let (server, incarnation, wanted, ticket, own) = match outcome {
             Ok(answer) if result::wants_input(&answer.result) => {
                 let Answer { result, server, incarnation } = answer;
                 let mut wanted = Wanted::read(&server, &result, abilities)?;
                 let state = mem::take(&mut wanted.state);
                 let ticket = Ticket::Server { server: server.clone(), state };
-                (server, incarnation, wanted, ticket)
+                (server, incarnation, wanted, ticket, Some(result))
             }
             Err(CallError::Server { server, error }) => match Wanted::of_error(&server, &error) {
                 Some(wanted) if abilities.has(Ability::Url) => {
-                    (server, Incarnation::default(), wanted, Ticket::Again)
+                    (server, Incarnation::default(), wanted, Ticket::Again, None)
                 }
                 Some(_) => {
                     let result = wanted::told_to_visit(&server, &error);
@@ -183,7 +183,7 @@ impl Rounds {
         let state = self.state(&server, &bound(), ticket)?;
         let questions = wanted.questions.iter();
         let questions = questions.map(|asked| (&*asked.key, asked.method, &*asked.params));
-        let result = wanted::input_required(questions, &state);
+        let result = wanted::input_required(own.as_deref(), questions, &state);
         Ok(Answer { result, server, incarnation })
     }
 
@@ -274,7 +274,7 @@ impl Place {
             let questions = keys.iter().zip(&asked);
             let questions = questions.map(|(key, asked)| (&**key, asked.method, &*asked.params));
             let state = rounds.state(&server, bound, ticket);
-            let result = state.map(|state| wanted::input_required(questions, &state));
+            let result = state.map(|state| wanted::input_required(None, questions, &state));
             drop(rounds);
             let incarnation = Incarnation::default();
             let server = server.clone();

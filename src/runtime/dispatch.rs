@@ -70,7 +70,7 @@ impl RuntimeHandle {
         request: CallRequest,
         started: Instant,
     ) -> Result<Answer, CallError> {
-        if !request.params.get().starts_with('{') {
+        if !Object::is(&request.params) {
             return Err(CallError::Invalid("the parameters of a call are an object".to_owned()));
         }
         if is_deeper_than(DEEPEST, &request.params) {

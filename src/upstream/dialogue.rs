@@ -4,7 +4,7 @@
 //! links' half decides whose call a server's request belongs to. Nothing is kept longer than its
 //! call, and what belongs to nobody is answered here and never guessed.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -137,11 +137,20 @@ pub fn declined(method: &str) -> Response {
 /// 2026-07-28, elicitation).
 pub fn introduced(server: &str, method: &str, params: Option<&RawValue>) -> Box<RawValue> {
     let mut object = Object::read_optional(params).unwrap_or_default();
-    let message = object.typed::<String>("message").filter(|_| method == method::ELICIT);
-    if let Some(message) = message {
-        object.put("message", &format!("[{server}] {message}"));
+    let message = object.get("message").filter(|_| method == method::ELICIT);
+    if let Some(message) = message.and_then(|message| said_by(server, message)) {
+        object.set("message", Cow::Owned(message));
     }
     meta::with_key(&object.to_raw(), meta::ORIGIN, &raw(server))
+}
+
+/// A text that names its server first; what follows stays as it was written, because even one
+/// that is no valid text must not hide who asks. `None` for what is no text.
+fn said_by(server: &str, message: &RawValue) -> Option<Box<RawValue>> {
+    let rest = message.get().strip_prefix('"')?;
+    let name = raw(&format!("[{server}] "));
+    let name = name.get().strip_suffix('"')?;
+    RawValue::from_string(format!("{name}{rest}")).ok()
 }
 
 /// A call in flight, as its server may ask back.

@@ -363,28 +363,26 @@ impl Page {
 
 /// Only a complete result is a result, or one that wants input where the server may ask for it.
 fn complete(result: &RawValue, may_ask: bool) -> Result<(), RequestError> {
-    #[derive(Deserialize)]
-    struct Typed {
-        #[serde(default, rename = "resultType")]
-        result_type: Option<String>,
-    }
     object(result)?;
-    let Ok(Typed { result_type }) = serde_json::from_str(result.get()) else {
-        return Err(RequestError::Malformed(
-            "the `resultType` of the result is no string".to_owned(),
-        ));
-    };
-    match result_type.as_deref() {
-        None | Some("complete") => Ok(()),
+    let object = Object::read(result).unwrap_or_default();
+    if object.get(result::RESULT_TYPE).is_none() {
+        return Ok(());
+    }
+    match object.text(result::RESULT_TYPE).as_deref() {
+        Some("complete") => Ok(()),
         Some(result::INPUT_REQUIRED) if may_ask => Ok(()),
         Some(other) => Err(RequestError::Malformed(format!(
             "the server gave a result of the type {other:?}, which was not offered to it"
         ))),
+        None => {
+            let why = "the `resultType` of the result is no string";
+            Err(RequestError::Malformed(why.to_owned()))
+        }
     }
 }
 
 fn object(result: &RawValue) -> Result<(), RequestError> {
-    if result.get().starts_with('{') {
+    if Object::is(result) {
         return Ok(());
     }
     Err(RequestError::Malformed("the server's result is no JSON object".to_owned()))

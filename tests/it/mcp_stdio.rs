@@ -24,6 +24,7 @@ use crate::{
     mcp_host::{grow, modern, runtime},
     mcp_modern::step,
     support::{
+        outgoing::to_client,
         schema::assert_valid,
         script::{Script, text},
         wait::PATIENCE,
@@ -39,6 +40,8 @@ struct Client {
     stop: CancellationToken,
     serving: JoinSet<std::io::Result<()>>,
     runtime: RuntimeHandle,
+    /// The legacy revision that was agreed on; it is modern until then.
+    revision: Revision,
 }
 
 impl Client {
@@ -52,7 +55,7 @@ impl Client {
         serving.spawn(serve(reader, writer, gate, options, stop.clone()));
         let (output, input) = split(ours);
         let output = BufReader::new(output).lines();
-        Self { input, output, stop, serving, runtime }
+        Self { input, output, stop, serving, runtime, revision: Revision::LATEST }
     }
 
     async fn say(&mut self, message: &Value) {
@@ -69,7 +72,13 @@ impl Client {
 
     async fn hear(&mut self) -> Value {
         let line = timeout(PATIENCE, self.output.next_line()).await.expect("a line in time");
-        serde_json::from_str(&line.unwrap().expect("a line before the end")).unwrap()
+        self.read(&line.unwrap().expect("a line before the end"))
+    }
+
+    fn read(&self, line: &str) -> Value {
+        let message = serde_json::from_str(line).unwrap();
+        to_client(self.revision, None, &message);
+        message
     }
 
     async fn ask(&mut self, id: u64, method: &str, params: Value) -> Value {
@@ -80,6 +89,7 @@ impl Client {
     }
 
     async fn initialize(&mut self, revision: Revision) {
+        self.revision = revision;
         let params = json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": {}});
         let answer = self.ask(0, "initialize", params).await;
         assert_valid(revision, "InitializeResult", &answer["result"]);
@@ -92,7 +102,7 @@ impl Client {
         self.input.shutdown().await.unwrap();
         let mut rest = Vec::new();
         while let Some(line) = timeout(PATIENCE, self.output.next_line()).await.unwrap().unwrap() {
-            rest.push(serde_json::from_str(&line).unwrap());
+            rest.push(self.read(&line));
         }
         let served = timeout(PATIENCE, self.serving.join_next()).await.unwrap();
         served.unwrap().unwrap().unwrap();

@@ -152,16 +152,18 @@ async fn clients_of_both_eras_hear_why_their_calls_wait() {
     let call = json!({"name": "demo_gated", "_meta": {"progressToken": "mine"}});
     let mut first = {
         let post = modern_post(&client, &json!(1), "tools/call", call.clone());
-        Events::of(post.send().await.unwrap())
+        Events::of(Revision::LATEST, post.send().await.unwrap())
     };
     assert_eq!(first.message().await["params"]["progress"], 1.0, "it is with its server");
     let session = client.initialize(Revision::V2025_06_18).await;
     let legacy = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call});
-    let waiting =
-        [session.post().json(&legacy), modern_post(&client, &json!(2), "tools/call", call)];
+    let waiting = [
+        (session.revision(), session.post().json(&legacy)),
+        (Revision::LATEST, modern_post(&client, &json!(2), "tools/call", call)),
+    ];
     let mut told = Vec::new();
-    for post in waiting {
-        let mut events = Events::of(post.send().await.unwrap());
+    for (revision, post) in waiting {
+        let mut events = Events::of(revision, post.send().await.unwrap());
         let words = &events.message().await["params"];
         assert_eq!(words["message"], "demo is busy with other calls; the call waits its turn");
         assert_eq!((&words["progressToken"], &words["progress"]), (&json!("mine"), &json!(0.0001)));

@@ -9,7 +9,10 @@ use parking_lot::Mutex;
 
 use crate::{
     access::{Asked, Dialogue, DialogueSink, Reply},
-    wire::{Abilities, ErrorObject, Id, Level, Object, RawValue, Revision, envelope, method, raw},
+    wire::{
+        Abilities, ErrorObject, Id, Level, Object, RawValue, Revision, change, envelope, method,
+        raw,
+    },
 };
 
 /// The other side of a legacy session.
@@ -69,7 +72,7 @@ impl Client {
         const ID: &str = "elicitationId";
         let Some(mut object) = Object::read(&params) else { return params };
         let is_url = method == method::ELICIT && object.text("mode").as_deref() == Some("url");
-        if !is_url || object.get(ID).is_some() || self.revision != Revision::V2025_11_25 {
+        if !is_url || object.get(ID).is_some() || !change::ADDRESS_ID.is_for(self.revision) {
             return params;
         }
         object.set(ID, std::borrow::Cow::Owned(raw(&uuid::Uuid::new_v4().to_string())));

@@ -11,7 +11,6 @@ use super::{
     list::{self, Freshness},
     listen::Listen,
     received::Received,
-    translate::is_object,
 };
 use crate::{
     access::Gate,
@@ -56,7 +55,7 @@ impl<'a> Request<'a> {
         };
         let version =
             meta.typed::<String>(PROTOCOL_VERSION).ok_or_else(|| missing(PROTOCOL_VERSION))?;
-        if !meta.get(CLIENT_CAPABILITIES).is_some_and(is_object) {
+        if !meta.get(CLIENT_CAPABILITIES).is_some_and(Object::is) {
             return Err(missing(CLIENT_CAPABILITIES));
         }
         Ok(Self { id, method, params, object, version })

@@ -14,7 +14,6 @@ use std::{
 use bytes::Bytes;
 use http::Method;
 use parking_lot::{Mutex, RwLock};
-use serde::Deserialize;
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
@@ -32,7 +31,7 @@ use crate::{
         LinkEnd, RequestError, ServerFacts, StderrRing, peer::Call, progress::Track, vital::Vital,
     },
     wire::{
-        Era, RawValue, envelope,
+        Era, Object, RawValue, envelope,
         header::{self, Annotated},
         meta, method, raw,
     },
@@ -217,17 +216,11 @@ impl Remote {
 /// A tool's name and the headers that it wants; nothing where it wants none, and no headers where
 /// what it wants breaks the rules.
 fn annotations(tool: &RawValue) -> Option<(String, Option<Vec<Annotated>>)> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Tool {
-        name: String,
-        input_schema: Box<RawValue>,
-    }
     if !tool.get().contains(header::ANNOTATION) {
         return None;
     }
-    let tool: Tool = serde_json::from_str(tool.get()).ok()?;
-    Some((tool.name, header::annotated(&tool.input_schema)))
+    let tool = Object::read(tool)?;
+    Some((tool.typed("name")?, header::annotated(tool.get("inputSchema")?)))
 }
 
 /// A request under way: dropped before its answer came, it is given up.

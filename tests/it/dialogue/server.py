@@ -1,7 +1,8 @@
 """A server that asks, over standard streams, in the era that its first argument names.
 
 Each tool asks as its name says and answers with what it learned. Every call that is carried out is
-one line of the journal, its second argument: the tool and the argument `who`.
+one line of the journal, its second argument: the tool and the argument `who`. What it heard stands
+beside it, in `.heard`.
 """
 
 import json
@@ -123,6 +124,8 @@ def call_tool(call, params):
 
 levels, declared = [], {}
 for line in sys.stdin:
+    with open(JOURNAL + ".heard", "a") as file:
+        file.write(line)
     message = json.loads(line)
     if "method" not in message:
         then = waiting.pop(message["id"], None)

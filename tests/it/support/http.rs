@@ -7,7 +7,7 @@ use reqwest::{RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
 use switchboard::wire::Revision;
 
-use super::schema::assert_valid;
+use super::outgoing::to_client;
 
 /// A client of one endpoint.
 pub struct Client {
@@ -245,24 +245,9 @@ impl Reply {
     #[track_caller]
     fn check(&self, revision: Revision, method: &str) {
         for message in &self.messages {
-            assert_valid(revision, "JSONRPCMessage", message);
+            to_client(revision, Some(method), message);
         }
-        let type_name = match method {
-            "initialize" => "InitializeResult",
-            "server/discover" => "DiscoverResult",
-            "tools/list" => "ListToolsResult",
-            "tools/call" => "CallToolResult",
-            "prompts/list" => "ListPromptsResult",
-            "prompts/get" => "GetPromptResult",
-            "resources/list" => "ListResourcesResult",
-            "resources/templates/list" => "ListResourceTemplatesResult",
-            "resources/read" => "ReadResourceResult",
-            "completion/complete" => "CompleteResult",
-            _ => "Result",
-        };
-        if let Some(result) = self.response().get("result") {
-            assert_valid(revision, type_name, result);
-        }
+        self.response();
     }
 }
 
