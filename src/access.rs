@@ -23,7 +23,7 @@ use crate::{
     id::{Incarnation, Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
     trace::Telemetry,
-    wire::Abilities,
+    wire::{Abilities, RawValue},
 };
 
 mod links;
@@ -177,7 +177,7 @@ impl Gate {
         owner: &Owner,
         mut request: CallRequest,
     ) -> Result<Answer, CallError> {
-        let method = request.subject.method();
+        let subject = request.subject.clone();
         request.session.get_or_insert_with(|| principal.session());
         let scope = self.scope(principal, owner)?;
         self.trace_back(principal, owner, &mut request);
@@ -186,11 +186,15 @@ impl Gate {
         {
             request.dialogue.abilities = Abilities::NONE;
             let params = Arc::clone(&request.params);
-            let outcome = self.once.call(principal, scope, request, key).await;
-            let bound = || Bound::new(principal, owner, method, &params);
-            return self.rounds.finished(outcome, Abilities::NONE, bound);
+            let outcome = self.once.call(principal, scope.clone(), request, key).await;
+            let bound = || Bound::new(principal, owner, subject.method(), &params);
+            return self.rounds.finished(&scope, outcome, Abilities::NONE, bound);
         }
-        let answer = self.rounds.call(principal, method, scope, request).await?;
+        if matches!(subject, Subject::Extension { .. }) {
+            // Only the protocol's own requests can end with what they want to know.
+            request.dialogue.abilities = Abilities::NONE;
+        }
+        let answer = self.rounds.call(principal, subject.method(), scope, request).await?;
         self.links.told(principal, owner, &answer.server, answer.links());
         Ok(answer)
     }
@@ -226,6 +230,19 @@ impl Gate {
         owner: &Owner,
     ) -> Result<Option<Arc<str>>, CallError> {
         self.scope(principal, owner)?.instructions()
+    }
+
+    /// What the owner's servers declare beyond the protocol, as far as clients are told: an object
+    /// with `extensions` and `experimental`.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner that the principal does not see.
+    pub fn extensions(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+    ) -> Result<Option<Box<RawValue>>, CallError> {
+        self.scope(principal, owner)?.extensions()
     }
 
     /// Whoever traces and measures what passes here.

@@ -7,6 +7,7 @@
 pub mod ability;
 pub mod depth;
 pub mod envelope;
+pub mod extension;
 pub mod header;
 pub mod id;
 pub mod level;

@@ -21,7 +21,6 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -89,7 +88,7 @@ impl Rounds {
     pub(super) async fn call(
         self: &Arc<Self>,
         principal: &Principal,
-        method: &'static str,
+        method: &str,
         scope: Scope,
         mut request: CallRequest,
     ) -> Outcome {
@@ -111,7 +110,10 @@ impl Rounds {
                     let outward = Outward::of(&mut request);
                     return talk.answer(round, responses, outward).await;
                 }
-                Some(Ticket::Server { state, .. }) => {
+                Some(Ticket::Server { server, program, state }) => {
+                    if scope.program(&request) != Some((server, program)) {
+                        return Err(unusable("its server is another one now"));
+                    }
                     let again = wanted::repeated(&params, object.get(RESPONSES), state.as_deref());
                     request.params = Arc::from(again);
                 }
@@ -122,7 +124,7 @@ impl Rounds {
         }
         if abilities.is_empty() {
             let outcome = scope.call(request).await;
-            return self.finished(outcome, abilities, bound);
+            return self.finished(&scope, outcome, abilities, bound);
         }
         let outward = Outward::of(&mut request);
         let (sink, told) = mpsc::channel(WAITING);
@@ -137,11 +139,12 @@ impl Rounds {
         let mut run = Run::new(call, told, progress, outward);
         loop {
             match run.next().await {
-                Next::Outcome(outcome) => return self.finished(outcome, abilities, bound),
+                Next::Outcome(outcome) => {
+                    return self.finished(&scope, outcome, abilities, bound);
+                }
                 Next::Asked(asked) => match self.park(principal, &asked.server) {
                     Some((id, talk)) => {
-                        let draining = scope.draining();
-                        let place = Place { rounds: Arc::downgrade(self), draining, id };
+                        let place = Place { rounds: Arc::downgrade(self), scope, id };
                         self.carry_on(place, &talk, run, asked, bound(), abilities);
                         return talk.first().await;
                     }
@@ -155,6 +158,7 @@ impl Rounds {
     /// Seals what an outcome wants to know, for a client that can do so much.
     pub(super) fn finished(
         &self,
+        scope: &Scope,
         outcome: Outcome,
         abilities: Abilities,
         bound: impl FnOnce() -> Bound,
@@ -164,7 +168,8 @@ impl Rounds {
                 let Answer { result, server, incarnation } = answer;
                 let mut wanted = Wanted::read(&server, &result, abilities)?;
                 let state = mem::take(&mut wanted.state);
-                let ticket = Ticket::Server { server: server.clone(), state };
+                let program = scope.program_of(&server).unwrap_or_default();
+                let ticket = Ticket::Server { server: server.clone(), program, state };
                 (server, incarnation, wanted, ticket)
             }
             Err(CallError::Server { server, error }) => match Wanted::of_error(&server, &error) {
@@ -243,7 +248,7 @@ fn unusable(why: &str) -> CallError {
 /// A call's place among those that wait; free again when it is dropped.
 struct Place {
     rounds: Weak<Rounds>,
-    draining: CancellationToken,
+    scope: Scope,
     id: u128,
 }
 
@@ -258,6 +263,7 @@ impl Place {
         abilities: Abilities,
     ) {
         let server = asked.server.clone();
+        let draining = self.scope.draining();
         let mut asked = vec![asked];
         loop {
             // It never resolves by itself.
@@ -285,7 +291,7 @@ impl Place {
                 // Dropping what was asked and the call declines the one and cancels the other.
                 () = sleep(TTL) => return,
                 // Nobody can come back with answers any more.
-                () = self.draining.cancelled() => return,
+                () = draining.cancelled() => return,
             };
             let Ok(answers) = answers else { return };
             run.hear(answers, keys.into_iter().zip(asked.drain(..)));
@@ -293,7 +299,7 @@ impl Place {
                 Next::Asked(next) => asked.push(next),
                 Next::Outcome(outcome) => {
                     let Some(rounds) = self.rounds.upgrade() else { return };
-                    let outcome = rounds.finished(outcome, abilities, || bound.clone());
+                    let outcome = rounds.finished(&self.scope, outcome, abilities, || bound.clone());
                     let size = outcome.as_ref().map_or(0, |answer| answer.result.get().len());
                     let held = rounds.held.fetch_add(size, Ordering::Relaxed) + size;
                     drop(rounds);

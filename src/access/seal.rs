@@ -6,6 +6,7 @@
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -97,6 +98,8 @@ pub(super) enum Ticket {
     Server {
         /// Which server.
         server: ServerName,
+        /// What told its definition from any other.
+        program: Arc<str>,
         /// Its own state.
         state: Option<String>,
     },

@@ -120,6 +120,10 @@ pub enum CallError {
         /// A name that the caller knows and that was probably meant.
         near: Option<String>,
     },
+    /// A method of no revision that is not for exactly one server of the caller's view; says who
+    /// declares which extensions.
+    #[error("{0}")]
+    UnknownMethod(String),
     /// Parameters that fail their check.
     #[error("{0}")]
     Invalid(String),
@@ -142,7 +146,9 @@ pub enum CallError {
 impl Classify for CallError {
     fn kind(&self) -> Kind {
         match self {
-            Self::UnknownTool { .. } | Self::Unknown { .. } => Kind::NotFound,
+            Self::UnknownTool { .. } | Self::Unknown { .. } | Self::UnknownMethod(_) => {
+                Kind::NotFound
+            },
             Self::Invalid(_) => Kind::Invalid,
             Self::Draining => Kind::Overloaded,
             Self::Failed(failure) => failure.kind,

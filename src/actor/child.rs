@@ -27,7 +27,7 @@ use crate::{
     id::Incarnation,
     restart::{Decision, Exit, Ladder, Policy, State},
     upstream::Protocol,
-    wire::Era,
+    wire::{Era, RawValue},
 };
 
 /// What is decided where another try is useless.
@@ -73,6 +73,8 @@ pub(crate) struct Child {
     /// What it offered last; kept while it is away.
     pub(crate) catalog: Option<Arc<Catalog>>,
     pub(crate) instructions: Option<Arc<str>>,
+    /// What it declares beyond the protocol.
+    pub(crate) extensions: Option<Arc<RawValue>>,
     /// The life that said so; `None` for a catalog that is known from before a restart.
     pub(crate) listed: Option<Incarnation>,
     /// Serves an agent that was granted the store's server: its catalog is the store's.
@@ -116,6 +118,7 @@ impl Child {
             generation: 0,
             catalog: None,
             instructions: None,
+            extensions: None,
             listed: None,
             granted,
             removed: Vec::new(),
@@ -147,14 +150,16 @@ impl Child {
     pub(crate) fn offer(&self) -> Option<Offer> {
         let catalog = self.catalog.clone().filter(|_| self.lists())?;
         let server = self.handle.seat.server.clone();
-        Some(Offer { server, catalog, instructions: self.instructions.clone() })
+        let (instructions, extensions) = (self.instructions.clone(), self.extensions.clone());
+        Some(Offer { server, catalog, instructions, extensions })
     }
 
     /// What it offered before a restart counts until it says something else.
     pub(crate) fn take(&mut self, kept: Option<Offer>) {
-        if let Some(Offer { catalog, instructions, .. }) = kept {
+        if let Some(Offer { catalog, instructions, extensions, .. }) = kept {
             self.catalog = Some(catalog);
             self.instructions = instructions;
+            self.extensions = extensions;
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
     id::{Owner, ServerName},
     store::{CatalogRecord, EventRecord, Key, NamesRecord, Store},
     upstream::TransportConfig,
-    wire::{Each, Primitive},
+    wire::{Each, Primitive, RawValue},
 };
 
 /// What a server offers, as far as its owner's view shows it.
@@ -29,6 +29,8 @@ pub(crate) struct Offer {
     pub(crate) server: ServerName,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) instructions: Option<Arc<str>>,
+    /// What it declares beyond the protocol.
+    pub(crate) extensions: Option<Arc<RawValue>>,
 }
 
 /// What a server offered when it was last listed, if its definition is still the same.
@@ -53,8 +55,8 @@ pub(crate) fn offer(
     if catalog.hash().to_string() != record.hash {
         return None;
     }
-    let instructions = record.instructions.clone();
-    Some(Offer { server: server.clone(), catalog: Arc::new(catalog), instructions })
+    let (instructions, extensions) = (record.instructions.clone(), record.extensions.clone());
+    Some(Offer { server: server.clone(), catalog: Arc::new(catalog), instructions, extensions })
 }
 
 /// Keeps what a server offers. One in this process is made anew by whoever embeds us and is
@@ -71,6 +73,7 @@ pub(crate) fn put_offer(store: &dyn Store, owner: &Owner, offer: &Offer, config:
             items.map(|item| Arc::clone(&item.raw)).collect()
         }),
         instructions: offer.instructions.clone(),
+        extensions: offer.extensions.clone(),
         listed_at: SystemTime::now(),
         withdrawn_at: None,
     });
@@ -142,6 +145,12 @@ pub(crate) fn sweep(exchange: &Exchange) {
     exchange.store.sweep(&configured, before.unwrap_or(SystemTime::UNIX_EPOCH));
 }
 
+/// What tells a server's definition from any other for as long as it takes a call to end, inside
+/// what only we can read; empty for a server in this process.
+pub(super) fn program(config: &ServerConfig) -> String {
+    fingerprint("", config).unwrap_or_default()
+}
+
 /// What tells this definition from any other as far as it decides what is offered; `None` for a
 /// server in this process. Salted, because arguments and addresses may hold secrets that are easy
 /// to guess.
@@ -211,12 +220,15 @@ mod tests {
         let server = ServerName::new("a").unwrap();
         let tool = raw(&json!({"name": "echo", "inputSchema": {}}));
         let catalog = Arc::new(Catalog::from(vec![Item::read(Primitive::Tool, &tool).unwrap()]));
-        let given = Offer { server: server.clone(), catalog, instructions: Some("i".into()) };
+        let extensions = Some(raw(&json!({"extensions": {"a.b/c": {}}})).into());
+        let instructions = Some("i".into());
+        let given = Offer { server: server.clone(), catalog, instructions, extensions };
         let config = stdio(|_| {});
         put_offer(&store, &Owner::Store, &given, &config);
         let found = offer(&store, &Owner::Store, &server, &config).unwrap();
         assert_eq!(found.catalog.hash(), given.catalog.hash());
         assert_eq!(found.instructions.as_deref(), Some("i"));
+        assert_eq!(found.extensions.unwrap().get(), r#"{"extensions":{"a.b/c":{}}}"#);
         let changed = stdio(|it| it.command = "uvx".to_owned());
         assert!(offer(&store, &Owner::Store, &server, &changed).is_none());
         store.withdraw(&Owner::Store, &server, SystemTime::now());

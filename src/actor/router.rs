@@ -23,10 +23,10 @@ use super::{
     vigil::Question,
 };
 use crate::{
-    catalog::{Catalog, Member, Names, Prefix, ToolMatcher, Versions, View},
+    catalog::{Catalog, Extensions, Member, Names, Prefix, ToolMatcher, Versions, View, instructions},
     id::{Owner, ServerName},
     restart::State,
-    wire::Primitive,
+    wire::RawValue,
 };
 
 mod table;
@@ -74,6 +74,8 @@ struct Entry {
     spec: ServerSpec,
     catalog: Option<Arc<Catalog>>,
     instructions: Option<Arc<str>>,
+    /// What it declares beyond the protocol.
+    extensions: Option<Arc<RawValue>>,
 }
 
 /// One owner as the router knows it.
@@ -182,11 +184,11 @@ impl RouterState {
     fn attach(&mut self, handle: Arc<ConnectionHandle>, spec: ServerSpec) {
         let key = (handle.owner.clone(), handle.seat.server.clone());
         let owners = self.seeing(&key.0, &key.1);
-        let (catalog, instructions) = match self.entries.remove(&key) {
-            Some(entry) => (entry.catalog, entry.instructions),
-            None => (None, None),
+        let (catalog, instructions, extensions) = match self.entries.remove(&key) {
+            Some(entry) => (entry.catalog, entry.instructions, entry.extensions),
+            None => (None, None, None),
         };
-        self.entries.insert(key, Entry { handle, spec, catalog, instructions });
+        self.entries.insert(key, Entry { handle, spec, catalog, instructions, extensions });
         self.publish(&owners);
     }
 
@@ -203,11 +205,12 @@ impl RouterState {
 
     fn listed(&mut self, owner: &Owner, offers: Vec<Offer>) {
         let mut owners = Vec::new();
-        for Offer { server, catalog, instructions } in offers {
+        for Offer { server, catalog, instructions, extensions } in offers {
             let seeing = self.seeing(owner, &server);
             if let Some(entry) = self.entries.get_mut(&(owner.clone(), server)) {
                 entry.catalog = Some(catalog);
                 entry.instructions = instructions;
+                entry.extensions = extensions;
                 owners.extend(seeing);
             }
         }
@@ -221,6 +224,7 @@ impl RouterState {
         if let Some(entry) = self.entries.get_mut(&(owner, server)) {
             entry.catalog = None;
             entry.instructions = None;
+            entry.extensions = None;
             self.publish(&owners);
         }
     }
@@ -289,7 +293,8 @@ impl RouterState {
     }
 
     fn build(&self, owner: &Owner, scope: &mut Scope, before: &View) -> OwnerView {
-        let members = self.members(owner, &scope.grants);
+        let mut members = self.members(owner, &scope.grants);
+        members.sort_by_key(|(server, definition, _)| (definition.spec.config.order, *server));
         let empty = Catalog::default();
         let list: Vec<Member<'_>> = members
             .iter()
@@ -313,13 +318,12 @@ impl RouterState {
             .filter(|(_, definition, _)| definition.catalog.is_none())
             .map(|(server, definition, _)| ((*server).clone(), Arc::clone(&definition.handle)))
             .collect();
-        let instructions: Vec<String> = members
-            .iter()
-            .filter_map(|(server, definition, _)| {
-                let text = definition.instructions.as_deref()?;
-                Some(format!("## {server}\n\n{text}"))
-            })
-            .collect();
+        let instructions = instructions::merged(members.iter().filter_map(|(server, it, _)| {
+            Some((*server, it.instructions.as_deref()?))
+        }));
+        let extensions = Extensions::of(
+            members.iter().filter_map(|(server, it, _)| Some((*server, it.extensions.as_deref()?))),
+        );
         let routes = members
             .iter()
             .map(|(server, definition, serving)| {
@@ -329,12 +333,15 @@ impl RouterState {
                 let is_shared = isolation == Isolation::Shared;
                 let handle = Arc::clone(&serving.handle);
                 let readdressed = view.is_contested(server).then(|| Arc::clone(&view));
-                ((*server).clone(), Route { handle, policy, by_session, is_shared, readdressed })
+                let program = kept::program(&definition.spec.config).into();
+                let route = Route { handle, policy, program, by_session, is_shared, readdressed };
+                ((*server).clone(), route)
             })
             .collect();
         OwnerView {
             view,
-            instructions: (!instructions.is_empty()).then(|| instructions.join("\n\n").into()),
+            instructions,
+            extensions,
             versions: scope.versions.clone(),
             routes,
             unlisted,
@@ -374,8 +381,7 @@ impl RouterState {
         let Some(scope) = self.scopes.get(owner) else {
             return false;
         };
-        let named = matches!(subject.primitive(), Primitive::Tool | Primitive::Prompt)
-            && self.exchange.settings().catalog.prefix == Prefix::Always;
+        let named = subject.is_named() && self.exchange.settings().catalog.prefix == Prefix::Always;
         self.members(owner, &scope.grants).into_iter().any(|(server, definition, _)| {
             let state = definition.handle.standing().state;
             // One that is ready without a catalog has it on the way to this mailbox.

@@ -105,7 +105,13 @@ impl RuntimeHandle {
         let CallRequest { subject, params, progress, session, mut dialogue, .. } = request;
         let params = match subject {
             Subject::Completion(primitive, _) => referring(params, primitive, &target.upstream),
-            Subject::Tool(_) | Subject::Prompt(_) | Subject::Resource(_) => params,
+            Subject::Extension { uri: Some(uri), .. } if *uri != *target.upstream => {
+                with_uri(params, &target.upstream)
+            }
+            Subject::Tool(_)
+            | Subject::Prompt(_)
+            | Subject::Resource(_)
+            | Subject::Extension { .. } => params,
         };
         // Owners may share a connection, and sessions of two owners may have one name.
         let party = session.as_ref().map_or("", SessionKey::as_str);
@@ -146,10 +152,12 @@ impl RuntimeHandle {
     /// Places a name by the snapshot.
     fn placed(&self, owner: &Owner, request: &CallRequest) -> Result<Option<Target>, CallError> {
         let table = self.tree.exchange.table.load();
-        match table.owner(owner) {
-            Some(view) => Ok(view.target(&request.subject, request.origin.as_ref())),
-            None => Err(unknown_owner(owner)),
+        let view = table.owner(owner).ok_or_else(|| unknown_owner(owner))?;
+        // Nobody waits for a method that a server may come to know: clients are told of it first.
+        if let Subject::Extension { method, uri } = &request.subject {
+            view.extended(method, uri.as_deref()).map_err(CallError::UnknownMethod)?;
         }
+        Ok(view.target(&request.subject, request.origin.as_ref()))
     }
 
     /// Asks the router for a name that the snapshot does not have: a server that is being
@@ -168,13 +176,12 @@ impl RuntimeHandle {
                 return handle.unlisted();
             }
             let (primitive, name) = (request.subject.primitive(), request.subject.name());
-            let near = view.and_then(|view| view.view.near(primitive, name));
+            let near = view.and_then(|view| view.view.near(primitive?, name));
             let (name, near) = (name.to_owned(), near.map(ToOwned::to_owned));
             match primitive {
-                Primitive::Tool => CallError::UnknownTool { name, near },
-                Primitive::Prompt | Primitive::Resource | Primitive::Template => {
-                    CallError::Unknown { what: primitive.noun(), name, near }
-                }
+                Some(Primitive::Tool) => CallError::UnknownTool { name, near },
+                Some(other) => CallError::Unknown { what: other.noun(), name, near },
+                None => CallError::Unknown { what: "method", name, near },
             }
         };
         let (reply, placed) = concurrency::oneshot();
@@ -257,6 +264,13 @@ fn referring(params: Arc<RawValue>, primitive: Primitive, upstream: &str) -> Arc
     let mut reference = had.as_deref().and_then(Object::read).unwrap_or_default();
     reference.put(key, upstream);
     object.put(REFERENCE, &reference);
+    object.to_raw().into()
+}
+
+/// Parameters that name a URI as its server does.
+fn with_uri(params: Arc<RawValue>, uri: &str) -> Arc<RawValue> {
+    let Some(mut object) = Object::read(&params) else { return params };
+    object.put("uri", uri);
     object.to_raw().into()
 }
 

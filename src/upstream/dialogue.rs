@@ -16,7 +16,7 @@ use crate::{
     wire::{
         Abilities, ErrorObject, Id, Level, Object, RawValue,
         envelope::{self, code},
-        meta, method, raw,
+        extension, meta, method, raw,
     },
 };
 
@@ -39,6 +39,8 @@ pub struct Dialogue {
     pub server: Option<ServerName>,
     /// What the caller can be asked for.
     pub abilities: Abilities,
+    /// What the caller declares beyond the protocol, as [`extension::declared`] gives it.
+    pub extensions: Option<Arc<RawValue>>,
     /// The least level of log messages that the caller wants; `None` for none.
     pub level: Option<Level>,
     /// Where it is asked; without it the server learns that it cannot be.

@@ -3,7 +3,7 @@
 //! Made by a connector, owned by one connection actor, shared with the callers of its
 //! incarnation. When it ends it says why, once, and never comes back.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -15,7 +15,8 @@ use super::{
 use crate::{
     trace::Context,
     wire::{
-        Era, Level, Object, Primitive, RawValue, envelope::code, meta::Stamp, method, raw, result,
+        Era, Level, Object, Primitive, RawValue, envelope::code, extension, meta::Stamp, method,
+        raw, result,
     },
 };
 
@@ -33,7 +34,7 @@ const PAGES: usize = 1000;
 #[derive(Debug)]
 pub struct Request {
     /// The method, such as `tools/call`.
-    pub method: &'static str,
+    pub method: Cow<'static, str>,
     /// Parameters as the caller sent them. Reserved `_meta` keys of the caller's leg may still
     /// stand in them; the link states its own.
     pub params: Option<Arc<RawValue>>,
@@ -93,7 +94,7 @@ impl Link {
         }
         let may_ask = dialogue.is_some();
         let call = Call {
-            method: request.method,
+            method: &request.method,
             params: request.params.as_deref(),
             name: request.name.as_deref(),
             stamp: stated.as_ref().or(self.stamp.as_ref()),
@@ -114,6 +115,8 @@ impl Link {
             outcome => outcome?,
         };
         match self.facts.era {
+            // What other types of results an extension has is its own affair.
+            Era::Modern if extension::may_own(&request.method) => object(&result)?,
             Era::Modern => complete(&result, may_ask)?,
             Era::Legacy => object(&result)?,
         }
@@ -124,10 +127,15 @@ impl Link {
     fn stated(&self, dialogue: Option<&Dialogue>) -> Option<Stamp> {
         let (stamp, dialogue) = (self.stamp.as_ref()?, dialogue?);
         let (abilities, level) = (dialogue.offered(), dialogue.level);
-        if abilities.is_empty() && level.is_none() {
+        let extensions = dialogue.extensions.as_deref();
+        if abilities.is_empty() && level.is_none() && extensions.is_none() {
             return None;
         }
-        Some(Stamp { capabilities: abilities.to_raw(), level, ..stamp.clone() })
+        let mut capabilities = abilities.to_raw();
+        if let Some(extensions) = extensions {
+            capabilities = extension::added(&capabilities, extensions);
+        }
+        Some(Stamp { capabilities, level, ..stamp.clone() })
     }
 
     /// Has a legacy server send messages of a level. Its level is that of the whole connection, so
@@ -185,7 +193,7 @@ impl Link {
         for _ in 0..PAGES {
             let result = self
                 .request(Request {
-                    method,
+                    method: method.into(),
                     params,
                     name: None,
                     progress: None,
@@ -244,7 +252,7 @@ impl Link {
         let mut params = Object::default();
         params.put("notifications", &filter);
         let request = Request {
-            method: method::LISTEN,
+            method: method::LISTEN.into(),
             params: Some(params.to_raw().into()),
             name: None,
             progress: None,
@@ -277,7 +285,7 @@ impl Link {
         };
         let answer = self
             .request(Request {
-                method,
+                method: method.into(),
                 params: None,
                 name: None,
                 progress: None,

@@ -77,6 +77,31 @@ pub fn known(method: &str) -> Option<&'static str> {
     ALL.into_iter().find(|known| *known == method)
 }
 
+/// Whether some revision of the protocol, or its extension of tasks, has such a method or
+/// notification.
+pub fn is_of_the_protocol(method: &str) -> bool {
+    const OTHERS: [&str; 13] = [
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "notifications/elicitation/complete",
+        "notifications/resources/updated",
+        "notifications/roots/list_changed",
+        INITIALIZED,
+        LISTEN_ACKNOWLEDGED,
+        TOOLS_CHANGED,
+        PROMPTS_CHANGED,
+        RESOURCES_CHANGED,
+        PROGRESS,
+        CANCELLED,
+        MESSAGE,
+    ];
+    known(method).is_some()
+        || of_servers(method).is_some()
+        || OTHERS.contains(&method)
+        || method.starts_with("tasks/")
+        || method.starts_with("notifications/tasks")
+}
+
 /// The parameter that `Mcp-Name` repeats for a method (MCP 2026-07-28, streamable HTTP).
 pub fn routed_parameter(method: &str) -> Option<&'static str> {
     match method {

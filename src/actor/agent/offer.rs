@@ -18,6 +18,7 @@ use crate::{
     },
     catalog::{Catalog, Diff},
     id::{Incarnation, Seat},
+    wire::extension,
 };
 
 impl AgentState {
@@ -62,7 +63,9 @@ impl AgentState {
             self.exchange.telemetry.listed(seat.server.as_str(), changed);
         }
         if child.lists() {
-            child.instructions.clone_from(&live.link.facts().instructions);
+            let facts = live.link.facts();
+            child.instructions.clone_from(&facts.instructions);
+            child.extensions = extension::declared(&facts.capabilities).map(Into::into);
         }
         self.offered(seat);
         // After the listing is on its way, so that who sees it ready and asks the router finds

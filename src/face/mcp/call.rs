@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use super::{Caller, Fault, Outcome, fault, received::Received, told::Telling, translate};
 use crate::{
     access::{CallRequest, Gate, Progress, ProgressSink, Subject},
-    wire::{Era, Object, Primitive, RawValue, Revision, envelope, meta, method},
+    wire::{Era, Object, Primitive, RawValue, Revision, envelope, extension, meta, method},
 };
 
 /// Progress notifications that wait for a slow client at most; what exceeds them is dropped,
@@ -56,7 +56,12 @@ impl Exchange {
         params: Option<&RawValue>,
         revision: Revision,
     ) -> Result<Self, Fault> {
-        let params = params.ok_or_else(|| Fault::invalid("`params` is missing"))?;
+        let none = Object::default().to_raw();
+        let params = match params {
+            Some(params) => params,
+            None if extension::may_own(method) => &none,
+            None => return Err(Fault::invalid("`params` is missing")),
+        };
         let object =
             Object::read(params).ok_or_else(|| Fault::invalid("`params` is not an object"))?;
         let subject = subject(method, &object)?;
@@ -156,7 +161,11 @@ fn subject(method: &str, params: &Object<'_>) -> Result<Subject, Fault> {
                         a `uri`";
             Fault::invalid(text)
         }),
-        _ => text("name").map(Subject::Tool),
+        method::TOOLS_CALL => text("name").map(Subject::Tool),
+        _ => Ok(Subject::Extension {
+            method: method.to_owned(),
+            uri: params.text("uri").map(Cow::into_owned),
+        }),
     }
 }
 

@@ -59,10 +59,13 @@ pub(crate) fn result(
     revision: Revision,
 ) -> Result<Box<RawValue>, Fault> {
     match (revision.era(), subject) {
+        (Era::Modern, Subject::Extension { .. }) => extended_result(&result),
         (Era::Modern, _) => modern_result(&result, matches!(subject, Subject::Resource(_))),
         (Era::Legacy, Subject::Tool(_)) => Ok(tool_result(result, revision)),
         (Era::Legacy, Subject::Prompt(_)) => Ok(prompt_result(result, revision)),
-        (Era::Legacy, Subject::Resource(_) | Subject::Completion(..)) => Ok(untyped(result)),
+        (Era::Legacy, 
+            Subject::Resource(_) | Subject::Completion(..) | Subject::Extension { .. },
+        ) => Ok(untyped(result)),
     }
 }
 
@@ -82,11 +85,26 @@ fn modern_result(result: &RawValue, may_be_kept: bool) -> Result<Box<RawValue>, 
         object.put(TTL, &0);
         object.put(CACHE_SCOPE, "private");
     }
+    Ok(signed(object))
+}
+
+/// What an extension's method gave: only the extension knows which types of results there are.
+fn extended_result(result: &RawValue) -> Result<Box<RawValue>, Fault> {
+    let unusable = || Fault::new(code::INTERNAL, "the server's result is no object");
+    let mut object = Object::read(result).ok_or_else(unusable)?;
+    if object.get(RESULT_TYPE).is_none() {
+        object.put(RESULT_TYPE, COMPLETE);
+    }
+    Ok(signed(object))
+}
+
+/// A result that says who gave it.
+fn signed(mut object: Object<'_>) -> Box<RawValue> {
     let had_meta = object.get(META).map(ToOwned::to_owned);
     let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
     meta.set(SERVER_INFO, Cow::Borrowed(&**IMPLEMENTATION));
     object.set(META, Cow::Owned(meta.to_raw()));
-    Ok(object.to_raw())
+    object.to_raw()
 }
 
 /// A result without the member that only modern ones have.

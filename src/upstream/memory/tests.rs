@@ -128,7 +128,7 @@ async fn link() -> (Link, Arc<Record>) {
 async fn call(link: &Link, tool: &str) -> Result<Box<RawValue>, RequestError> {
     let params = crate::wire::raw(&serde_json::json!({ "name": tool, "arguments": {} }));
     link.request(Request {
-        method: "tools/call",
+        method: "tools/call".into(),
         params: Some(params.into()),
         name: None,
         progress: None,
@@ -187,7 +187,7 @@ async fn progress_and_changes_come_through() {
     let (sink, mut progress) = ProgressSink::new(8);
     let params = crate::wire::raw(&serde_json::json!({ "name": "progress" }));
     link.request(Request {
-        method: "tools/call",
+        method: "tools/call".into(),
         params: Some(params.into()),
         name: None,
         progress: Some(sink),

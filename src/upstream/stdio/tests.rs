@@ -66,7 +66,7 @@ async fn connect_within(config: StdioConfig, timeout: Duration) -> Result<Link, 
 
 async fn call(link: &Link) -> Result<Box<RawValue>, RequestError> {
     link.request(Request {
-        method: "tools/call",
+        method: "tools/call".into(),
         params: None,
         name: None,
         progress: None,
