@@ -181,9 +181,13 @@ impl Gate {
         request.session.get_or_insert_with(|| principal.session());
         let scope = self.scope(principal, owner)?;
         self.trace_back(principal, owner, &mut request);
-        if !rounds::is_continued(&request.params)
-            && let Some(key) = once::key(&request.params)?
-        {
+        if let Some(key) = once::key(&request.params)? {
+            if rounds::is_continued(&request.params) {
+                // A call under a key asks nothing, so there is none that could go on.
+                let why = "an idempotency key belongs to a call's first request; take it out of the \
+                           one that brings `inputResponses`";
+                return Err(CallError::Invalid(why.to_owned()));
+            }
             request.dialogue.abilities = Abilities::NONE;
             let params = Arc::clone(&request.params);
             let outcome = self.once.call(principal, scope.clone(), request, key).await;
@@ -197,6 +201,25 @@ impl Gate {
         let answer = self.rounds.call(principal, subject.method(), scope, request).await?;
         self.links.told(principal, owner, &answer.server, answer.links());
         Ok(answer)
+    }
+
+    /// Passes a notification of a client on to the servers that it concerns: that of an extension,
+    /// or that the roots of its session changed. What nobody can take at present is dropped.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner that the principal does not see.
+    pub async fn notify(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        session: Option<&SessionKey>,
+        method: &str,
+        params: Option<&RawValue>,
+    ) -> Result<(), CallError> {
+        self.scope(principal, owner)?;
+        let session = session.cloned().unwrap_or_else(|| principal.session());
+        self.runtime.notify(owner, &session, method, params).await;
+        Ok(())
     }
 
     /// What the owner sees now, from memory.

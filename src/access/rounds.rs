@@ -299,7 +299,8 @@ impl Place {
                 Next::Asked(next) => asked.push(next),
                 Next::Outcome(outcome) => {
                     let Some(rounds) = self.rounds.upgrade() else { return };
-                    let outcome = rounds.finished(&self.scope, outcome, abilities, || bound.clone());
+                    let outcome =
+                        rounds.finished(&self.scope, outcome, abilities, || bound.clone());
                     let size = outcome.as_ref().map_or(0, |answer| answer.result.get().len());
                     let held = rounds.held.fetch_add(size, Ordering::Relaxed) + size;
                     drop(rounds);

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Principal;
+pub(super) use crate::wire::result::{RESPONSES, STATE};
 use crate::{
     id::{Owner, ServerName},
     wire::{Object, RawValue, meta},
@@ -30,10 +31,6 @@ const DEEPEST: usize = 16;
 pub(super) const TTL: Duration = Duration::from_mins(5);
 /// Bytes of a nonce, which stands before what is sealed.
 const NONCE: usize = 24;
-/// The member that carries our state, and the one with answers.
-pub(super) const STATE: &str = "requestState";
-/// The member of a request with the answers to what was asked.
-pub(super) const RESPONSES: &str = "inputResponses";
 
 /// A line of text is no key.
 #[derive(Debug, thiserror::Error)]

@@ -148,7 +148,7 @@ impl Classify for CallError {
         match self {
             Self::UnknownTool { .. } | Self::Unknown { .. } | Self::UnknownMethod(_) => {
                 Kind::NotFound
-            },
+            }
             Self::Invalid(_) => Kind::Invalid,
             Self::Draining => Kind::Overloaded,
             Self::Failed(failure) => failure.kind,

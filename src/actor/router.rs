@@ -23,7 +23,9 @@ use super::{
     vigil::Question,
 };
 use crate::{
-    catalog::{Catalog, Extensions, Member, Names, Prefix, ToolMatcher, Versions, View, instructions},
+    catalog::{
+        Catalog, Extensions, Member, Names, Prefix, ToolMatcher, Versions, View, instructions,
+    },
     id::{Owner, ServerName},
     restart::State,
     wire::RawValue,
@@ -318,9 +320,11 @@ impl RouterState {
             .filter(|(_, definition, _)| definition.catalog.is_none())
             .map(|(server, definition, _)| ((*server).clone(), Arc::clone(&definition.handle)))
             .collect();
-        let instructions = instructions::merged(members.iter().filter_map(|(server, it, _)| {
-            Some((*server, it.instructions.as_deref()?))
-        }));
+        let instructions = instructions::merged(
+            members
+                .iter()
+                .filter_map(|(server, it, _)| Some((*server, it.instructions.as_deref()?))),
+        );
         let extensions = Extensions::of(
             members.iter().filter_map(|(server, it, _)| Some((*server, it.extensions.as_deref()?))),
         );

@@ -85,7 +85,9 @@ impl Extensions {
         }
         let chosen = servers.iter().find(|server| Some(**server) == named);
         match (&*servers, chosen) {
-            ([], _) => Err(format!("unknown method {method:?}; no server here declares extensions")),
+            ([], _) => {
+                Err(format!("unknown method {method:?}; no server here declares extensions"))
+            }
             ([only], _) | (_, Some(only)) => Ok(only),
             _ => Err(format!(
                 "unknown method {method:?}: it could be for several servers here; they declare {}",

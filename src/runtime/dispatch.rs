@@ -103,16 +103,7 @@ impl RuntimeHandle {
     ) -> Result<Answer, CallError> {
         let caller = Arc::from(owner.as_str());
         let CallRequest { subject, params, progress, session, mut dialogue, .. } = request;
-        let params = match subject {
-            Subject::Completion(primitive, _) => referring(params, primitive, &target.upstream),
-            Subject::Extension { uri: Some(uri), .. } if *uri != *target.upstream => {
-                with_uri(params, &target.upstream)
-            }
-            Subject::Tool(_)
-            | Subject::Prompt(_)
-            | Subject::Resource(_)
-            | Subject::Extension { .. } => params,
-        };
+        let params = for_server(params, &subject, target);
         // Owners may share a connection, and sessions of two owners may have one name.
         let party = session.as_ref().map_or("", SessionKey::as_str);
         dialogue.party = Some(SessionKey::of(&format!("{owner}\n{party}")));
@@ -248,6 +239,25 @@ impl RuntimeHandle {
         let own = of_caller.unwrap_or(Duration::MAX);
         let idle = target.timeout().unwrap_or(timeouts.call).min(own);
         Deadline::since(started, idle, timeouts.call_max.max(idle).min(own))
+    }
+}
+
+/// Parameters with the names that their server knows, where they stand deeper inside than the
+/// link replaces them.
+pub(super) fn for_server(
+    params: Arc<RawValue>,
+    subject: &Subject,
+    target: &Target,
+) -> Arc<RawValue> {
+    match subject {
+        Subject::Completion(primitive, _) => referring(params, *primitive, &target.upstream),
+        Subject::Extension { uri: Some(uri), .. } if **uri != *target.upstream => {
+            with_uri(params, &target.upstream)
+        }
+        Subject::Tool(_)
+        | Subject::Prompt(_)
+        | Subject::Resource(_)
+        | Subject::Extension { .. } => params,
     }
 }
 

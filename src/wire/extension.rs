@@ -14,8 +14,7 @@ pub const MEMBERS: [&str; 2] = ["extensions", "experimental"];
 /// Interfaces of tools (MCP Apps): no methods, only metadata of tools and results.
 const APPS: &str = "io.modelcontextprotocol/ui";
 /// Methods of official extensions that do not begin with their extension's name.
-const ADOPTED: [(&str, &str); 1] =
-    [("io.modelcontextprotocol/skills", "resources/directory/read")];
+const ADOPTED: [(&str, &str); 1] = [("io.modelcontextprotocol/skills", "resources/directory/read")];
 
 /// Extensions that end at each leg: tasks are translated by ourselves, credentials concern one
 /// connection. They are neither shown nor stated on the next leg.
@@ -52,7 +51,8 @@ pub fn declared(capabilities: &RawValue) -> Option<Box<RawValue>> {
 
 /// Capabilities with what was [`declared`] beside them.
 pub fn added(capabilities: &RawValue, declared: &RawValue) -> Box<RawValue> {
-    let (mut all, declared) = (Object::read(capabilities).unwrap_or_default(), Object::read(declared));
+    let (mut all, declared) =
+        (Object::read(capabilities).unwrap_or_default(), Object::read(declared));
     let declared = declared.unwrap_or_default();
     for member in MEMBERS {
         if let Some(extensions) = declared.get(member) {

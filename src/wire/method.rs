@@ -38,6 +38,8 @@ pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 pub const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
 /// The list of resources, or that of their templates, changed.
 pub const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";
+/// The client's roots changed (legacy).
+pub const ROOTS_CHANGED: &str = "notifications/roots/list_changed";
 /// A request makes progress.
 pub const PROGRESS: &str = "notifications/progress";
 /// A request is no longer wanted.
@@ -85,7 +87,7 @@ pub fn is_of_the_protocol(method: &str) -> bool {
         "resources/unsubscribe",
         "notifications/elicitation/complete",
         "notifications/resources/updated",
-        "notifications/roots/list_changed",
+        ROOTS_CHANGED,
         INITIALIZED,
         LISTEN_ACKNOWLEDGED,
         TOOLS_CHANGED,

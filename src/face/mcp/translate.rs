@@ -63,7 +63,8 @@ pub(crate) fn result(
         (Era::Modern, _) => modern_result(&result, matches!(subject, Subject::Resource(_))),
         (Era::Legacy, Subject::Tool(_)) => Ok(tool_result(result, revision)),
         (Era::Legacy, Subject::Prompt(_)) => Ok(prompt_result(result, revision)),
-        (Era::Legacy, 
+        (
+            Era::Legacy,
             Subject::Resource(_) | Subject::Completion(..) | Subject::Extension { .. },
         ) => Ok(untyped(result)),
     }
