@@ -192,7 +192,7 @@ impl Gate {
             let params = Arc::clone(&request.params);
             let outcome = self.once.call(principal, scope.clone(), request, key).await;
             let bound = || Bound::new(principal, owner, subject.method(), &params);
-            return self.rounds.finished(&scope, outcome, Abilities::NONE, bound);
+            return self.rounds.finished(Some(&scope), outcome, Abilities::NONE, bound);
         }
         if matches!(subject, Subject::Extension { .. }) {
             // Only the protocol's own requests can end with what they want to know.

@@ -21,6 +21,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -124,7 +125,7 @@ impl Rounds {
         }
         if abilities.is_empty() {
             let outcome = scope.call(request).await;
-            return self.finished(&scope, outcome, abilities, bound);
+            return self.finished(Some(&scope), outcome, abilities, bound);
         }
         let outward = Outward::of(&mut request);
         let (sink, told) = mpsc::channel(WAITING);
@@ -140,11 +141,12 @@ impl Rounds {
         loop {
             match run.next().await {
                 Next::Outcome(outcome) => {
-                    return self.finished(&scope, outcome, abilities, bound);
+                    return self.finished(Some(&scope), outcome, abilities, bound);
                 }
                 Next::Asked(asked) => match self.park(principal, &asked.server) {
                     Some((id, talk)) => {
-                        let place = Place { rounds: Arc::downgrade(self), scope, id };
+                        let place =
+                            Place { rounds: Arc::downgrade(self), draining: scope.draining(), id };
                         self.carry_on(place, &talk, run, asked, bound(), abilities);
                         return talk.first().await;
                     }
@@ -155,10 +157,11 @@ impl Rounds {
         }
     }
 
-    /// Seals what an outcome wants to know, for a client that can do so much.
+    /// Seals what an outcome wants to know, for a client that can do so much. Without a scope it is
+    /// that of a call that waited here, whose server asks by requests and gives no state.
     pub(super) fn finished(
         &self,
-        scope: &Scope,
+        scope: Option<&Scope>,
         outcome: Outcome,
         abilities: Abilities,
         bound: impl FnOnce() -> Bound,
@@ -168,7 +171,7 @@ impl Rounds {
                 let Answer { result, server, incarnation } = answer;
                 let mut wanted = Wanted::read(&server, &result, abilities)?;
                 let state = mem::take(&mut wanted.state);
-                let program = scope.program_of(&server).unwrap_or_default();
+                let program = scope.and_then(|scope| scope.program_of(&server)).unwrap_or_default();
                 let ticket = Ticket::Server { server: server.clone(), program, state };
                 (server, incarnation, wanted, ticket)
             }
@@ -248,7 +251,7 @@ fn unusable(why: &str) -> CallError {
 /// A call's place among those that wait; free again when it is dropped.
 struct Place {
     rounds: Weak<Rounds>,
-    scope: Scope,
+    draining: CancellationToken,
     id: u128,
 }
 
@@ -263,7 +266,6 @@ impl Place {
         abilities: Abilities,
     ) {
         let server = asked.server.clone();
-        let draining = self.scope.draining();
         let mut asked = vec![asked];
         loop {
             // It never resolves by itself.
@@ -291,7 +293,7 @@ impl Place {
                 // Dropping what was asked and the call declines the one and cancels the other.
                 () = sleep(TTL) => return,
                 // Nobody can come back with answers any more.
-                () = draining.cancelled() => return,
+                () = self.draining.cancelled() => return,
             };
             let Ok(answers) = answers else { return };
             run.hear(answers, keys.into_iter().zip(asked.drain(..)));
@@ -299,8 +301,7 @@ impl Place {
                 Next::Asked(next) => asked.push(next),
                 Next::Outcome(outcome) => {
                     let Some(rounds) = self.rounds.upgrade() else { return };
-                    let outcome =
-                        rounds.finished(&self.scope, outcome, abilities, || bound.clone());
+                    let outcome = rounds.finished(None, outcome, abilities, || bound.clone());
                     let size = outcome.as_ref().map_or(0, |answer| answer.result.get().len());
                     let held = rounds.held.fetch_add(size, Ordering::Relaxed) + size;
                     drop(rounds);

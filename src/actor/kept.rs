@@ -19,8 +19,8 @@ use crate::{
     catalog::{Catalog, CatalogConfig, Item, Names},
     id::{Owner, ServerName},
     store::{CatalogRecord, EventRecord, Key, NamesRecord, Store},
-    upstream::TransportConfig,
-    wire::{Each, Primitive, RawValue},
+    upstream::{ServerFacts, TransportConfig},
+    wire::{Each, Primitive, RawValue, extension},
 };
 
 /// What a server offers, as far as its owner's view shows it.
@@ -28,9 +28,24 @@ use crate::{
 pub(crate) struct Offer {
     pub(crate) server: ServerName,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) said: Said,
+}
+
+/// What a server says of itself to its clients.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    /// Advice to the model.
     pub(crate) instructions: Option<Arc<str>>,
     /// What it declares beyond the protocol.
     pub(crate) extensions: Option<Arc<RawValue>>,
+}
+
+impl Said {
+    /// What it said when its link was made.
+    pub(crate) fn of(facts: &ServerFacts) -> Self {
+        let extensions = extension::declared(&facts.capabilities).map(Into::into);
+        Self { instructions: facts.instructions.clone(), extensions }
+    }
 }
 
 /// What a server offered when it was last listed, if its definition is still the same.
@@ -56,7 +71,8 @@ pub(crate) fn offer(
         return None;
     }
     let (instructions, extensions) = (record.instructions.clone(), record.extensions.clone());
-    Some(Offer { server: server.clone(), catalog: Arc::new(catalog), instructions, extensions })
+    let said = Said { instructions, extensions };
+    Some(Offer { server: server.clone(), catalog: Arc::new(catalog), said })
 }
 
 /// Keeps what a server offers. One in this process is made anew by whoever embeds us and is
@@ -72,8 +88,8 @@ pub(crate) fn put_offer(store: &dyn Store, owner: &Owner, offer: &Offer, config:
             let items = offer.catalog.items(primitive).iter();
             items.map(|item| Arc::clone(&item.raw)).collect()
         }),
-        instructions: offer.instructions.clone(),
-        extensions: offer.extensions.clone(),
+        instructions: offer.said.instructions.clone(),
+        extensions: offer.said.extensions.clone(),
         listed_at: SystemTime::now(),
         withdrawn_at: None,
     });
@@ -222,13 +238,14 @@ mod tests {
         let catalog = Arc::new(Catalog::from(vec![Item::read(Primitive::Tool, &tool).unwrap()]));
         let extensions = Some(raw(&json!({"extensions": {"a.b/c": {}}})).into());
         let instructions = Some("i".into());
-        let given = Offer { server: server.clone(), catalog, instructions, extensions };
+        let said = Said { instructions, extensions };
+        let given = Offer { server: server.clone(), catalog, said };
         let config = stdio(|_| {});
         put_offer(&store, &Owner::Store, &given, &config);
         let found = offer(&store, &Owner::Store, &server, &config).unwrap();
         assert_eq!(found.catalog.hash(), given.catalog.hash());
-        assert_eq!(found.instructions.as_deref(), Some("i"));
-        assert_eq!(found.extensions.unwrap().get(), r#"{"extensions":{"a.b/c":{}}}"#);
+        assert_eq!(found.said.instructions.as_deref(), Some("i"));
+        assert_eq!(found.said.extensions.unwrap().get(), r#"{"extensions":{"a.b/c":{}}}"#);
         let changed = stdio(|it| it.command = "uvx".to_owned());
         assert!(offer(&store, &Owner::Store, &server, &changed).is_none());
         store.withdraw(&Owner::Store, &server, SystemTime::now());

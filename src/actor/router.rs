@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::{
     exchange::{Exchange, ServerSpec},
     handle::ConnectionHandle,
-    kept::{self, Offer},
+    kept::{self, Offer, Said},
     server::Isolation,
     subject::Subject,
     vigil::Question,
@@ -28,7 +28,6 @@ use crate::{
     },
     id::{Owner, ServerName},
     restart::State,
-    wire::RawValue,
 };
 
 mod table;
@@ -75,9 +74,7 @@ struct Entry {
     handle: Arc<ConnectionHandle>,
     spec: ServerSpec,
     catalog: Option<Arc<Catalog>>,
-    instructions: Option<Arc<str>>,
-    /// What it declares beyond the protocol.
-    extensions: Option<Arc<RawValue>>,
+    said: Said,
 }
 
 /// One owner as the router knows it.
@@ -186,11 +183,9 @@ impl RouterState {
     fn attach(&mut self, handle: Arc<ConnectionHandle>, spec: ServerSpec) {
         let key = (handle.owner.clone(), handle.seat.server.clone());
         let owners = self.seeing(&key.0, &key.1);
-        let (catalog, instructions, extensions) = match self.entries.remove(&key) {
-            Some(entry) => (entry.catalog, entry.instructions, entry.extensions),
-            None => (None, None, None),
-        };
-        self.entries.insert(key, Entry { handle, spec, catalog, instructions, extensions });
+        let known = self.entries.remove(&key);
+        let (catalog, said) = known.map(|it| (it.catalog, it.said)).unwrap_or_default();
+        self.entries.insert(key, Entry { handle, spec, catalog, said });
         self.publish(&owners);
     }
 
@@ -207,12 +202,11 @@ impl RouterState {
 
     fn listed(&mut self, owner: &Owner, offers: Vec<Offer>) {
         let mut owners = Vec::new();
-        for Offer { server, catalog, instructions, extensions } in offers {
+        for Offer { server, catalog, said } in offers {
             let seeing = self.seeing(owner, &server);
             if let Some(entry) = self.entries.get_mut(&(owner.clone(), server)) {
                 entry.catalog = Some(catalog);
-                entry.instructions = instructions;
-                entry.extensions = extensions;
+                entry.said = said;
                 owners.extend(seeing);
             }
         }
@@ -225,8 +219,7 @@ impl RouterState {
         let owners = self.seeing(&owner, &server);
         if let Some(entry) = self.entries.get_mut(&(owner, server)) {
             entry.catalog = None;
-            entry.instructions = None;
-            entry.extensions = None;
+            entry.said = Said::default();
             self.publish(&owners);
         }
     }
@@ -323,10 +316,12 @@ impl RouterState {
         let instructions = instructions::merged(
             members
                 .iter()
-                .filter_map(|(server, it, _)| Some((*server, it.instructions.as_deref()?))),
+                .filter_map(|(server, it, _)| Some((*server, it.said.instructions.as_deref()?))),
         );
         let extensions = Extensions::of(
-            members.iter().filter_map(|(server, it, _)| Some((*server, it.extensions.as_deref()?))),
+            members
+                .iter()
+                .filter_map(|(server, it, _)| Some((*server, it.said.extensions.as_deref()?))),
         );
         let routes = members
             .iter()

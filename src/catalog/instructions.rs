@@ -25,7 +25,8 @@ pub fn merged<'a>(servers: impl Iterator<Item = (&'a ServerName, &'a str)>) -> O
             all.push_str("\n\n");
         }
         let cut = text.char_indices().nth(OF_ONE).and_then(|(at, _)| text.get(..at));
-        all.push_str(&format!("## {server}\n\n{}", cut.unwrap_or(text).trim_end()));
+        let said = cut.unwrap_or(text).trim_end();
+        all.extend(["## ", server.as_str(), "\n\n", said]);
         if cut.is_some() {
             all.push_str("\n\n(cut off here)");
         }

@@ -120,6 +120,7 @@ mod tests {
             incarnation: Incarnation(1),
             protocol: Protocol::Legacy,
             abilities: crate::wire::Abilities::NONE,
+            roots: crate::upstream::Roots::default(),
             timeout: Duration::from_secs(1),
             message_limit: 4096,
             stderr: Arc::new(StderrRing::default()),

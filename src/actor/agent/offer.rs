@@ -13,12 +13,11 @@ use crate::{
     actor::{
         child::Child,
         handle::Live,
-        kept::{self, Offer},
+        kept::{self, Offer, Said},
         router::RouterMsg,
     },
     catalog::{Catalog, Diff},
     id::{Incarnation, Seat},
-    wire::extension,
 };
 
 impl AgentState {
@@ -63,9 +62,7 @@ impl AgentState {
             self.exchange.telemetry.listed(seat.server.as_str(), changed);
         }
         if child.lists() {
-            let facts = live.link.facts();
-            child.instructions.clone_from(&facts.instructions);
-            child.extensions = extension::declared(&facts.capabilities).map(Into::into);
+            child.said = Said::of(live.link.facts());
         }
         self.offered(seat);
         // After the listing is on its way, so that who sees it ready and asks the router finds

@@ -10,6 +10,7 @@ fn party(who: &str, sink: Option<DialogueSink>) -> Party {
         party: Some(SessionKey::of(who)),
         server: Some(ServerName::new("git").unwrap()),
         abilities: Abilities::NONE.and(Ability::Form),
+        extensions: None,
         level: Some(Level::Warning),
         sink,
     };
@@ -141,7 +142,10 @@ async fn configured_roots_answer_for_everybody() {
     let roots = Roots::default();
     open.know(roots.clone());
     assert!(ask(&open, None, method::ROOTS).recv().unwrap().contains("-32603"));
-    roots.replace(&[Root { uri: "file:///w".to_owned(), name: Some("W".to_owned()) }]);
+    roots.replace(&[crate::upstream::Root {
+        uri: "file:///w".to_owned(),
+        name: Some("W".to_owned()),
+    }]);
     assert_eq!(
         ask(&open, None, method::ROOTS).recv().unwrap(),
         r#"{"jsonrpc":"2.0","id":7,"result":{"roots":[{"name":"W","uri":"file:///w"}]}}"#

@@ -101,6 +101,7 @@ fn context(protocol: Protocol) -> ConnectContext {
         server: ServerName::new("demo").unwrap(),
         incarnation: Incarnation(1),
         abilities: crate::wire::Abilities::NONE,
+        roots: crate::upstream::Roots::default(),
         protocol,
         timeout: MINUTE,
         message_limit: 1 << 20,

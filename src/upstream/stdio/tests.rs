@@ -47,6 +47,7 @@ fn context(stderr: &Arc<StderrRing>, timeout: Duration) -> ConnectContext {
         server: ServerName::new("script").unwrap(),
         incarnation: Incarnation(1),
         abilities: crate::wire::Abilities::NONE,
+        roots: crate::upstream::Roots::default(),
         protocol: Protocol::Auto,
         timeout,
         message_limit: 64 << 20,
