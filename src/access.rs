@@ -147,11 +147,12 @@ impl Gate {
         request.session.get_or_insert_with(|| principal.session());
         let scope = self.scope(principal, owner)?;
         self.trace_back(principal, owner, &mut request);
+        let subject = request.subject.clone();
         let answer = match once::key(&request.params)? {
             Some(key) => self.once.call(principal, scope, request, key).await?,
             None => live::call(&scope, request).await?,
         };
-        self.links.told(principal, owner, &answer.server, answer.links());
+        self.links.heard(principal, owner, &subject, &answer);
         Ok(answer)
     }
 
@@ -199,7 +200,7 @@ impl Gate {
             request.dialogue.abilities = Abilities::NONE;
         }
         let answer = self.rounds.call(principal, subject.method(), scope, request).await?;
-        self.links.told(principal, owner, &answer.server, answer.links());
+        self.links.heard(principal, owner, &subject, &answer);
         Ok(answer)
     }
 

@@ -84,6 +84,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// URIs that it names anywhere, at most so many: those of an extension's result, whose shape
+    /// nobody knows.
+    pub fn uris(&self, limit: usize) -> Vec<String> {
+        uri::named(&self.result, limit)
+    }
+
     /// URIs of the resources that it links to or embeds; few results do.
     pub fn links(&self) -> Vec<String> {
         let mut links = Vec::new();
