@@ -195,8 +195,9 @@ impl Gate {
             let bound = || Bound::new(principal, owner, subject.method(), &params);
             return self.rounds.finished(Some(&scope), outcome, Abilities::NONE, bound);
         }
-        if matches!(subject, Subject::Extension { .. }) {
-            // Only the protocol's own requests can end with what they want to know.
+        if matches!(subject, Subject::Extension { .. } | Subject::Completion(..)) {
+            // Only these can end with what they want to know: tools, prompts, resources (MCP
+            // 2026-07-28, multi round-trip requests).
             request.dialogue.abilities = Abilities::NONE;
         }
         let answer = self.rounds.call(principal, subject.method(), scope, request).await?;

@@ -332,7 +332,7 @@ impl RouterState {
                 let is_shared = isolation == Isolation::Shared;
                 let handle = Arc::clone(&serving.handle);
                 let readdressed = view.is_contested(server).then(|| Arc::clone(&view));
-                let program = kept::program(&definition.spec.config).into();
+                let program = Arc::clone(&definition.spec.program);
                 let route = Route { handle, policy, program, by_session, is_shared, readdressed };
                 ((*server).clone(), route)
             })

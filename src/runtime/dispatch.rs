@@ -46,6 +46,7 @@ impl RuntimeHandle {
         if exchange.sealed.load(Ordering::Acquire) {
             return Err(CallError::Draining);
         }
+        self.is_known(owner, &request.subject)?;
         let _under_way = exchange.tracker.token();
         exchange.calls.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
@@ -140,14 +141,19 @@ impl RuntimeHandle {
         table.owner(owner)?.view.resolve(name).map(|_| tool)
     }
 
+    /// Whether somebody knows the method. Nobody waits for one that a server may come to know, because
+    /// clients are told of it first.
+    fn is_known(&self, owner: &Owner, subject: &Subject) -> Result<(), CallError> {
+        let Subject::Extension { method, uri } = subject else { return Ok(()) };
+        let table = self.tree.exchange.table.load();
+        let view = table.owner(owner).ok_or_else(|| unknown_owner(owner))?;
+        view.extended(method, uri.as_deref()).map(drop).map_err(CallError::UnknownMethod)
+    }
+
     /// Places a name by the snapshot.
     fn placed(&self, owner: &Owner, request: &CallRequest) -> Result<Option<Target>, CallError> {
         let table = self.tree.exchange.table.load();
         let view = table.owner(owner).ok_or_else(|| unknown_owner(owner))?;
-        // Nobody waits for a method that a server may come to know: clients are told of it first.
-        if let Subject::Extension { method, uri } = &request.subject {
-            view.extended(method, uri.as_deref()).map_err(CallError::UnknownMethod)?;
-        }
         Ok(view.target(&request.subject, request.origin.as_ref()))
     }
 

@@ -5,7 +5,7 @@
 //! | client | change |
 //! |---|---|
 //! | modern | `resultType: "complete"` where the server gave none; `serverInfo` in `_meta` is ours |
-//! | modern | a resource's contents that say nothing about keeping them: `ttlMs: 0`, `cacheScope: "private"` |
+//! | modern | a resource's contents that do not say in full how long they may be kept, and for whom: `ttlMs: 0`, `cacheScope: "private"` |
 //! | legacy | `resultType` is stripped |
 //! | legacy | `structuredContent` that is no object becomes a text block, unless a block says the same |
 //! | legacy | an `outputSchema` whose root is no object is dropped |
@@ -82,9 +82,13 @@ fn modern_result(result: &RawValue, may_be_kept: bool) -> Result<Box<RawValue>, 
         return Err(unusable());
     }
     let is_complete = object.text(RESULT_TYPE).as_deref() == Some(COMPLETE);
-    if may_be_kept && is_complete && object.get(TTL).is_none() {
-        object.put(TTL, &0);
-        object.put(CACHE_SCOPE, "private");
+    if may_be_kept && is_complete {
+        let known = object.typed::<u64>(TTL).is_some();
+        let scope = object.text(CACHE_SCOPE).map(|scope| scope.into_owned());
+        if !known || !matches!(scope.as_deref(), Some("public" | "private")) {
+            object.put(TTL, &0);
+            object.put(CACHE_SCOPE, "private");
+        }
     }
     Ok(signed(object))
 }
@@ -275,6 +279,27 @@ mod tests {
         assert_eq!(result.unwrap().get(), expected);
         for refused in [r#"{"resultType":"odd"}"#, r#"{"resultType":1}"#, "[]"] {
             assert!(modern(refused).is_err());
+        }
+    }
+
+    #[test]
+    fn a_resource_says_in_full_how_long_it_may_be_kept() {
+        let read = |value: &str| {
+            let subject = Subject::Resource("x:y".to_owned());
+            let result = result(&subject, text(value), Revision::LATEST).unwrap();
+            let result = Object::read(&result).unwrap();
+            (result.typed::<u64>(TTL).unwrap(), result.typed::<String>(CACHE_SCOPE).unwrap())
+        };
+        let never = (0, "private".to_owned());
+        let full = r#"{"contents":[],"ttlMs":9,"cacheScope":"public"}"#;
+        assert_eq!(read(full), (9, "public".to_owned()));
+        for partial in [
+            "{}",
+            r#"{"ttlMs":9}"#,
+            r#"{"ttlMs":-1,"cacheScope":"public"}"#,
+            r#"{"ttlMs":9,"cacheScope":"all"}"#,
+        ] {
+            assert_eq!(read(partial), never, "{partial}");
         }
     }
 

@@ -148,6 +148,6 @@ async fn configured_roots_answer_for_everybody() {
     }]);
     assert_eq!(
         ask(&open, None, method::ROOTS).recv().unwrap(),
-        r#"{"jsonrpc":"2.0","id":7,"result":{"roots":[{"name":"W","uri":"file:///w"}]}}"#
+        r#"{"jsonrpc":"2.0","id":7,"result":{"roots":[{"uri":"file:///w","name":"W"}]}}"#
     );
 }

@@ -1,6 +1,6 @@
 //! Methods and notifications that the protocol does not know.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use switchboard::id::ServerName;
 
 use super::host::{Servers, skills};
@@ -33,6 +33,9 @@ async fn a_method_of_an_extension_reaches_its_server_and_comes_back_whole() {
             } else {
                 assert!(caps.is_null(), "{caps}");
             }
+            // The extension told of it, and no list does.
+            let call = client.ask("resources/read", json!({"uri": "skill://a"})).await;
+            assert_eq!(client.result(call).await["method"], "resources/read");
             let call = client.ask("skills/list", json!({"_meta": {"progressToken": "t"}})).await;
             let progress = client.hear().await;
             assert_eq!(progress["params"]["progressToken"], "t", "{progress}");
@@ -156,7 +159,7 @@ async fn a_notification_of_an_extension_reaches_its_server_and_no_other() {
         assert_eq!(servers.taken(SERVER, method, count).await, json!({"n": count}));
         // Nobody's: dropped without an answer.
         client.say(&json!({"jsonrpc": "2.0", "method": "notifications/what/ever"})).await;
-        let call = client.ask("com.example/other/x", Value::Null).await;
+        let call = client.ask("com.example/other/x", json!({})).await;
         assert!(client.answer(call).await.get("result").is_some());
     }
     for server in [SERVER, "second"] {
