@@ -23,7 +23,7 @@ use crate::{
     id::{Incarnation, Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
     trace::Telemetry,
-    wire::Abilities,
+    wire::{Abilities, RawValue},
 };
 
 mod links;
@@ -148,11 +148,12 @@ impl Gate {
         request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;
         self.trace_back(principal, owner, &mut request);
+        let subject = request.subject.clone();
         let answer = match once::key(&request.params)? {
             Some(key) => self.once.call(principal, scope, request, key).await?,
             None => live::call(&scope, request).await?,
         };
-        self.links.told(principal, owner, &answer.server, answer.links());
+        self.links.heard(principal, owner, &subject, &answer);
         Ok(answer)
     }
 
@@ -178,22 +179,50 @@ impl Gate {
         owner: &Owner,
         mut request: CallRequest,
     ) -> Result<Answer, CallError> {
-        let method = request.subject.method();
+        let subject = request.subject.clone();
         request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;
         self.trace_back(principal, owner, &mut request);
-        if !rounds::is_continued(&request.params)
-            && let Some(key) = once::key(&request.params)?
-        {
+        if let Some(key) = once::key(&request.params)? {
+            if rounds::is_continued(&request.params) {
+                // A call under a key asks nothing, so there is none that could go on.
+                let why = "an idempotency key belongs to a call's first request; take it out of the \
+                           one that brings `inputResponses`";
+                return Err(CallError::Invalid(why.to_owned()));
+            }
             request.dialogue.abilities = Abilities::NONE;
             let params = Arc::clone(&request.params);
-            let outcome = self.once.call(principal, scope, request, key).await;
-            let bound = || Bound::new(principal, owner, method, &params);
-            return self.rounds.finished(outcome, Abilities::NONE, bound);
+            let outcome = self.once.call(principal, scope.clone(), request, key).await;
+            let bound = || Bound::new(principal, owner, subject.method(), &params);
+            return self.rounds.finished(Some(&scope), outcome, Abilities::NONE, bound);
         }
-        let answer = self.rounds.call(principal, method, scope, request).await?;
-        self.links.told(principal, owner, &answer.server, answer.links());
+        if matches!(subject, Subject::Extension { .. } | Subject::Completion(..)) {
+            // Only these can end with what they want to know: tools, prompts, resources (MCP
+            // 2026-07-28, multi round-trip requests).
+            request.dialogue.abilities = Abilities::NONE;
+        }
+        let answer = self.rounds.call(principal, subject.method(), scope, request).await?;
+        self.links.heard(principal, owner, &subject, &answer);
         Ok(answer)
+    }
+
+    /// Passes a notification of a client on to the servers that it concerns: that of an extension,
+    /// or that the roots of its session changed. What nobody can take at present is dropped.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner that the principal does not see.
+    pub async fn notify(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        session: Option<&SessionKey>,
+        method: &str,
+        params: Option<&RawValue>,
+    ) -> Result<(), CallError> {
+        self.scope(principal, owner)?;
+        let session = session.cloned().unwrap_or_else(|| principal.session.clone());
+        self.runtime.notify(owner, &session, method, params).await;
+        Ok(())
     }
 
     /// What the owner sees now, from memory.
@@ -227,6 +256,19 @@ impl Gate {
         owner: &Owner,
     ) -> Result<Option<Arc<str>>, CallError> {
         self.scope(principal, owner)?.instructions()
+    }
+
+    /// What the owner's servers declare beyond the protocol, as far as clients are told: an object
+    /// with `extensions` and `experimental`.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner that the principal does not see.
+    pub fn extensions(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+    ) -> Result<Option<Box<RawValue>>, CallError> {
+        self.scope(principal, owner)?.extensions()
     }
 
     /// Whoever traces and measures what passes here.

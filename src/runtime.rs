@@ -39,6 +39,7 @@ mod builder;
 mod dispatch;
 mod explain;
 mod introspect;
+mod notify;
 mod reconfigure;
 mod scope;
 mod timeline;

@@ -8,6 +8,7 @@ pub mod ability;
 pub mod change;
 pub mod depth;
 pub mod envelope;
+pub mod extension;
 pub mod header;
 pub mod id;
 pub mod level;

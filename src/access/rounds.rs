@@ -89,7 +89,7 @@ impl Rounds {
     pub(super) async fn call(
         self: &Arc<Self>,
         principal: &Principal,
-        method: &'static str,
+        method: &str,
         scope: Scope,
         mut request: CallRequest,
     ) -> Outcome {
@@ -111,7 +111,10 @@ impl Rounds {
                     let outward = Outward::of(&mut request);
                     return talk.answer(round, responses, outward).await;
                 }
-                Some(Ticket::Server { state, .. }) => {
+                Some(Ticket::Server { server, program, state }) => {
+                    if scope.program(&request) != Some((server, program)) {
+                        return Err(unusable("its server is another one now"));
+                    }
                     let again = wanted::repeated(&params, object.get(RESPONSES), state.as_deref());
                     request.params = Arc::from(again);
                 }
@@ -122,7 +125,7 @@ impl Rounds {
         }
         if abilities.is_empty() {
             let outcome = scope.call(request).await;
-            return self.finished(outcome, abilities, bound);
+            return self.finished(Some(&scope), outcome, abilities, bound);
         }
         let outward = Outward::of(&mut request);
         let (sink, told) = mpsc::channel(WAITING);
@@ -137,11 +140,13 @@ impl Rounds {
         let mut run = Run::new(call, told, progress, outward);
         loop {
             match run.next().await {
-                Next::Outcome(outcome) => return self.finished(outcome, abilities, bound),
+                Next::Outcome(outcome) => {
+                    return self.finished(Some(&scope), outcome, abilities, bound);
+                }
                 Next::Asked(asked) => match self.park(principal, &asked.server) {
                     Some((id, talk)) => {
-                        let draining = scope.draining();
-                        let place = Place { rounds: Arc::downgrade(self), draining, id };
+                        let place =
+                            Place { rounds: Arc::downgrade(self), draining: scope.draining(), id };
                         self.carry_on(place, &talk, run, asked, bound(), abilities);
                         return talk.first().await;
                     }
@@ -152,9 +157,11 @@ impl Rounds {
         }
     }
 
-    /// Seals what an outcome wants to know, for a client that can do so much.
+    /// Seals what an outcome wants to know, for a client that can do so much. Without a scope it is
+    /// that of a call that waited here, whose server asks by requests and gives no state.
     pub(super) fn finished(
         &self,
+        scope: Option<&Scope>,
         outcome: Outcome,
         abilities: Abilities,
         bound: impl FnOnce() -> Bound,
@@ -164,7 +171,8 @@ impl Rounds {
                 let Answer { result, server, incarnation } = answer;
                 let mut wanted = Wanted::read(&server, &result, abilities)?;
                 let state = mem::take(&mut wanted.state);
-                let ticket = Ticket::Server { server: server.clone(), state };
+                let program = scope.and_then(|scope| scope.program_of(&server)).unwrap_or_default();
+                let ticket = Ticket::Server { server: server.clone(), program, state };
                 (server, incarnation, wanted, ticket, Some(result))
             }
             Err(CallError::Server { server, error }) => match Wanted::of_error(&server, &error) {
@@ -293,7 +301,7 @@ impl Place {
                 Next::Asked(next) => asked.push(next),
                 Next::Outcome(outcome) => {
                     let Some(rounds) = self.rounds.upgrade() else { return };
-                    let outcome = rounds.finished(outcome, abilities, || bound.clone());
+                    let outcome = rounds.finished(None, outcome, abilities, || bound.clone());
                     let size = outcome.as_ref().map_or(0, |answer| answer.result.get().len());
                     let held = rounds.held.fetch_add(size, Ordering::Relaxed) + size;
                     drop(rounds);

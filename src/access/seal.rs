@@ -6,6 +6,7 @@
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Principal;
+pub(super) use crate::wire::result::{RESPONSES, STATE};
 use crate::{
     id::{Owner, ServerName},
     wire::{Object, RawValue, meta},
@@ -29,10 +31,6 @@ const DEEPEST: usize = 16;
 pub(super) const TTL: Duration = Duration::from_mins(5);
 /// Bytes of a nonce, which stands before what is sealed.
 const NONCE: usize = 24;
-/// The member that carries our state, and the one with answers.
-pub(super) const STATE: &str = "requestState";
-/// The member of a request with the answers to what was asked.
-pub(super) const RESPONSES: &str = "inputResponses";
 
 /// A line of text is no key.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +95,8 @@ pub(super) enum Ticket {
     Server {
         /// Which server.
         server: ServerName,
+        /// What told its definition from any other.
+        program: Arc<str>,
         /// Its own state.
         state: Option<String>,
     },

@@ -84,6 +84,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// URIs that it names anywhere, at most so many: those of an extension's result, whose shape
+    /// nobody knows.
+    pub fn uris(&self, limit: usize) -> Vec<String> {
+        uri::named(&self.result, limit)
+    }
+
     /// URIs of the resources that it links to or embeds; few results do.
     pub fn links(&self) -> Vec<String> {
         let mut links = Vec::new();
@@ -120,6 +126,10 @@ pub enum CallError {
         /// A name that the caller knows and that was probably meant.
         near: Option<String>,
     },
+    /// A method of no revision that is not for exactly one server of the caller's view; says who
+    /// declares which extensions.
+    #[error("{0}")]
+    UnknownMethod(String),
     /// Parameters that fail their check.
     #[error("{0}")]
     Invalid(String),
@@ -142,7 +152,9 @@ pub enum CallError {
 impl Classify for CallError {
     fn kind(&self) -> Kind {
         match self {
-            Self::UnknownTool { .. } | Self::Unknown { .. } => Kind::NotFound,
+            Self::UnknownTool { .. } | Self::Unknown { .. } | Self::UnknownMethod(_) => {
+                Kind::NotFound
+            }
             Self::Invalid(_) => Kind::Invalid,
             Self::Draining => Kind::Overloaded,
             Self::Failed(failure) => failure.kind,

@@ -21,11 +21,15 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// From one definition to another. Only how a server is reached needs a new connection.
+    /// From one definition to another. Only how a server is reached needs a new connection, and
+    /// what it was told when that was made: whether there are roots, not which.
     pub(crate) fn between(present: &ServerConfig, wanted: &ServerConfig) -> Self {
         if present == wanted {
             Self::Nothing
-        } else if present.transport == wanted.transport && present.protocol == wanted.protocol {
+        } else if present.transport == wanted.transport
+            && present.protocol == wanted.protocol
+            && present.roots.is_empty() == wanted.roots.is_empty()
+        {
             Self::InPlace
         } else {
             Self::Restart

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     id::Incarnation,
     restart::Exit,
-    upstream::{ConnectContext, Link, LinkEnd, LinkEvent, Protocol, RequestError},
+    upstream::{ConnectContext, Link, LinkEnd, LinkEvent, Protocol, RequestError, Roots},
 };
 
 /// How long changes of a server's tools are gathered before they are listed again.
@@ -99,6 +99,8 @@ pub(crate) struct ConnectionState {
     spec: ServerSpec,
     supervisor: ActorRef<AgentMsg>,
     incarnation: Incarnation,
+    /// What its server is told of its roots.
+    roots: Roots,
     /// The link, once it is made.
     live: Option<Arc<Live>>,
     tasks: Tasks,
@@ -130,12 +132,14 @@ impl Actor for ConnectionActor {
         myself: ActorRef<ConnectionMsg>,
         args: ConnectionArgs,
     ) -> Result<ConnectionState, ActorProcessingErr> {
+        let roots = Roots::new(args.spec.config.roots.clone());
         let mut state = ConnectionState {
             exchange: args.exchange,
             handle: args.handle,
             spec: args.spec,
             supervisor: args.supervisor,
             incarnation: args.incarnation,
+            roots,
             live: None,
             tasks: Tasks::default(),
             health_timer: Timer::default(),
@@ -235,6 +239,7 @@ impl ConnectionState {
             protocol,
             timeout,
             abilities: self.spec.config.abilities(&self.handle.seat),
+            roots: self.roots.clone(),
             message_limit: usize::try_from(limit).unwrap_or(usize::MAX),
             stderr: Arc::clone(&self.handle.stderr),
             guard: self.exchange.guard.clone(),
@@ -292,9 +297,12 @@ impl ConnectionState {
     }
 
     fn redefined(&mut self, myself: &ActorRef<ConnectionMsg>, config: Arc<ServerConfig>) {
+        let roots_changed = self.roots.replace(&config.roots);
         self.spec.config = config;
-        if self.live.is_some() {
-            self.arm(myself);
+        let Some(live) = self.live.clone() else { return };
+        self.arm(myself);
+        if roots_changed {
+            self.spawn(myself, "roots", async move { live.link.roots_changed().await });
         }
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct Settings {
 pub(crate) struct ServerSpec {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) policy: Arc<ToolPolicy>,
+    /// What tells the definition from any other, as far as it says which program is reached.
+    pub(crate) program: Arc<str>,
     pub(crate) connector: Arc<dyn Connect>,
     /// It was added to the running tree: no configuration changes it.
     pub(crate) added: bool,
@@ -71,7 +73,8 @@ impl ServerSpec {
         connector: Arc<dyn Connect>,
     ) -> Result<Self, FilterError> {
         let policy = Arc::new(ToolPolicy::new(&config)?);
-        Ok(Self { config: Arc::new(config), policy, connector, added: false })
+        let program = kept::program(&config).into();
+        Ok(Self { config: Arc::new(config), policy, program, connector, added: false })
     }
 
     /// Whether an owner that has it, by its own or by a grant, has a connection of its own to it.

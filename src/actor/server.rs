@@ -12,7 +12,7 @@ use crate::{
     id::Seat,
     restart::Restart,
     unit,
-    upstream::{Protocol, TransportConfig},
+    upstream::{Protocol, Root, TransportConfig},
     wire::{Abilities, Ability},
 };
 
@@ -72,6 +72,9 @@ pub struct ServerConfig {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "unit::optional_duration")]
     #[schemars(with = "Option<String>")]
     pub timeout: Option<Duration>,
+    /// The places that it is told of when it asks for roots, instead of its clients' own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<Root>,
     /// Which of its tools are shown. Default: all.
     #[serde(default)]
     pub tools: ToolFilter,
@@ -143,12 +146,18 @@ const fn max_queue() -> u32 {
 
 impl ServerConfig {
     /// What the server is told that it may ask for during calls. A connection that serves several
-    /// agents asks nobody; places are asked for before the first call, so only a session has them.
+    /// agents asks nobody; places are asked for before the first call, so only a session has them,
+    /// or the configuration.
     pub(crate) fn abilities(&self, seat: &Seat) -> Abilities {
-        match (self.isolation, &seat.session) {
-            (Isolation::Shared, _) => Abilities::NONE,
-            (Isolation::Session, Some(_)) => Abilities::of_calls().and(Ability::Roots),
-            (Isolation::Agent | Isolation::Session, _) => Abilities::of_calls(),
+        let abilities = match self.isolation {
+            Isolation::Shared => Abilities::NONE,
+            Isolation::Agent | Isolation::Session => Abilities::of_calls(),
+        };
+        if !self.roots.is_empty() || self.isolation == Isolation::Session && seat.session.is_some()
+        {
+            abilities.and(Ability::Roots)
+        } else {
+            abilities
         }
     }
 
@@ -172,6 +181,7 @@ impl ServerConfig {
             trust_annotations: false,
             retry: Retry::default(),
             timeout: None,
+            roots: Vec::new(),
             tools: ToolFilter::default(),
             tool_rules: BTreeMap::new(),
         }

@@ -52,6 +52,9 @@ pub(super) struct Connection {
     calls: u64,
     pub(super) in_flight: usize,
     pub(super) waiting: usize,
+    /// An instance of an earlier version does not say.
+    #[serde(default)]
+    pub(super) asking: usize,
 }
 
 /// Where the whole stands and for how long.

@@ -46,6 +46,7 @@ impl RuntimeHandle {
         if exchange.sealed.load(Ordering::Acquire) {
             return Err(CallError::Draining);
         }
+        self.is_known(owner, &request.subject)?;
         let _under_way = exchange.tracker.token();
         exchange.calls.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
@@ -103,10 +104,7 @@ impl RuntimeHandle {
     ) -> Result<Answer, CallError> {
         let caller = Arc::from(owner.as_str());
         let CallRequest { subject, params, progress, session, mut dialogue, .. } = request;
-        let params = match subject {
-            Subject::Completion(primitive, _) => referring(params, primitive, &target.upstream),
-            Subject::Tool(_) | Subject::Prompt(_) | Subject::Resource(_) => params,
-        };
+        let params = for_server(params, &subject, target);
         dialogue.party = Some(Whose { owner: owner.clone(), session: session.clone() });
         if target.route.is_shared {
             dialogue.abilities = Abilities::NONE;
@@ -141,13 +139,20 @@ impl RuntimeHandle {
         table.owner(owner)?.view.resolve(name).map(|_| tool)
     }
 
+    /// Whether somebody knows the method. Nobody waits for one that a server may come to know, because
+    /// clients are told of it first.
+    fn is_known(&self, owner: &Owner, subject: &Subject) -> Result<(), CallError> {
+        let Subject::Extension { method, uri } = subject else { return Ok(()) };
+        let table = self.tree.exchange.table.load();
+        let view = table.owner(owner).ok_or_else(|| unknown_owner(owner))?;
+        view.extended(method, uri.as_deref()).map(drop).map_err(CallError::UnknownMethod)
+    }
+
     /// Places a name by the snapshot.
     fn placed(&self, owner: &Owner, request: &CallRequest) -> Result<Option<Target>, CallError> {
         let table = self.tree.exchange.table.load();
-        match table.owner(owner) {
-            Some(view) => Ok(view.target(&request.subject, request.origin.as_ref())),
-            None => Err(unknown_owner(owner)),
-        }
+        let view = table.owner(owner).ok_or_else(|| unknown_owner(owner))?;
+        Ok(view.target(&request.subject, request.origin.as_ref()))
     }
 
     /// Asks the router for a name that the snapshot does not have: a server that is being
@@ -166,13 +171,12 @@ impl RuntimeHandle {
                 return handle.unlisted();
             }
             let (primitive, name) = (request.subject.primitive(), request.subject.name());
-            let near = view.and_then(|view| view.view.near(primitive, name));
+            let near = view.and_then(|view| view.view.near(primitive?, name));
             let (name, near) = (name.to_owned(), near.map(ToOwned::to_owned));
             match primitive {
-                Primitive::Tool => CallError::UnknownTool { name, near },
-                Primitive::Prompt | Primitive::Resource | Primitive::Template => {
-                    CallError::Unknown { what: primitive.noun(), name, near }
-                }
+                Some(Primitive::Tool) => CallError::UnknownTool { name, near },
+                Some(other) => CallError::Unknown { what: other.noun(), name, near },
+                None => CallError::Unknown { what: "method", name, near },
             }
         };
         let (reply, placed) = concurrency::oneshot();
@@ -242,6 +246,25 @@ impl RuntimeHandle {
     }
 }
 
+/// Parameters with the names that their server knows, where they stand deeper inside than the
+/// link replaces them.
+pub(super) fn for_server(
+    params: Arc<RawValue>,
+    subject: &Subject,
+    target: &Target,
+) -> Arc<RawValue> {
+    match subject {
+        Subject::Completion(primitive, _) => referring(params, *primitive, &target.upstream),
+        Subject::Extension { uri: Some(uri), .. } if **uri != *target.upstream => {
+            with_uri(params, &target.upstream)
+        }
+        Subject::Tool(_)
+        | Subject::Prompt(_)
+        | Subject::Resource(_)
+        | Subject::Extension { .. } => params,
+    }
+}
+
 /// The parameters of a completion, about what its server calls by this name.
 fn referring(params: Arc<RawValue>, primitive: Primitive, upstream: &str) -> Arc<RawValue> {
     const REFERENCE: &str = "ref";
@@ -255,6 +278,13 @@ fn referring(params: Arc<RawValue>, primitive: Primitive, upstream: &str) -> Arc
     let mut reference = had.as_deref().and_then(Object::read).unwrap_or_default();
     reference.put(key, upstream);
     object.put(REFERENCE, &reference);
+    object.to_raw().into()
+}
+
+/// Parameters that name a URI as its server does.
+fn with_uri(params: Arc<RawValue>, uri: &str) -> Arc<RawValue> {
+    let Some(mut object) = Object::read(&params) else { return params };
+    object.put("uri", uri);
     object.to_raw().into()
 }
 

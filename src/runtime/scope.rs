@@ -14,11 +14,12 @@ use super::{
     dispatch::unknown_owner,
 };
 use crate::{
-    actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, status},
+    actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, router::Route, status},
     catalog::{FilterError, Versions, View},
     id::{Incarnation, Owner, Seat, ServerName},
     restart::State,
     upstream::{Connect, TransportConfig, memory::InProcess},
+    wire::RawValue,
 };
 
 /// Why a server was not added, updated or removed.
@@ -299,6 +300,31 @@ impl Scope {
         let table = self.runtime.tree.exchange.table.load();
         let view = table.owner(&self.owner).ok_or_else(|| unknown_owner(&self.owner))?;
         Ok(view.instructions.clone())
+    }
+
+    /// What this scope's servers declare beyond the protocol, as far as clients are told: an
+    /// object with `extensions` and `experimental`.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] if the agent is gone.
+    pub fn extensions(&self) -> Result<Option<Box<RawValue>>, CallError> {
+        let table = self.runtime.tree.exchange.table.load();
+        let view = table.owner(&self.owner).ok_or_else(|| unknown_owner(&self.owner))?;
+        Ok(view.extensions.shown().map(ToOwned::to_owned))
+    }
+
+    /// What tells the definition of one of this scope's servers from any other.
+    pub(crate) fn program_of(&self, server: &ServerName) -> Option<Arc<str>> {
+        let table = self.runtime.tree.exchange.table.load();
+        table.owner(&self.owner)?.program(server).cloned()
+    }
+
+    /// The server that a request goes to at present, and what tells its definition from any other.
+    pub(crate) fn program(&self, request: &CallRequest) -> Option<(ServerName, Arc<str>)> {
+        let table = self.runtime.tree.exchange.table.load();
+        let target = table.owner(&self.owner)?.target(&request.subject, request.origin.as_ref())?;
+        let Route { handle, program, .. } = target.route;
+        Some((handle.seat.server.clone(), program))
     }
 
     /// Calls a tool, or asks for something else that this scope sees. Dropping the future cancels

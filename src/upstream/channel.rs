@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::http::remote::Remote;
 use super::{
     LinkEnd, RequestError,
+    dialogue::Inquiries,
     peer::{Call, Peer},
 };
-use crate::wire::RawValue;
+use crate::wire::{RawValue, Revision};
 
 /// The live other side of a link.
 #[derive(Debug)]
@@ -29,6 +30,29 @@ impl Channel {
             Self::Stream(peer) => peer.request(call).await,
             #[cfg(feature = "upstream-http")]
             Self::Http(remote) => remote.request(call).await,
+        }
+    }
+
+    /// Sends a notification; a modern one over HTTP names its revision.
+    pub(super) async fn notify(
+        &self,
+        method: &str,
+        params: Option<&RawValue>,
+        revision: Option<Revision>,
+    ) {
+        match (self, revision) {
+            (Self::Stream(peer), _) => peer.notify(method, params).await,
+            #[cfg(feature = "upstream-http")]
+            (Self::Http(remote), revision) => remote.notify(method, params, revision).await,
+        }
+    }
+
+    /// The server's questions.
+    pub(super) fn inquiries(&self) -> &Inquiries {
+        match self {
+            Self::Stream(peer) => peer.inquiries(),
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.inquiries(),
         }
     }
 

@@ -87,6 +87,7 @@ impl Connect for Http {
             context.stderr.begin(context.incarnation, target.secrets());
             let limit = context.message_limit;
             let remote = remote::Remote::new(target, limit, Arc::clone(&context.stderr));
+            remote.inquiries().know(context.roots.clone());
             let facts =
                 handshake::agree(&remote, context.protocol, context.abilities, context.timeout)
                     .await?;

@@ -215,6 +215,11 @@ impl Peer {
         self.lines.send(Outgoing { id: None, line }).await.ok();
     }
 
+    /// The server's questions.
+    pub(super) fn inquiries(&self) -> &Inquiries {
+        &self.shared.inquiries
+    }
+
     /// How long no message was received; since the start if there was none.
     pub(super) fn silent_for(&self) -> Duration {
         self.shared.vital.silent_for()

@@ -87,7 +87,7 @@ impl Abilities {
         abilities
     }
 
-    /// Raw `ClientCapabilities`. The roots never announce changes.
+    /// Raw `ClientCapabilities`. It does not say whether changed roots are announced.
     pub fn to_raw(self) -> Box<RawValue> {
         let part = |parts: &[(&'static str, Ability)]| {
             let mut object = Object::default();

@@ -38,6 +38,8 @@ pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 pub const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
 /// The list of resources, or that of their templates, changed.
 pub const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";
+/// The client's roots changed (legacy).
+pub const ROOTS_CHANGED: &str = "notifications/roots/list_changed";
 /// A request makes progress.
 pub const PROGRESS: &str = "notifications/progress";
 /// A request is no longer wanted.
@@ -75,6 +77,31 @@ pub fn known(method: &str) -> Option<&'static str> {
         SET_LEVEL,
     ];
     ALL.into_iter().find(|known| *known == method)
+}
+
+/// Whether some revision of the protocol, or its extension of tasks, has such a method or
+/// notification.
+pub fn is_of_the_protocol(method: &str) -> bool {
+    const OTHERS: [&str; 13] = [
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "notifications/elicitation/complete",
+        "notifications/resources/updated",
+        ROOTS_CHANGED,
+        INITIALIZED,
+        LISTEN_ACKNOWLEDGED,
+        TOOLS_CHANGED,
+        PROMPTS_CHANGED,
+        RESOURCES_CHANGED,
+        PROGRESS,
+        CANCELLED,
+        MESSAGE,
+    ];
+    known(method).is_some()
+        || of_servers(method).is_some()
+        || OTHERS.contains(&method)
+        || method.starts_with("tasks/")
+        || method.starts_with("notifications/tasks")
 }
 
 /// The parameter that `Mcp-Name` repeats for a method (MCP 2026-07-28, streamable HTTP).

@@ -20,6 +20,7 @@ mod delivery;
 mod demo;
 mod dialogue;
 mod embed;
+mod extensions;
 mod faults;
 mod guard;
 mod handover;

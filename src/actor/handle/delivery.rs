@@ -97,7 +97,7 @@ impl ConnectionHandle {
             waited("connected", parked);
             let leg = Leg::begin(telemetry, self, &live, target);
             let request = Request {
-                method: target.method,
+                method: target.method.clone(),
                 params: Some(Arc::clone(&params)),
                 name: target.name(),
                 progress: progress.clone(),

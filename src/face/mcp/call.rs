@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use super::{Caller, Fault, Outcome, fault, received::Received, told::Telling, translate};
 use crate::{
     access::{CallRequest, Gate, Progress, ProgressSink, Subject},
-    wire::{Era, Object, Primitive, RawValue, Revision, envelope, meta, method},
+    wire::{Era, Object, Primitive, RawValue, Revision, envelope, extension, meta, method},
 };
 
 /// Progress notifications that wait for a slow client at most; what exceeds them is dropped,
@@ -57,8 +57,11 @@ impl Exchange {
         object: Option<&Object<'_>>,
         revision: Revision,
     ) -> Result<Self, Fault> {
-        let params = params.ok_or_else(|| Fault::invalid("`params` is missing"))?;
         let object = object.ok_or_else(|| Fault::invalid("`params` is not an object"))?;
+        if params.is_none() && !extension::may_own(method) {
+            return Err(Fault::invalid("`params` is missing"));
+        }
+        let params = params.map_or_else(|| object.to_raw(), ToOwned::to_owned);
         let subject = subject(method, object)?;
         let metadata = object.get(meta::META).and_then(Object::read).unwrap_or_default();
         let token = metadata.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned);
@@ -77,7 +80,7 @@ impl Exchange {
             progress: sink,
             session: caller.session.as_ref().map(|lease| lease.key().clone()),
             dialogue,
-            ..CallRequest::about(subject.clone(), params.to_owned().into())
+            ..CallRequest::about(subject.clone(), params.into())
         };
         let gate = Arc::clone(gate);
         let Caller { principal, owner, session, .. } = caller.clone();
@@ -156,7 +159,11 @@ fn subject(method: &str, params: &Object<'_>) -> Result<Subject, Fault> {
                         a `uri`";
             Fault::invalid(text)
         }),
-        _ => text("name").map(Subject::Tool),
+        method::TOOLS_CALL => text("name").map(Subject::Tool),
+        _ => Ok(Subject::Extension {
+            method: method.to_owned(),
+            uri: params.text("uri").map(Cow::into_owned),
+        }),
     }
 }
 

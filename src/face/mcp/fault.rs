@@ -126,6 +126,11 @@ pub(crate) fn of_request(error: CallError, era: Era) -> Fault {
         CallError::Unknown { what, name, .. } if what == Primitive::Resource.noun() => {
             no_resource(&name, &text, era)
         }
+        CallError::UnknownMethod(why) => {
+            // A client of the legacy era would take a 404 for the end of its session.
+            let status = if era == Era::Modern { 404 } else { 200 };
+            Fault::with_status(status, code::METHOD_NOT_FOUND, why)
+        }
         CallError::Draining => Fault::of_kind(kind, &text, None).retry_after(Some(DRAINING_RETRY)),
         CallError::UnknownTool { .. } | CallError::Unknown { .. } | CallError::Invalid(_) => {
             Fault::of_kind(kind, &text, None)

@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     access::Gate,
-    wire::{Era, Id, Object, Primitive, RawValue, Revision, envelope::code, method, raw},
+    wire::{
+        Era, Id, Object, Primitive, RawValue, Revision, envelope::code, extension, method, raw,
+    },
 };
 
 /// The revision that a session speaks: the one asked for if it is legacy and known, else our
@@ -34,7 +36,7 @@ pub(crate) fn initialize(
     #[serde(rename_all = "camelCase")]
     struct InitializeResult {
         protocol_version: Revision,
-        capabilities: Capabilities,
+        capabilities: Box<RawValue>,
         server_info: &'static RawValue,
         #[serde(skip_serializing_if = "Option::is_none")]
         instructions: Option<Arc<str>>,
@@ -49,7 +51,7 @@ pub(crate) fn initialize(
     let revision = negotiate(&requested);
     let result = raw(&InitializeResult {
         protocol_version: revision,
-        capabilities: Capabilities::default(),
+        capabilities: Capabilities::shown(gate, caller, Era::Legacy)?,
         server_info: &translate::IMPLEMENTATION,
         instructions,
     });
@@ -76,11 +78,14 @@ fn try_answer(
     method: &str,
     params: Option<&RawValue>,
 ) -> Result<Reply, Fault> {
+    let start = || {
+        let object = Object::read_optional(params);
+        Exchange::start(gate, caller, method, params, object.as_ref(), revision)
+    };
     Ok(match method {
         method::PING => Reply::Now(Ok(pong())),
         method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE => {
-            let object = params.and_then(Object::read);
-            Reply::Call(Exchange::start(gate, caller, method, params, object.as_ref(), revision)?)
+            Reply::Call(start()?)
         }
         method::SET_LEVEL => {
             let client = caller.client.as_ref();
@@ -94,6 +99,7 @@ fn try_answer(
         }
         other => match Primitive::listed_by(other) {
             Some(primitive) => Reply::Now(list::answer(gate, caller, primitive, params, revision)),
+            None if extension::may_own(other) => Reply::Call(start()?),
             None => return Err(Fault::new(code::METHOD_NOT_FOUND, "unknown method")),
         },
     })

@@ -17,6 +17,7 @@ use crate::{
     wire::{
         Era, ErrorObject, Id, Object, Primitive, RawValue, Revision,
         envelope::code,
+        extension,
         meta::{CLIENT_CAPABILITIES, META, PROTOCOL_VERSION},
         method, raw,
     },
@@ -91,24 +92,22 @@ impl<'a> Request<'a> {
 
     fn try_answer(self, gate: &Arc<Gate>, caller: &Caller) -> Result<Reply<Listen>, Fault> {
         let revision = self.revision()?;
+        let start = || {
+            let object = Some(&self.object);
+            Exchange::start(gate, caller, self.method, self.params, object, revision)
+        };
         Ok(match self.method {
             method::DISCOVER => Reply::Now(discover(gate, caller)),
             method::TOOLS_CALL
             | method::PROMPTS_GET
             | method::RESOURCES_READ
-            | method::COMPLETE => Reply::Call(Exchange::start(
-                gate,
-                caller,
-                self.method,
-                self.params,
-                Some(&self.object),
-                revision,
-            )?),
+            | method::COMPLETE => Reply::Call(start()?),
             method::LISTEN => Reply::Listen(Listen::open(gate, caller, self.id, self.params)?),
             other => match Primitive::listed_by(other) {
                 Some(primitive) => {
                     Reply::Now(list::answer(gate, caller, primitive, self.params, revision))
                 }
+                None if extension::may_own(other) => Reply::Call(start()?),
                 None => {
                     return Err(Fault::with_status(404, code::METHOD_NOT_FOUND, "unknown method"));
                 }
@@ -123,7 +122,7 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
     #[serde(rename_all = "camelCase")]
     struct DiscoverResult {
         supported_versions: [Revision; 1],
-        capabilities: Capabilities,
+        capabilities: Box<RawValue>,
         #[serde(skip_serializing_if = "Option::is_none")]
         instructions: Option<Arc<str>>,
         #[serde(flatten)]
@@ -134,7 +133,7 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
         .map_err(|error| fault::of_request(error, Era::Modern))?;
     Ok(raw(&DiscoverResult {
         supported_versions: Revision::MODERN,
-        capabilities: Capabilities::default(),
+        capabilities: Capabilities::shown(gate, caller, Era::Modern)?,
         instructions,
         freshness: Freshness::of_memory(),
     }))
@@ -154,6 +153,17 @@ pub(crate) struct Capabilities {
 /// Messages of servers go to the call that they belong to.
 #[derive(Debug, Default, Serialize)]
 struct Logging {}
+
+impl Capabilities {
+    /// Raw capabilities, with what the caller's servers declare beyond the protocol.
+    pub(crate) fn shown(gate: &Gate, caller: &Caller, era: Era) -> Outcome {
+        let own = raw(&Self::default());
+        let extensions = gate
+            .extensions(&caller.principal, &caller.owner)
+            .map_err(|error| fault::of_request(error, era))?;
+        Ok(extensions.map_or_else(|| own.clone(), |it| extension::added(&own, &it)))
+    }
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

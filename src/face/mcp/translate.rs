@@ -98,7 +98,9 @@ pub(crate) fn result(
     let unusable =
         || Fault::new(code::INTERNAL, "the server's result has a type that cannot be passed on");
     let mut object = Object::read(&result).ok_or_else(unusable)?;
-    if revision.era() == Era::Modern && !is_of_known_type(&object) {
+    // Only an extension knows which types of results it has.
+    let is_open = revision.era() == Era::Legacy || matches!(subject, Subject::Extension { .. });
+    if !is_open && !is_of_known_type(&object) {
         return Err(unusable());
     }
     let mut changed = false;
@@ -168,6 +170,27 @@ mod tests {
         assert_eq!(result.unwrap().get(), expected);
         for refused in [r#"{"resultType":"odd"}"#, r#"{"resultType":1}"#, "[]"] {
             assert!(modern(refused).is_err());
+        }
+    }
+
+    #[test]
+    fn a_resource_says_in_full_how_long_it_may_be_kept() {
+        let read = |value: &str| {
+            let subject = Subject::Resource("x:y".to_owned());
+            let result = result(&subject, text(value), Revision::LATEST).unwrap();
+            let result = Object::read(&result).unwrap();
+            (result.typed::<u64>(TTL).unwrap(), result.typed::<String>(CACHE_SCOPE).unwrap())
+        };
+        let never = (0, "private".to_owned());
+        let full = r#"{"contents":[],"ttlMs":9,"cacheScope":"public"}"#;
+        assert_eq!(read(full), (9, "public".to_owned()));
+        for partial in [
+            "{}",
+            r#"{"ttlMs":9}"#,
+            r#"{"ttlMs":-1,"cacheScope":"public"}"#,
+            r#"{"ttlMs":9,"cacheScope":"all"}"#,
+        ] {
+            assert_eq!(read(partial), never, "{partial}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     access::{Gate, Principal},
     face::mcp::{
         Caller, Exchange, Fault, Outcome, Reply, Step, batch, cancelled_request, changes::Changes,
-        client::Client, era, is_batch, legacy, listen::Listen, modern::Request, response,
+        client::Client, era, is_batch, legacy, listen::Listen, modern::Request, notified, response,
         unreadable,
     },
     id::Owner,
@@ -104,7 +104,7 @@ impl Conversation {
                 Ok(None) => return,
                 Err(outcome) => response(&id, &outcome),
             },
-            other => match self.note(other) {
+            other => match self.note(other).await {
                 Some(line) => line,
                 None => return,
             },
@@ -184,14 +184,14 @@ impl Conversation {
                         Err(outcome) => answers.push(response(&id, &outcome)),
                     }
                 }
-                other => answers.extend(self.note(other)),
+                other => answers.extend(self.note(other).await),
             }
         }
         self.run(calls, answers, true);
     }
 
     /// Takes what is no request; gives the answer to what is no message.
-    fn note(&self, message: Result<Message<'_>, ParseError>) -> Option<Vec<u8>> {
+    async fn note(&self, message: Result<Message<'_>, ParseError>) -> Option<Vec<u8>> {
         match message {
             Err(error) => {
                 let (id, fault) = unreadable(error);
@@ -208,7 +208,10 @@ impl Conversation {
                     client.answer(id.as_ref(), outcome);
                 }
             }
-            Ok(_) => {}
+            Ok(Message::Notification { method, params }) => {
+                notified(&self.gate, &self.caller, &method, params).await;
+            }
+            Ok(Message::Request { .. }) => {}
         }
         None
     }

@@ -30,6 +30,7 @@ fn status(state: State, incarnation: u64) -> ServerStatus {
         tools: 0,
         in_flight: 0,
         waiting: 0,
+        asking: 0,
         waited: None,
         calls: 0,
         failures: 0,

@@ -28,10 +28,11 @@ use super::{
 };
 use crate::{
     upstream::{
-        LinkEnd, RequestError, ServerFacts, StderrRing, peer::Call, progress::Track, vital::Vital,
+        LinkEnd, RequestError, ServerFacts, StderrRing, dialogue::Inquiries, peer::Call,
+        progress::Track, vital::Vital,
     },
     wire::{
-        Era, Object, RawValue, envelope,
+        Era, Object, RawValue, Revision, envelope,
         header::{self, Annotated},
         meta, method, raw,
     },
@@ -141,6 +142,23 @@ impl Remote {
                 Err(RequestError::Lost { end: LinkEnd::Stopped, written: asked })
             }
         }
+    }
+
+    /// Sends a notification; what becomes of it nobody learns.
+    pub(in crate::upstream) async fn notify(
+        &self,
+        method: &str,
+        params: Option<&RawValue>,
+        revision: Option<Revision>,
+    ) {
+        let body = envelope::notification(method, params).into();
+        let leg = Leg { revision, ..Leg::aside(method) };
+        drop(self.legs.exchange(leg, body, &mut Ear::default()).await);
+    }
+
+    /// The server's questions.
+    pub(in crate::upstream) fn inquiries(&self) -> &Inquiries {
+        &self.legs.inquiries
     }
 
     /// Takes note of the tools that want arguments repeated as headers.

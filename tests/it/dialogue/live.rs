@@ -1,9 +1,9 @@
 //! Legacy clients are asked while their call runs, on the call's own stream.
 
 use serde_json::json;
-use switchboard::{runtime::Isolation, wire::Revision};
+use switchboard::{id::ServerName, runtime::Isolation, wire::Revision};
 
-use super::talk::{Host, accepted};
+use super::talk::{Host, SERVER, accepted};
 
 #[tokio::test]
 async fn a_legacy_client_is_asked_and_its_answer_reaches_the_legacy_server() {
@@ -11,11 +11,15 @@ async fn a_legacy_client_is_asked_and_its_answer_reaches_the_legacy_server() {
     let mut client = host.legacy(json!({"elicitation": {}, "sampling": {}})).await;
     let call = client.call("form", "a").await;
     let asked = client.asked("elicitation/create").await;
+    let name = ServerName::new(SERVER).unwrap();
+    let asking = || host.runtime.store().server(&name).unwrap().asking;
+    assert_eq!(asking(), 1, "an operator sees that somebody is waited for");
     assert_eq!(asked["params"]["message"], "[asker] Who are you?");
     assert_eq!(asked["params"]["_meta"]["io.switchboard/origin"], "asker");
     assert_eq!(asked["params"]["requestedSchema"]["type"], "object");
     client.reply(&asked, accepted("Ada")).await;
     assert_eq!(client.learned(call).await, json!([accepted("Ada")]));
+    assert_eq!(asking(), 0);
 
     let call = client.call("both", "a").await;
     let form = client.asked("elicitation/create").await;

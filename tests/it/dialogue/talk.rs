@@ -8,7 +8,7 @@ use switchboard::{
     access::Gate,
     face::stdio::{StdioOptions, serve},
     id::{Owner, ServerName},
-    runtime::{Isolation, Runtime, RuntimeConfig, ServerConfig},
+    runtime::{Isolation, Runtime, RuntimeConfig, RuntimeHandle, ServerConfig},
     upstream::{TransportConfig, stdio::StdioConfig},
     wire::Revision,
 };
@@ -34,6 +34,9 @@ pub const SERVER: &str = "asker";
 /// A runtime with one server that asks.
 pub struct Host {
     pub gate: Arc<Gate>,
+    pub runtime: RuntimeHandle,
+    /// How the server is defined.
+    pub config: ServerConfig,
     folder: TempDir,
 }
 
@@ -61,10 +64,10 @@ impl Host {
         let runtime = Runtime::spawn(RuntimeConfig::default()).await.unwrap();
         let name = ServerName::new(SERVER).unwrap();
         let store = runtime.store();
-        store.add(name.clone(), config).await.unwrap();
+        store.add(name.clone(), config.clone()).await.unwrap();
         store.wait_ready(&name, PATIENCE).await.unwrap();
-        let gate = Gate::new(runtime);
-        Self { gate, folder }
+        let gate = Gate::new(runtime.clone());
+        Self { gate, runtime, config, folder }
     }
 
     /// What the server carried out, in its order: tool and `who`.
@@ -78,15 +81,24 @@ impl Host {
         self.of_revision(Revision::LATEST_LEGACY, capabilities).await
     }
 
+    /// What a legacy client that declares these capabilities is told.
+    pub async fn initialized(&self, capabilities: Value) -> Value {
+        self.open(Revision::LATEST_LEGACY, capabilities).await.1
+    }
+
     pub async fn of_revision(&self, revision: Revision, capabilities: Value) -> Talk {
+        self.open(revision, capabilities).await.0
+    }
+
+    async fn open(&self, revision: Revision, capabilities: Value) -> (Talk, Value) {
         let mut talk = self.talk(revision, capabilities.clone());
         let params = json!({
             "protocolVersion": revision, "capabilities": capabilities,
             "clientInfo": {"name": "it", "version": "1"},
         });
         let id = talk.ask("initialize", params).await;
-        talk.answer(id).await;
-        talk
+        let told = talk.result(id).await;
+        (talk, told)
     }
 
     /// A modern client that declares these capabilities in each request.

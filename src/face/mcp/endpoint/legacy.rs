@@ -25,7 +25,7 @@ use crate::{
         changes::Changes,
         client::Client,
         fault::{self, Head},
-        legacy, response, unreadable,
+        legacy, notified, response, unreadable,
     },
     trace::Context,
     wire::{
@@ -110,6 +110,7 @@ impl Endpoint {
                     {
                         session.cancel(&id);
                     }
+                    notified(&self.gate, &session.caller, &method, params).await;
                 }
                 Ok(Message::Response { id, outcome }) => {
                     if let Some(client) = &session.caller.client {

@@ -30,13 +30,14 @@ pub(super) fn typed(result: &mut Object<'_>) -> bool {
 /// Only what is complete can be kept.
 pub(super) fn fresh(result: &mut Object<'_>) -> bool {
     let is_complete = result.text(RESULT_TYPE).as_deref() == Some(COMPLETE);
-    if is_complete && result.get(TTL).is_none() {
-        result.put(TTL, &0);
+    let is_full = result.typed::<u64>(TTL).is_some()
+        && matches!(result.text(CACHE_SCOPE).as_deref(), Some("public" | "private"));
+    if !is_complete || is_full {
+        return false;
     }
-    if is_complete && result.get(CACHE_SCOPE).is_none() {
-        result.put(CACHE_SCOPE, "private");
-    }
-    is_complete
+    result.put(TTL, &0);
+    result.put(CACHE_SCOPE, "private");
+    true
 }
 
 pub(super) fn answered(result: &mut Object<'_>) -> bool {
