@@ -7,6 +7,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ractor::ActorRef;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 pub use crate::actor::{
     call::{Answer, CallError, CallRequest, Delivery, Failure},
@@ -42,6 +44,7 @@ mod introspect;
 mod reconfigure;
 mod scope;
 mod timeline;
+mod watch;
 
 pub use builder::RuntimeBuilder;
 pub use explain::{Explanation, explain, told};
@@ -202,6 +205,10 @@ fn specs(
 struct Tree {
     exchange: Arc<Exchange>,
     root: ActorRef<RootMsg>,
+    /// The root no longer answers.
+    hung: CancellationToken,
+    /// Asks the root whether it answers.
+    _watch: JoinSet<()>,
 }
 
 impl Drop for Tree {
@@ -300,16 +307,20 @@ impl RuntimeHandle {
         if root.wait(Some(STOP)).await.is_err() {
             tracing::warn!("the tree did not stop in {} s and is ended", STOP.as_secs());
             root.kill();
-            root.wait(None).await.ok();
+            // One that hangs in a handler does not end.
+            root.wait(Some(STOP)).await.ok();
         }
         // A disk that hangs keeps nobody from ending.
         tokio::time::timeout(LAST_RECORDS, self.tree.exchange.store.close()).await.ok();
     }
 
-    /// Waits until the tree has ended, by [`RuntimeHandle::stop`] or because its parts kept dying,
-    /// and says why.
+    /// Waits until the tree has ended, by [`RuntimeHandle::stop`], because its parts kept dying or
+    /// because its root no longer answered, and says why.
     pub async fn closed(&self) -> Arc<str> {
-        self.tree.root.wait(None).await.ok();
+        tokio::select! {
+            _ = self.tree.root.wait(None) => {}
+            () = self.tree.hung.cancelled() => {}
+        }
         self.tree.exchange.reason().unwrap_or_else(|| "ended at once".into())
     }
 }

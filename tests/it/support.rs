@@ -3,6 +3,7 @@
 
 pub mod binary;
 pub mod flaky;
+pub mod hold;
 pub mod http;
 pub mod page;
 pub mod process;

@@ -14,6 +14,7 @@ use crate::{
         event::Detail,
         exchange::{Exchange, ServerSpec},
         handle::Live,
+        vigil::{STUCK, Vigil},
     },
     catalog::Catalog,
     id::Incarnation,
@@ -31,6 +32,7 @@ pub(crate) struct Successor {
     /// The definition that it was made by.
     spec: ServerSpec,
     life: Life,
+    vigil: Vigil,
     reply: Option<HandedOver>,
 }
 
@@ -41,7 +43,7 @@ impl Successor {
         spec: ServerSpec,
         reply: Option<HandedOver>,
     ) -> Self {
-        Self { actor, incarnation, spec, life: Life::begin(), reply }
+        Self { actor, incarnation, spec, life: Life::begin(), vigil: Vigil::default(), reply }
     }
 
     fn answer(&mut self, outcome: Result<Incarnation, String>) {
@@ -134,6 +136,15 @@ impl Child {
         let mut standing = self.handle.standing();
         standing.cause = Some(cause.into());
         self.handle.publish(standing);
+    }
+
+    /// Asks the life that is to take over for an answer; one that hangs is given up.
+    pub(crate) fn watch_successor(&mut self, exchange: &Exchange) {
+        let Some(next) = &mut self.successor else { return };
+        if next.vigil.finds_stuck(&next.actor, ConnectionMsg::Alive) {
+            next.actor.kill();
+            self.not_succeeded(exchange, STUCK);
+        }
     }
 
     /// The life that was awaited is no longer wanted.
