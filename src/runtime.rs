@@ -7,7 +7,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ractor::ActorRef;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::actor::{
@@ -51,6 +50,7 @@ pub use explain::{Explanation, explain, told};
 pub use reconfigure::Prepared;
 pub use scope::{AddError, Scope, WaitError};
 pub use timeline::{Heard, Story};
+use watch::Watch;
 
 /// How long the tree may take to stop in order before it is ended at once: the close ladder of a
 /// child process, and some.
@@ -207,8 +207,7 @@ struct Tree {
     root: ActorRef<RootMsg>,
     /// The root no longer answers.
     hung: CancellationToken,
-    /// Asks the root whether it answers.
-    _watch: JoinSet<()>,
+    _watch: Watch,
 }
 
 impl Drop for Tree {

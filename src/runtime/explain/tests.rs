@@ -221,7 +221,7 @@ fn each_trouble_has_a_remedy_and_an_agent_reads_no_word_of_the_server() {
     for (trouble, remedy, brief) in [
         (
             Trouble::Command,
-            "correct `command`, `args` or `cwd` of the server in the configuration, which tries it again; or `switchboard restart github`, if the program is there by now",
+            "install the program, or correct `command`, `args` or `cwd` of the server in the configuration; it is looked for again by itself, `switchboard restart github` does so at once",
             "its command cannot be run",
         ),
         (
