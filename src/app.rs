@@ -28,6 +28,7 @@ pub mod pipe;
 mod reaper;
 mod signal;
 pub mod state;
+mod tend;
 #[cfg(feature = "watch")]
 mod watch;
 
@@ -56,7 +57,7 @@ pub async fn serve(
 ) -> Result<()> {
     let (loaded, telemetry) = prepare(sources)?;
     let config = &loaded.config;
-    let _lock = state.acquire().await?;
+    let mut lock = state.acquire().await?;
     // Before anything is started that must be ended in order.
     let mut signals = Signals::install().context("failed to take over signals")?;
     let counts = counts(config);
@@ -77,7 +78,7 @@ pub async fn serve(
         &loaded,
     );
     let operations = Arc::new(operations);
-    let faces = match Faces::start(config, state, http, &operations, &telemetry).await {
+    let mut faces = match Faces::start(config, state, http, &operations, &telemetry).await {
         Ok(faces) => faces,
         Err(error) => {
             runtime.stop().await;
@@ -92,6 +93,7 @@ pub async fn serve(
     tokio::select! {
         signal = until_told(&mut signals, &operations) => tracing::info!(signal, "draining"),
         reason = runtime.closed() => bail!("the supervision tree has ended: {reason}"),
+        never = tend::tend(state, &mut lock, &mut faces.control) => match never {},
     }
     tokio::select! {
         ended = end(faces, &runtime, drain) => ended,

@@ -159,7 +159,7 @@ async fn a_wrong_command_is_explained_by_where_it_stands() {
     .await;
     assert!(told.starts_with("search of agent research was given up (life #1, "), "{told}");
     assert!(told.contains("cannot start \"no-such-program-c4n4ry\""), "{told}");
-    assert!(told.contains("  do       correct `command`, `args` or `cwd`"), "{told}");
+    assert!(told.contains("  do       install the program, or correct `command`, `args` or `cwd`"), "{told}");
     assert!(told.contains("/config.json: agents.research.mcpServers.search\n"), "{told}");
     until("its tools are listed by the common connection", async || {
         let granted = shown(&switchboard, &["why", "shared", "--agent", "research"]).await;

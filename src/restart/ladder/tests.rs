@@ -1,6 +1,7 @@
 //! The ladder's rules, one by one and under random histories.
 
 use super::*;
+use crate::restart::backoff::FLOOR;
 
 mod histories;
 

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::restart::backoff::FLOOR;
 
 /// One thing that may happen to a ladder.
 #[derive(Clone, Debug)]
