@@ -61,7 +61,6 @@ pub async fn serve(
     // Before anything is started that must be ended in order.
     let mut signals = Signals::install().context("failed to take over signals")?;
     let counts = counts(config);
-    let drain = config.timeouts.drain;
     // An address that is taken is found out before any server is started.
     let http = HttpFace::bind(&config.server).await?;
     let guard = with_ledger(guard, state);
@@ -96,7 +95,7 @@ pub async fn serve(
         never = tend::tend(state, &mut lock, &mut faces.control) => match never {},
     }
     tokio::select! {
-        ended = end(faces, &runtime, drain) => ended,
+        ended = end(faces, &runtime, runtime.grace()) => ended,
         signal = signals.next() => bail!("ended at once by a second signal ({signal})"),
     }
 }
@@ -199,7 +198,8 @@ async fn end(faces: Faces, runtime: &RuntimeHandle, within: Duration) -> Result<
     faces.control.stop(LAST_WORDS).await;
     if abandoned > 0 {
         let within = humantime::format_duration(within);
-        bail!("{abandoned} calls did not end within {within} and were abandoned");
+        let calls = counted(abandoned, "call");
+        bail!("abandoned {calls} that did not end within {within} (timeouts.drain)");
     }
     tracing::info!(elapsed = ?started.elapsed(), "ended");
     Ok(())

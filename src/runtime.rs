@@ -281,6 +281,11 @@ impl RuntimeHandle {
         self.tree.exchange.sweeps.add(name, sweep);
     }
 
+    /// How long calls under way may take to finish when everything ends (`timeouts.drain`).
+    pub fn grace(&self) -> Duration {
+        self.tree.exchange.settings().timeouts.drain
+    }
+
     /// Refuses new calls and those that wait for a connection from now on, and waits for those
     /// under way, at most so long. Says how many were still under way then.
     pub async fn drain(&self, deadline: Duration) -> usize {

@@ -35,7 +35,7 @@ use super::{
 use crate::{
     access::{CallRequest, Gate, Principal, Subject},
     error::Kind,
-    id::{AgentId, Incarnation, Owner, ServerName},
+    id::{AgentId, Incarnation, Owner, ServerName, SessionKey},
     wire::{Object, RawValue},
 };
 
@@ -250,6 +250,8 @@ async fn call(State(gate): State<Arc<Gate>>, request: Request) -> Response {
 struct Restart {
     server: ServerName,
     agent: Option<String>,
+    /// Only this session's own connection.
+    session: Option<SessionKey>,
     #[serde(default)]
     handover: bool,
 }
@@ -265,12 +267,12 @@ struct Restarted {
 async fn restart(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     let id = RequestId::of(&request);
     let restarted = async {
-        let Restart { server, agent, handover } = body(request).await?;
+        let Restart { server, agent, session, handover } = body(request).await?;
         let (principal, owner) = (Principal::local(), owner(agent.as_deref())?);
         let incarnation = if handover {
-            Some(gate.hand_over(&principal, &owner, &server).await?)
+            gate.hand_over(&principal, &owner, &server).await?
         } else {
-            gate.restart(&principal, &owner, &server).await?;
+            gate.restart(&principal, &owner, &server, session.as_ref()).await?;
             None
         };
         Ok(Json(Restarted { server, incarnation }).into_response())

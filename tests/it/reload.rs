@@ -81,7 +81,7 @@ async fn of_many_servers_only_the_changed_one_is_started_anew() {
     let done = reload(&switchboard).await;
     let changes = &done["changes"];
     // The file's change may have been seen before it was asked for.
-    let seen = switchboard.log().contains("restarted: s7; changed in place: s3");
+    let seen = switchboard.log().contains("connecting anew: s7; changed in place: s3");
     assert!(
         seen || (changes["restarted"] == json!(["s7"]) && changes["in_place"] == json!(["s3"]))
     );

@@ -21,8 +21,9 @@ use crate::{
     restart::Exit,
 };
 
-/// Who waits to hear which life serves, or why it is still the one before.
-pub(crate) type HandedOver = RpcReplyPort<Result<Incarnation, String>>;
+/// Who waits to hear which life took over, `None` where none served and it is restarted, or why the
+/// one before serves on.
+pub(crate) type HandedOver = RpcReplyPort<Result<Option<Incarnation>, String>>;
 
 /// A life that is to take over.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl Successor {
         Self { actor, incarnation, spec, life: Life::begin(), vigil: Vigil::default(), reply }
     }
 
-    fn answer(&mut self, outcome: Result<Incarnation, String>) {
+    fn answer(&mut self, outcome: Result<Option<Incarnation>, String>) {
         if let Some(reply) = self.reply.take() {
             // Who asked may have left.
             reply.send(outcome).ok();
@@ -111,7 +112,7 @@ impl Child {
             return None;
         }
         let mut successor = self.successor.take()?;
-        successor.answer(Ok(live.incarnation));
+        successor.answer(Ok(Some(live.incarnation)));
         if let Some(before) = self.actor.replace(successor.actor) {
             // One that ended this moment needs no telling.
             before.cast(ConnectionMsg::Retire).ok();

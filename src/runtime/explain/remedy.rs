@@ -69,6 +69,14 @@ pub(super) fn remedy(status: &ServerStatus, trouble: Option<Trouble>) -> Option<
     Some(text)
 }
 
+/// What a person can do about a server whose next life did not take over.
+pub(super) fn not_replaced(status: &ServerStatus) -> String {
+    format!(
+        "its calls go on; put right what keeps the next life from serving, then {}",
+        restart(status)
+    )
+}
+
 /// The command that restarts it.
 fn restart(status: &ServerStatus) -> String {
     let name = status.server.as_str();

@@ -35,8 +35,7 @@ use crate::{
         vital::Vital,
     },
     wire::{
-        Id, Message, Object, RawValue, Revision,
-        envelope,
+        Id, Message, Object, RawValue, Revision, envelope,
         header::{self, Annotated},
         method,
     },
