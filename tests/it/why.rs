@@ -145,8 +145,8 @@ async fn a_server_that_keeps_failing_shows_its_last_lines_without_its_secrets() 
 
 #[tokio::test]
 async fn a_program_that_is_installed_later_is_found_without_a_word() {
-    let switchboard = Switchboard::serve(&json!({"mcpServers": {"late": {"command": "./late"}}}));
-    let switchboard = switchboard.await;
+    let config = json!({"mcpServers": {"late": {"command": "./late"}}});
+    let switchboard = Switchboard::serve(&config).await;
     let told = until("it is given up", async || {
         let told = shown(&switchboard, &["why", "late"]).await;
         told.contains("was given up").then_some(told)
