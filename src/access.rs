@@ -296,12 +296,26 @@ impl Gate {
         principal: &Principal,
         owner: &Owner,
         server: &ServerName,
+        session: Option<&SessionKey>,
     ) -> Result<(), CallError> {
         let scope = self.scope(principal, owner)?;
-        scope.restart(server).await.map_err(|_| unknown_server(&scope, server))
+        if scope.server(server).is_none() {
+            return Err(unknown_server(&scope, server));
+        }
+        let restarted = match session {
+            None => scope.restart(server).await,
+            Some(session) => scope.restart_of(server, session).await,
+        };
+        restarted.map_err(|_| match session {
+            None => unknown_server(&scope, server),
+            Some(session) => {
+                CallError::Unknown { what: "session", name: session.to_string(), near: None }
+            }
+        })
     }
 
-    /// Replaces a server's connection without an interruption; gives the life that serves.
+    /// Replaces a server's connection without an interruption; gives the life that serves, `None`
+    /// where none served and it is restarted.
     ///
     /// # Errors
     /// [`CallError::Unknown`] for an owner or a server that the principal does not see, and
@@ -311,7 +325,7 @@ impl Gate {
         principal: &Principal,
         owner: &Owner,
         server: &ServerName,
-    ) -> Result<Incarnation, CallError> {
+    ) -> Result<Option<Incarnation>, CallError> {
         let scope = self.scope(principal, owner)?;
         if scope.server(server).is_none() {
             return Err(unknown_server(&scope, server));

@@ -45,4 +45,4 @@ mod leak;
 mod policy;
 mod slots;
 mod task;
-mod vigil;
+pub(crate) mod vigil;

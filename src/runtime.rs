@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ractor::ActorRef;
+use tokio_util::sync::CancellationToken;
 
 pub use crate::actor::{
     call::{Answer, CallError, CallRequest, Delivery, Failure},
@@ -43,12 +44,14 @@ mod notify;
 mod reconfigure;
 mod scope;
 mod timeline;
+mod watch;
 
 pub use builder::RuntimeBuilder;
 pub use explain::{Explanation, explain, told};
 pub use reconfigure::Prepared;
 pub use scope::{AddError, Scope, WaitError};
 pub use timeline::{Heard, Story};
+use watch::Watch;
 
 /// How long the tree may take to stop in order before it is ended at once: the close ladder of a
 /// child process, and some.
@@ -203,6 +206,9 @@ fn specs(
 struct Tree {
     exchange: Arc<Exchange>,
     root: ActorRef<RootMsg>,
+    /// The root no longer answers.
+    hung: CancellationToken,
+    _watch: Watch,
 }
 
 impl Drop for Tree {
@@ -276,6 +282,11 @@ impl RuntimeHandle {
         self.tree.exchange.sweeps.add(name, sweep);
     }
 
+    /// How long calls under way may take to finish when everything ends (`timeouts.drain`).
+    pub fn grace(&self) -> Duration {
+        self.tree.exchange.settings().timeouts.drain
+    }
+
     /// Refuses new calls and those that wait for a connection from now on, and waits for those
     /// under way, at most so long. Says how many were still under way then.
     pub async fn drain(&self, deadline: Duration) -> usize {
@@ -301,16 +312,20 @@ impl RuntimeHandle {
         if root.wait(Some(STOP)).await.is_err() {
             tracing::warn!("the tree did not stop in {} s and is ended", STOP.as_secs());
             root.kill();
-            root.wait(None).await.ok();
+            // One that hangs in a handler does not end.
+            root.wait(Some(STOP)).await.ok();
         }
         // A disk that hangs keeps nobody from ending.
         tokio::time::timeout(LAST_RECORDS, self.tree.exchange.store.close()).await.ok();
     }
 
-    /// Waits until the tree has ended, by [`RuntimeHandle::stop`] or because its parts kept dying,
-    /// and says why.
+    /// Waits until the tree has ended, by [`RuntimeHandle::stop`], because its parts kept dying or
+    /// because its root no longer answered, and says why.
     pub async fn closed(&self) -> Arc<str> {
-        self.tree.root.wait(None).await.ok();
+        tokio::select! {
+            _ = self.tree.root.wait(None) => {}
+            () = self.tree.hung.cancelled() => {}
+        }
         self.tree.exchange.reason().unwrap_or_else(|| "ended at once".into())
     }
 }

@@ -45,7 +45,7 @@ pub struct Changes {
     pub added: Vec<String>,
     /// Servers that went, disabled ones among them.
     pub removed: Vec<String>,
-    /// Servers that were connected anew.
+    /// Servers that are being connected anew; one that is ready serves on until its next life does.
     pub restarted: Vec<String>,
     /// Servers that serve on under another definition.
     pub in_place: Vec<String>,
@@ -113,7 +113,7 @@ impl fmt::Display for Changes {
         let lists = [
             ("added", &self.added),
             ("removed", &self.removed),
-            ("restarted", &self.restarted),
+            ("connecting anew", &self.restarted),
             ("changed in place", &self.in_place),
             ("agents changed", &self.agents),
         ];

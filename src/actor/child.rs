@@ -264,7 +264,7 @@ impl Child {
                 (format!("too many failures: pause, probe in {}", spoken(after)), Some(after))
             }
             Decision::Fail { probe: Some(after) } => {
-                (format!("given up, one slow probe in {}", spoken(after)), Some(after))
+                (format!("given up, looked at again in {}", spoken(after)), Some(after))
             }
             Decision::Fail { probe: None } => (GIVEN_UP.to_owned(), None),
             Decision::Stop => ("stopped".to_owned(), None),

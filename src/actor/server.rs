@@ -78,8 +78,9 @@ pub struct ServerConfig {
     /// Which of its tools are shown. Default: all.
     #[serde(default)]
     pub tools: ToolFilter,
-    /// What holds for tools whose own name matches the glob; where several match, the first in
-    /// the order of their text decides each setting.
+    /// What holds for tools whose own name matches the glob; where several match, the one
+    /// that names the tool most closely decides each setting: a plain name before any glob, then
+    /// the glob with more characters that stand for themselves, then the order of their text.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tool_rules: BTreeMap<String, ToolRule>,
 }

@@ -32,6 +32,13 @@ use crate::{
 /// goes, 128 levels for `serde_json`, without an answer: the caller would wait in vain.
 const DEEPEST: usize = 100;
 
+/// How long a URI that nobody is known to have waits for servers that are started for the first
+/// time: unlike a name it does not say whose it is, and one of them may never come.
+const URI_WAIT: Duration = Duration::from_secs(5);
+
+/// How long the router is waited for to publish, which takes it no time unless it hangs.
+const PUBLISHED: Duration = Duration::from_secs(5);
+
 /// When a session may find a place for a connection of its own, where all are in use.
 const SESSION_RETRY: Duration = Duration::from_secs(5);
 
@@ -187,7 +194,10 @@ impl RuntimeHandle {
         };
         self.tree.root.cast(RootMsg::Router(message)).map_err(|_| CallError::Draining)?;
         let limit = request.timeout.unwrap_or(Duration::MAX);
-        let limit = limit.min(self.tree.exchange.settings().timeouts.call);
+        let mut limit = limit.min(self.tree.exchange.settings().timeouts.call);
+        if matches!(request.subject, Subject::Resource(_)) {
+            limit = limit.min(URI_WAIT);
+        }
         let unlisted = || {
             let name = request.subject.name();
             format!(
@@ -230,9 +240,9 @@ impl RuntimeHandle {
     pub(super) async fn flush(&self) {
         let (reply, flushed) = concurrency::oneshot();
         let message = RootMsg::Router(RouterMsg::Flush(reply.into()));
-        // A router that dies meanwhile publishes in its next life.
+        // A router that dies or hangs meanwhile publishes in its next life.
         if self.tree.root.cast(message).is_ok() {
-            flushed.await.ok();
+            tokio::time::timeout(PUBLISHED, flushed).await.ok();
         }
     }
 

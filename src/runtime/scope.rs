@@ -16,7 +16,7 @@ use super::{
 use crate::{
     actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, router::Route, status},
     catalog::{FilterError, Versions, View},
-    id::{Incarnation, Owner, Seat, ServerName},
+    id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     restart::State,
     upstream::{Connect, TransportConfig, memory::InProcess},
     wire::RawValue,
@@ -174,17 +174,34 @@ impl Scope {
     pub async fn restart(&self, server: &ServerName) -> Result<(), AddError> {
         self.known(server)?;
         let (owner, server) = (self.owner.clone(), server.clone());
-        self.ask(|reply| AgentsMsg::Restart { owner, server, reply }).await
+        self.ask(|reply| AgentsMsg::Restart { owner, server, session: None, reply }).await
+    }
+
+    /// Restarts one session's own connection to a server, and no other.
+    ///
+    /// # Errors
+    /// [`AddError::Unknown`] if the session has none.
+    pub async fn restart_of(
+        &self,
+        server: &ServerName,
+        session: &SessionKey,
+    ) -> Result<(), AddError> {
+        let seat = Seat::of_session(server.clone(), session.clone());
+        if self.runtime.tree.exchange.handle(&self.owner, &seat).is_none() {
+            return Err(AddError::Unknown(server.clone()));
+        }
+        let (owner, server, session) = (self.owner.clone(), seat.server, seat.session);
+        self.ask(|reply| AgentsMsg::Restart { owner, server, session, reply }).await
     }
 
     /// Replaces a server's connection without an interruption: its next life is started beside
     /// the present one, connected and listed, then takes the calls over, and the one before
-    /// finishes what it has under way, for at most `timeouts.drain`. Gives the life that serves.
+    /// finishes what it has under way, for at most `timeouts.drain`. Gives the life that serves;
+    /// `None` where there was none to take over from, so that the server is restarted.
     ///
     /// # Errors
-    /// In words, why the present life serves on; a new one without any tools is not taken. A server
-    /// that does not serve is restarted, and that is said.
-    pub async fn hand_over(&self, server: &ServerName) -> Result<Incarnation, String> {
+    /// In words, why the present life serves on; a new one without any tools is not taken.
+    pub async fn hand_over(&self, server: &ServerName) -> Result<Option<Incarnation>, String> {
         let (owner, name) = (self.owner.clone(), server.clone());
         self.known(server).map_err(|error| error.to_string())?;
         self.ask(|reply| AgentsMsg::HandOver { owner, server: name, reply })

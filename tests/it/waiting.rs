@@ -6,12 +6,13 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use switchboard::{
     access::Gate,
-    error::Kind,
+    error::{Classify as _, Kind},
     face::http::{HttpFace, HttpFaceConfig},
     runtime::{
         CallError, CallRequest, Progress, ProgressSink, Runtime, RuntimeConfig, RuntimeHandle,
+        Subject,
     },
-    wire::Revision,
+    wire::{RawValue, Revision},
 };
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -176,4 +177,16 @@ async fn clients_of_both_eras_hear_why_their_calls_wait() {
     }
     assert_eq!(first.message().await["result"]["content"][0]["text"], "through");
     session.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_uri_that_nobody_has_is_not_waited_for_as_long_as_a_server_takes() {
+    let runtime = runtime().await;
+    Flaky::new(&Script::new(), &[], Attempt::Hangs).add(&runtime, "slow").await;
+    let subject = Subject::Resource("notes://nowhere".to_owned());
+    let params = RawValue::from_string(r#"{"uri":"notes://nowhere"}"#.to_owned()).unwrap();
+    let began = Instant::now();
+    let refused = runtime.store().call(CallRequest::about(subject, params.into())).await;
+    assert_eq!(refused.unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(began.elapsed().as_secs(), 5);
 }

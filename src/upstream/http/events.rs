@@ -110,7 +110,7 @@ impl Legs {
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
-        Err(self.refusal(response).await)
+        Err(self.refusal(response, "").await)
     }
 }
 

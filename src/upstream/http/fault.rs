@@ -162,6 +162,11 @@ impl Fault {
         }
     }
 
+    /// A request that is answered as one in an unknown session is, in a session that is known.
+    pub(super) fn not_the_session() -> Self {
+        Self::Malformed("404, as if its session were unknown, which the server knows".to_owned())
+    }
+
     /// The link's end that it means; most leave the link as it is.
     pub(super) fn end(&self) -> Option<LinkEnd> {
         match self {

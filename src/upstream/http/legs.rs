@@ -7,11 +7,12 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request,
     header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER},
@@ -24,6 +25,7 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     client::Body,
     fault::{Fault, Head},
+    remote::ASIDE,
     target::Target,
 };
 use crate::{
@@ -36,7 +38,7 @@ use crate::{
         vital::Vital,
     },
     wire::{
-        Id, Message, Object, RawValue, Revision,
+        Id, Message, Object, RawValue, Revision, envelope,
         header::{self, Annotated},
         method,
     },
@@ -127,7 +129,7 @@ impl Legs {
             self.session.set(session.clone()).ok();
         }
         if !response.status().is_success() {
-            return Err(self.refusal(response).await);
+            return Err(self.refusal(response, leg.method).await);
         }
         let Some(id) = leg.id else {
             return Ok(crate::wire::raw(&()));
@@ -212,8 +214,23 @@ impl Legs {
         fault
     }
 
-    /// What a status outside 200 to 299 means.
-    pub(super) async fn refusal(&self, response: Response) -> Fault {
+    /// Whether the server knows the session, found out by a `ping` in it: an answer says so, be it
+    /// an error of the server's own.
+    fn is_known(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+            let body = Bytes::from(envelope::request(&id, method::PING, None));
+            let leg = Leg { id: Some(id), ..Leg::aside(method::PING) };
+            let mut ear = Ear::default();
+            let asked = tokio::time::timeout(ASIDE, self.exchange(leg, body, &mut ear));
+            matches!(asked.await, Ok(Ok(_) | Err(Fault::Server(_))))
+        })
+    }
+
+    /// What a status outside 200 to 299 means as an answer to this method. By 404 a server says
+    /// that it does not know the session (MCP 2025-11-25, streamable HTTP: session management); one
+    /// that answers a `ping` in it meant the request alone, which ends no session.
+    pub(super) async fn refusal(&self, response: Response, method: &str) -> Fault {
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let head = Head {
             status: response.status().as_u16(),
@@ -222,10 +239,15 @@ impl Legs {
             in_session: self.session.get().is_some(),
             with_credentials: self.target.has_credentials(),
         };
-        if let Some(fault) = head.verdict() {
-            return self.failed(fault);
+        let (verdict, status, in_session) = (head.verdict(), head.status, head.in_session);
+        let mut fallback = head.without_words();
+        match verdict {
+            Some(Fault::SessionOver) if method != method::PING && self.is_known().await => {
+                fallback = Fault::not_the_session();
+            }
+            Some(fault) => return self.failed(fault),
+            None => {}
         }
-        let (fallback, status, in_session) = (head.without_words(), head.status, head.in_session);
         match self.body(response, REFUSAL).await {
             Ok(body) => match Message::parse(&body) {
                 // How some servers say that they do not know a session (the TypeScript SDK).
@@ -367,7 +389,7 @@ impl Legs {
     /// Posts an answer to a server's own request; what becomes of it is the server's affair.
     pub(super) async fn reply(&self, body: Vec<u8>) {
         let request = self.posted(Leg::aside(""), body.into());
-        tokio::time::timeout(super::remote::ASIDE, self.send(request)).await.ok();
+        tokio::time::timeout(ASIDE, self.send(request)).await.ok();
     }
 }
 
