@@ -26,6 +26,8 @@ mod legs;
 #[cfg(feature = "upstream-http")]
 pub(super) mod remote;
 #[cfg(feature = "upstream-http")]
+mod request;
+#[cfg(feature = "upstream-http")]
 mod target;
 
 /// A server over streamable HTTP.

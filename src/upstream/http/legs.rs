@@ -14,8 +14,8 @@ use std::{
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request,
-    header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    HeaderName, HeaderValue, Request,
+    header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -26,10 +26,10 @@ use super::{
     client::Body,
     fault::{Fault, Head},
     remote::ASIDE,
+    request::Leg,
     target::Target,
 };
 use crate::{
-    trace::Context,
     upstream::{
         StderrRing,
         dialogue::{GivenUp, Inquiries, Party, addressee, log},
@@ -38,7 +38,7 @@ use crate::{
         vital::Vital,
     },
     wire::{
-        Id, Message, Object, RawValue, Revision, envelope,
+        Id, Message, RawValue, Revision, envelope,
         header::{self, Annotated},
         method,
     },
@@ -49,12 +49,7 @@ const REFUSAL: usize = 64 * 1024;
 /// Characters of a server's own words in an error.
 pub(super) const WORDS: usize = 200;
 
-const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(header::PROTOCOL_VERSION);
-const METHOD: HeaderName = HeaderName::from_static(header::METHOD);
-const NAME: HeaderName = HeaderName::from_static(header::NAME);
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const JSON_OR_EVENTS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
 
 /// What the callers and the tasks of one link share.
 #[derive(Debug)]
@@ -80,28 +75,6 @@ pub(super) struct Legs {
     pub(super) replies: mpsc::Sender<Vec<u8>>,
     /// Tools that want arguments repeated as headers.
     pub(super) annotated: RwLock<HashMap<String, Vec<Annotated>>>,
-}
-
-/// One message to be sent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Leg<'a> {
-    /// What its answer names; `None` where none is expected.
-    pub(super) id: Option<u64>,
-    pub(super) method: &'a str,
-    /// What a modern message is about, such as a tool.
-    pub(super) name: Option<&'a str>,
-    pub(super) params: Option<&'a RawValue>,
-    /// The revision that a modern message names.
-    pub(super) revision: Option<Revision>,
-    /// The trace that it belongs to.
-    pub(super) trace: Option<&'a Context>,
-}
-
-impl<'a> Leg<'a> {
-    /// A message beside the requests: a notification, or a reply, of which `method` is empty.
-    pub(super) const fn aside(method: &'a str) -> Self {
-        Self { id: None, method, name: None, params: None, revision: None, trace: None }
-    }
 }
 
 /// Who learns what a server says before its answer.
@@ -141,55 +114,6 @@ impl Legs {
             Some(media) if media == "application/json" => self.json_answer(response, id, ear).await,
             _ => Err(self.no_answer(&response)),
         }
-    }
-
-    /// A request with everything that the target and the session want.
-    pub(super) fn request(&self, verb: Method, body: Bytes) -> Request<Body> {
-        let mut request = Request::new(Body::new(body));
-        *request.method_mut() = verb;
-        *request.uri_mut() = self.target.uri.clone();
-        let mut headers = self.target.headers.clone();
-        if let Some(session) = self.session.get() {
-            headers.insert(SESSION_ID, session.clone());
-        }
-        if let Some(revision) = self.revision.get() {
-            headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
-        }
-        *request.headers_mut() = headers;
-        request
-    }
-
-    /// A request that carries one message, with its headers (MCP 2026-07-28, streamable HTTP:
-    /// standard request headers).
-    fn posted(&self, leg: Leg<'_>, body: Bytes) -> Request<Body> {
-        let mut request = self.request(Method::POST, body);
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, JSON);
-        headers.insert(ACCEPT, JSON_OR_EVENTS);
-        for (key, value) in leg.trace.into_iter().flat_map(Context::entries) {
-            put(headers, HeaderName::from_static(key), value);
-        }
-        let Some(revision) = leg.revision else {
-            return request;
-        };
-        headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
-        put(headers, METHOD, leg.method);
-        let Some(name) = leg.name else {
-            return request;
-        };
-        put(headers, NAME, &header::encode(name));
-        if leg.method == method::TOOLS_CALL
-            && let Some(annotated) = self.annotated.read().get(name)
-        {
-            let params = Object::read_optional(leg.params);
-            let arguments = params.as_ref().and_then(|params| params.get("arguments"));
-            for (name, value) in header::params(annotated, arguments) {
-                if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
-                    put(headers, name, &value);
-                }
-            }
-        }
-        request
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -410,13 +334,6 @@ pub(super) async fn chunk(response: &mut Response) -> Result<Option<Bytes>, Faul
         }
     }
     Ok(None)
-}
-
-/// Sets a header to a value that was encoded for one.
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
 }
 
 fn media_type(response: &Response) -> Option<String> {

@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     events,
-    legs::{Ear, Leg, Legs},
+    legs::{Ear, Legs},
+    request::Leg,
     target::Target,
 };
 use crate::{
