@@ -204,13 +204,18 @@ impl Gate {
     /// asks nothing.
     ///
     /// # Errors
-    /// [`CallError`]; a `requestState` that is not of this caller's same request is invalid.
+    /// [`CallError`]; a `requestState` that is not of this caller's same request is invalid, and so
+    /// are `inputResponses` that have another shape than an object for each question.
     pub async fn round(
         &self,
         principal: &Principal,
         owner: &Owner,
         mut request: CallRequest,
     ) -> Result<Answer, CallError> {
+        if !wanted::has_sound_answers(&request.params) {
+            let text = "`inputResponses` must have an object for each question";
+            return Err(CallError::Invalid(text.to_owned()));
+        }
         let method = request.subject.method();
         request.session.get_or_insert_with(|| principal.session());
         let scope = self.scope(principal, owner)?;

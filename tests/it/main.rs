@@ -24,6 +24,7 @@ mod faults;
 mod guard;
 mod handover;
 mod http_upstream;
+mod matrix;
 mod mcp_host;
 mod mcp_legacy;
 mod mcp_modern;

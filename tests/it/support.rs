@@ -9,5 +9,6 @@ pub mod process;
 pub mod schema;
 pub mod script;
 pub mod seeds;
+pub mod stream;
 pub mod upstream;
 pub mod wait;

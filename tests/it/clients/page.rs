@@ -18,6 +18,25 @@ fn table(seen: &[(Row, Report)]) -> String {
     table
 }
 
+/// The table of who answered: a column for each tool that asks.
+fn answering(seen: &[(Row, Report)], tools: &[&str]) -> String {
+    let mut table =
+        String::from("| Client | Setting | Revision | legacy: form | legacy: sampling ");
+    table.push_str("| modern: form | modern: sampling |\n|---|---|---|---|---|---|---|\n");
+    for (row, report) in seen {
+        let client = format!("{} `{}`", row.registry(), report.client);
+        let setting = format!("{} | {}", row.setting, report.protocol);
+        let answers: Vec<&str> = tools.iter().map(|tool| &*report.answers[*tool]).collect();
+        writeln!(table, "| {client} | {setting} | {} |", answers.join(" | ")).unwrap();
+    }
+    table
+}
+
+/// Compares the page's table of who answers with what was seen, or writes it.
+pub fn answering_agrees_with(seen: &[(Row, Report)], tools: &[&str]) {
+    page::agrees_with("clients.md", "answers", &answering(seen, tools));
+}
+
 /// Compares the page's table with what was seen, or writes it.
 pub fn agrees_with(seen: &[(Row, Report)]) {
     page::agrees_with("clients.md", "seen", &table(seen));
