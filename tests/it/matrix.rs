@@ -9,8 +9,12 @@ mod server;
 mod transport;
 
 use std::{
-    any::Any, collections::BTreeSet, fmt::Write as _, io, panic::AssertUnwindSafe, sync::Arc,
-    sync::Mutex,
+    any::Any,
+    collections::BTreeSet,
+    fmt::Write as _,
+    io,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
 };
 
 use futures::{FutureExt as _, future::join_all};
@@ -36,8 +40,9 @@ const TRANSPORTS: [&str; 3] = ["stdio", "http", "inproc"];
 struct Board {
     face: RunningFace,
     servers: Vec<Arc<Server>>,
-    _upstreams: Vec<Upstream>,
-    _tasks: Arc<Mutex<JoinSet<()>>>,
+    _over_stdio: Vec<JoinSet<()>>,
+    _over_http: Vec<Upstream>,
+    _streams: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Board {
@@ -45,30 +50,38 @@ impl Board {
         let mut config = RuntimeConfig::default();
         config.limits.connects_per_agent = config.limits.connects;
         let runtime = Runtime::spawn(config).await.unwrap();
-        let (store, tasks) = (runtime.store(), Arc::new(Mutex::new(JoinSet::new())));
-        let (mut servers, mut upstreams, mut ports) = (Vec::new(), Vec::new(), JoinSet::new());
+        let store = runtime.store();
+        let (mut servers, mut ports, mut upstreams) = (Vec::new(), Vec::new(), Vec::new());
+        let streams = Arc::default();
+        // Roots are asked only of sessions.
+        let config = |transport| ServerConfig {
+            isolation: Isolation::Session,
+            ..ServerConfig::new(transport)
+        };
         for revision in Revision::ALL {
             for transport in TRANSPORTS {
                 let name = format!("{transport}-{revision}");
                 let server = Server::new(name.clone(), revision);
                 servers.push(Arc::clone(&server));
                 let name = ServerName::new(name).unwrap();
-                let (transport, connector) = match transport {
-                    "stdio" => (transport::over_stdio(server, &mut ports).await, None),
+                let added = match transport {
+                    "stdio" => {
+                        let (port, transport) = transport::over_stdio(server).await;
+                        ports.push(port);
+                        store.add(name, config(transport)).await
+                    }
                     "http" => {
                         let (upstream, transport) = transport::over_http(server).await;
                         upstreams.push(upstream);
-                        (transport, None)
+                        store.add(name, config(transport)).await
                     }
-                    _ => (TransportConfig::InProcess, Some(in_process(server, &tasks))),
+                    _ => {
+                        let connector = in_process(server, &streams);
+                        let config = config(TransportConfig::InProcess);
+                        store.add_connector(name, config, connector).await
+                    }
                 };
-                let config = ServerConfig::new(transport);
-                // Roots are asked only of sessions.
-                let config = ServerConfig { isolation: Isolation::Session, ..config };
-                match connector {
-                    Some(connector) => store.add_connector(name, config, connector).await.unwrap(),
-                    None => store.add(name, config).await.unwrap(),
-                }
+                added.unwrap();
             }
         }
         for server in &servers {
@@ -78,8 +91,7 @@ impl Board {
         let config = HttpFaceConfig { port: 0, ..HttpFaceConfig::default() };
         let face = HttpFace::bind(&config).await.unwrap();
         let face = face.serve(1 << 20, Gate::new(runtime), None);
-        tasks.lock().unwrap().spawn(async move { while ports.join_next().await.is_some() {} });
-        Self { face, servers, _upstreams: upstreams, _tasks: tasks }
+        Self { face, servers, _over_stdio: ports, _over_http: upstreams, _streams: streams }
     }
 
     /// A client of a revision meets every server; gives what each feature's cell comes to.

@@ -107,11 +107,13 @@ async fn sessions_with_connections_of_their_own_are_asked_at_the_same_time() {
     assert_eq!(two.learned(second).await, json!([accepted("two")]));
 }
 
-/// A client that wants every log message.
+/// A client that wants every log message, and whose connection is ready.
 async fn wants_log(host: &Host) -> Talk {
     let mut talk = host.legacy(json!({"elicitation": {}})).await;
     let set = talk.ask("logging/setLevel", json!({"level": "debug"})).await;
     talk.result(set).await;
+    let call = talk.call("declared", "nobody").await;
+    talk.learned(call).await;
     talk
 }
 

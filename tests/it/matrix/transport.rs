@@ -61,11 +61,12 @@ pub async fn over_lines(server: Arc<Server>, stream: impl AsyncRead + AsyncWrite
     }
 }
 
-/// A server whose every life is a process: its standard streams lead to a port of ours.
-pub async fn over_stdio(server: Arc<Server>, tasks: &mut JoinSet<()>) -> TransportConfig {
+/// A server whose every life is a process, whose standard streams lead to a port of ours.
+pub async fn over_stdio(server: Arc<Server>) -> (JoinSet<()>, TransportConfig) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    tasks.spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
             connections.spawn(over_lines(Arc::clone(&server), stream));
@@ -74,7 +75,7 @@ pub async fn over_stdio(server: Arc<Server>, tasks: &mut JoinSet<()>) -> Transpo
     let relay = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/matrix/relay.py");
     let mut stdio = StdioConfig::new("python3");
     stdio.args = vec!["-SE".to_owned(), relay.to_str().unwrap().to_owned(), port.to_string()];
-    TransportConfig::Stdio(stdio)
+    (serving, TransportConfig::Stdio(stdio))
 }
 
 /// A server over HTTP, and where it is.
