@@ -20,12 +20,12 @@ fn table(seen: &[(Row, Report)]) -> String {
 
 /// The table of who answered: a column for each tool that asks.
 fn answering(seen: &[(Row, Report)], tools: &[&str]) -> String {
-    let mut table =
-        String::from("| Client | Setting | Revision | legacy: form | legacy: sampling ");
-    table.push_str("| modern: form | modern: sampling |\n|---|---|---|---|---|---|---|\n");
+    let mut table = String::from("| Client | Version | Setting | Revision | legacy: form ");
+    table.push_str("| legacy: sampling | modern: form | modern: sampling |\n");
+    table.push_str(&format!("|{}\n", "---|".repeat(8)));
     for (row, report) in seen {
         let client = format!("{} `{}`", row.registry(), report.client);
-        let setting = format!("{} | {}", row.setting, report.protocol);
+        let setting = format!("{} | {} | {}", report.version, row.setting, report.protocol);
         let answers: Vec<&str> = tools.iter().map(|tool| &*report.answers[*tool]).collect();
         writeln!(table, "| {client} | {setting} | {} |", answers.join(" | ")).unwrap();
     }
