@@ -11,7 +11,7 @@ use once::Once;
 use rounds::Rounds;
 use seal::Bound;
 pub use seal::{KeyError, StateKeys};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
 
 pub use crate::runtime::{
@@ -26,6 +26,7 @@ use crate::{
     wire::{Abilities, RawValue},
 };
 
+mod converse;
 mod links;
 mod live;
 mod once;
@@ -157,6 +158,39 @@ impl Gate {
         Ok(answer)
     }
 
+    /// The same for a program that answers by itself what the server wants to know: each question is
+    /// given to `answer`, which answers it with its [`Reply`], or declines by dropping it. Several may
+    /// be open at once. What may be asked stands in the request's `dialogue.abilities`; a server of
+    /// either era asks in the same way.
+    ///
+    /// ```
+    /// # use switchboard::{access::{Gate, Principal}, id::Owner, runtime::CallRequest, wire::{Abilities, Ability, raw}};
+    /// # async fn example(gate: &Gate) {
+    /// let mut request = CallRequest::new("travel_book", &serde_json::json!({ "to": "Oslo" }));
+    /// request.dialogue.abilities = Abilities::NONE.and(Ability::Form);
+    /// let answer = gate.converse(&Principal::local(), &Owner::Store, request, |asked| async move {
+    ///     eprintln!("{} asks: {}", asked.server, asked.params);
+    ///     let form = serde_json::json!({ "action": "accept", "content": { "seat": "window" } });
+    ///     asked.reply.give(Ok(raw(&form)));
+    /// });
+    /// # answer.await.ok();
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Gate::call`].
+    pub async fn converse<A: Future<Output = ()>>(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        mut request: CallRequest,
+        answer: impl Fn(Asked) -> A,
+    ) -> Result<Answer, CallError> {
+        let (sink, told) = mpsc::channel(converse::WAITING);
+        request.dialogue.sink = Some(sink);
+        converse::call(self.call(principal, owner, request), told, answer).await
+    }
+
     /// Finds out who told of a resource that is asked for.
     fn trace_back(&self, principal: &Principal, owner: &Owner, request: &mut CallRequest) {
         if let Subject::Resource(uri) = &request.subject {
@@ -172,13 +206,18 @@ impl Gate {
     /// asks nothing.
     ///
     /// # Errors
-    /// [`CallError`]; a `requestState` that is not of this caller's same request is invalid.
+    /// [`CallError`]; a `requestState` that is not of this caller's same request is invalid, and so
+    /// are `inputResponses` that have another shape than an object for each question.
     pub async fn round(
         &self,
         principal: &Principal,
         owner: &Owner,
         mut request: CallRequest,
     ) -> Result<Answer, CallError> {
+        if !wanted::has_sound_answers(&request.params) {
+            let text = "`inputResponses` must have an object for each question";
+            return Err(CallError::Invalid(text.to_owned()));
+        }
         let subject = request.subject.clone();
         request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;

@@ -163,6 +163,18 @@ pub(super) fn repeated(
     object.to_raw()
 }
 
+/// Whether the answers that a request brings, if it brings any, are an object for each question.
+pub(super) fn has_sound_answers(params: &RawValue) -> bool {
+    if !params.get().contains(RESPONSES) {
+        return true;
+    }
+    let params = Object::read(params).unwrap_or_default();
+    params.get(RESPONSES).is_none_or(|answers| {
+        Object::read(answers)
+            .is_some_and(|answers| answers.members().all(|(_, answer)| Object::is(answer)))
+    })
+}
+
 /// The result that tells a model of an address that its client cannot show.
 pub(super) fn told_to_visit(server: &ServerName, error: &ErrorObject) -> Box<RawValue> {
     let wanted = Wanted::of_error(server, error);
@@ -222,6 +234,20 @@ mod tests {
             r#"{"inputRequests":{"k":1}}"#,
         ] {
             assert!(read(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn answers_are_an_object_for_each_question() {
+        for (params, sound) in [
+            ("{}", true),
+            (r#"{"arguments":{"inputResponses":1}}"#, true),
+            (r#"{"inputResponses":{"k":{"action":"accept"}}}"#, true),
+            (r#"{"inputResponses":{"k":12345}}"#, false),
+            (r#"{"inputResponses":null}"#, false),
+            (r#"{"inputResponses":[]}"#, false),
+        ] {
+            assert_eq!(has_sound_answers(&json(params)), sound, "{params}");
         }
     }
 

@@ -26,6 +26,7 @@ mod guard;
 mod handover;
 mod http_upstream;
 mod lossless;
+mod matrix;
 mod mcp_host;
 mod mcp_legacy;
 mod mcp_modern;

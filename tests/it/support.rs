@@ -12,6 +12,7 @@ pub mod process;
 pub mod schema;
 pub mod script;
 pub mod seeds;
+pub mod stream;
 pub mod tap;
 pub mod upstream;
 pub mod wait;

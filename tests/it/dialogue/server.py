@@ -23,7 +23,7 @@ ASKS = {
     "twice": [("elicitation/create", FORM)],
     "endless": [("elicitation/create", FORM)],
 }
-TOOLS = [*ASKS, "wait", "log", "sign", "take_back", "die", "later"]
+TOOLS = [*ASKS, "tell", "wait", "log", "sign", "take_back", "die", "later"]
 waiting, last = {}, 0
 
 
@@ -97,6 +97,14 @@ def call_tool(call, params):
         journal(name, params)
         return asked_by_request(call, name, ASKS[name])
     journal(name, params)
+    if name == "tell":
+        # Everything that a call can tell its caller, each with `who` in it.
+        who = params["arguments"]["who"]
+        send({"method": "notifications/progress", "params": {
+            "progressToken": meta["progressToken"], "progress": 1, "message": who}})
+        send({"method": "notifications/message", "params": {"level": "error", "data": who}})
+        ask("elicitation/create", {**FORM, "message": who}, lambda answer: said(call, who, answer))
+        return
     if name == "die":
         return asked_by_request(call, name, ASKS["form"])
     if name == "later":

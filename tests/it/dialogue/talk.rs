@@ -176,6 +176,20 @@ impl Talk {
         self.ask("tools/call", call(tool, who)).await
     }
 
+    /// Calls `tell`, which tells all that a call can tell.
+    pub async fn tell(&mut self, who: &str) -> u64 {
+        let mut params = call("tell", who);
+        params["_meta"]["progressToken"] = json!("mine");
+        self.ask("tools/call", params).await
+    }
+
+    /// The next message is a notification; its parameters.
+    pub async fn told(&mut self, method: &str) -> Value {
+        let message = self.hear().await;
+        assert_eq!(message["method"], method, "{message}");
+        message["params"].clone()
+    }
+
     /// The next message, whatever it is; each is one of the client's revision.
     pub async fn hear(&mut self) -> Value {
         let line = timeout(PATIENCE, self.output.next_line()).await.expect("a line in time");
