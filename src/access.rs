@@ -11,6 +11,7 @@ use once::Once;
 use rounds::Rounds;
 use seal::Bound;
 pub use seal::{KeyError, StateKeys};
+use tasks::Tasks;
 use tokio::sync::watch;
 use tokio_stream::Stream;
 
@@ -23,16 +24,18 @@ use crate::{
     id::{Incarnation, Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
     trace::Telemetry,
-    wire::Abilities,
+    wire::{Abilities, Era, RawValue},
 };
 
 mod links;
 mod live;
 mod once;
+mod polled;
 mod rounds;
 mod run;
 mod seal;
 mod talk;
+mod tasks;
 mod wanted;
 
 /// Who is calling.
@@ -92,6 +95,7 @@ pub struct Gate {
     once: Arc<Once>,
     links: Links,
     rounds: Arc<Rounds>,
+    tasks: Tasks,
 }
 
 impl Gate {
@@ -109,7 +113,8 @@ impl Gate {
                 once.expire();
             }
         });
-        Arc::new(Self { runtime, once, links: Links::default(), rounds: Rounds::new(keys) })
+        let (rounds, tasks) = (Rounds::new(keys), Tasks::new(keys));
+        Arc::new(Self { runtime, once, links: Links::default(), rounds, tasks })
     }
 
     /// What this principal may use of an owner's.
@@ -136,6 +141,9 @@ impl Gate {
     /// principal, owner and tool: a repeat joins it, or gets its answer for ten minutes, an unknown
     /// outcome included. It goes on when its caller leaves.
     ///
+    /// A call that its server makes into a task has the task's result, unless it asked for a task
+    /// (MCP 2025-11-25, `task` in its parameters).
+    ///
     /// # Errors
     /// [`CallError`]; what was provably not sent says so.
     pub async fn call(
@@ -146,13 +154,45 @@ impl Gate {
     ) -> Result<Answer, CallError> {
         request.session.get_or_insert_with(|| principal.session());
         let scope = self.scope(principal, owner)?;
+        if matches!(request.subject, Subject::Task { .. }) {
+            return self.task(principal, &scope, Era::Legacy, request).await;
+        }
         self.trace_back(principal, owner, &mut request);
         let answer = match once::key(&request.params)? {
             Some(key) => self.once.call(principal, scope, request, key).await?,
             None => live::call(&scope, request).await?,
         };
         self.links.told(principal, owner, &answer.server, answer.links());
+        self.tasks.handed(principal, owner, answer)
+    }
+
+    /// Asks about a task by the name that the caller got for it.
+    async fn task(
+        &self,
+        principal: &Principal,
+        scope: &Scope,
+        era: Era,
+        request: CallRequest,
+    ) -> Result<Answer, CallError> {
+        let answer = self.tasks.ask(principal, scope, era, request).await?;
+        self.links.told(principal, scope.owner(), &answer.server, answer.links());
         Ok(answer)
+    }
+
+    /// The caller's tasks that began or were asked for since we started, by the rules of
+    /// 2025-11-25: raw `ListTasksResult`. Those of servers that do not answer are left out.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner that the principal does not see.
+    pub async fn tasks(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        session: Option<&SessionKey>,
+    ) -> Result<Box<RawValue>, CallError> {
+        let scope = self.scope(principal, owner)?;
+        let session = session.cloned().unwrap_or_else(|| principal.session());
+        Ok(self.tasks.list(principal, &scope, &session).await)
     }
 
     /// Finds out who told of a resource that is asked for.
@@ -167,7 +207,8 @@ impl Gate {
     /// brings `inputResponses` and the same `requestState` within five minutes (MCP 2026-07-28).
     ///
     /// A call that waits for answers goes on when its caller leaves. One under an idempotency key
-    /// asks nothing.
+    /// asks nothing. One whose caller takes tasks ([`Ability::Tasks`](crate::wire::Ability::Tasks))
+    /// may be answered by one; all others have the result of theirs.
     ///
     /// # Errors
     /// [`CallError`]; a `requestState` that is not of this caller's same request is invalid.
@@ -180,6 +221,9 @@ impl Gate {
         let method = request.subject.method();
         request.session.get_or_insert_with(|| principal.session());
         let scope = self.scope(principal, owner)?;
+        if matches!(request.subject, Subject::Task { .. }) {
+            return self.task(principal, &scope, Era::Modern, request).await;
+        }
         self.trace_back(principal, owner, &mut request);
         if !rounds::is_continued(&request.params)
             && let Some(key) = once::key(&request.params)?
@@ -192,7 +236,7 @@ impl Gate {
         }
         let answer = self.rounds.call(principal, method, scope, request).await?;
         self.links.told(principal, owner, &answer.server, answer.links());
-        Ok(answer)
+        self.tasks.handed(principal, owner, answer)
     }
 
     /// What the owner sees now, from memory.

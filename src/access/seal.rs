@@ -1,5 +1,5 @@
-//! What a modern client carries for us between the rounds of a call, so that it can neither read
-//! nor change it: XChaCha20-Poly1305 over everything that it must not be taken to.
+//! What a client carries for us, between the rounds of a call and as the name of a task, so that it
+//! can neither read nor change it: XChaCha20-Poly1305 over everything that it must not be taken to.
 //!
 //! Pure but for randomness: the time comes in as an argument. It never says why a state did not
 //! open, because whoever tampers with one would like to know.
@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use super::Principal;
 use crate::{
     id::{Owner, ServerName},
-    wire::{Object, RawValue, meta},
+    wire::{Era, Object, RawValue, meta, task},
 };
 
 /// Levels of objects whose members may stand in any order.
@@ -111,6 +111,15 @@ struct Sealed {
     ticket: Ticket,
 }
 
+/// A task, as its caller carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TaskTicket {
+    /// Which server made it.
+    pub(super) server: ServerName,
+    /// That server's own name for it.
+    pub(super) id: String,
+}
+
 /// What a state belongs to, and opens for nothing else.
 #[derive(Clone, Debug)]
 pub(super) struct Bound(Vec<u8>);
@@ -123,12 +132,26 @@ impl Bound {
         method: &str,
         params: &RawValue,
     ) -> Self {
+        let mut bound = Self::to([principal.as_str(), owner.as_str(), method]);
+        bound.0.extend(digest(params));
+        bound
+    }
+
+    /// A principal's tasks on an owner's view, by the rules of an era.
+    pub(super) fn of_tasks(principal: &Principal, owner: &Owner, era: Era) -> Self {
+        let rules = match era {
+            Era::Legacy => "tasks of 2025-11-25",
+            Era::Modern => task::EXTENSION,
+        };
+        Self::to([principal.as_str(), owner.as_str(), rules])
+    }
+
+    fn to(parts: [&str; 3]) -> Self {
         let mut bound = Vec::new();
-        for part in [principal.as_str(), owner.as_str(), method] {
+        for part in parts {
             bound.extend((part.len() as u64).to_be_bytes());
             bound.extend(part.as_bytes());
         }
-        bound.extend(digest(params));
         Self(bound)
     }
 }
@@ -165,34 +188,64 @@ fn part(text: &str, hash: &mut Sha256) {
 }
 
 /// Seals and opens.
-pub(super) struct Seal(Vec<XChaCha20Poly1305>);
+pub(super) struct Seal {
+    keys: StateKeys,
+    ciphers: Vec<XChaCha20Poly1305>,
+}
 
 impl Seal {
     pub(super) fn new(keys: &StateKeys) -> Self {
-        Self(keys.0.iter().map(XChaCha20Poly1305::new).collect())
+        let ciphers = keys.0.iter().map(XChaCha20Poly1305::new).collect();
+        Self { keys: keys.clone(), ciphers }
     }
 
     /// A state that a client may carry; `None` only if the cipher fails.
     pub(super) fn seal(&self, bound: &Bound, ticket: Ticket, now: SystemTime) -> Option<String> {
         let sealed = Sealed { expires: seconds(now + TTL), ticket };
         let msg = serde_json::to_vec(&sealed).ok()?;
-        let nonce = XNonce::generate();
-        let payload = Payload { msg: &msg, aad: &bound.0 };
-        let text = self.0.first()?.encrypt(&nonce, payload).ok()?;
-        Some(BASE64URL_NOPAD.encode(&[nonce.as_slice(), &text].concat()))
+        self.encrypt(&XNonce::generate(), bound, &msg)
     }
 
     /// Opens what was sealed for this and has not expired.
     pub(super) fn open(&self, bound: &Bound, state: &str, now: SystemTime) -> Option<Ticket> {
-        let bytes = BASE64URL_NOPAD.decode(state.as_bytes()).ok()?;
+        let sealed: Sealed = serde_json::from_slice(&self.decrypt(bound, state)?).ok()?;
+        (sealed.expires > seconds(now)).then_some(sealed.ticket)
+    }
+
+    /// A caller's name for a task. It is the same each time, so that the caller knows its task
+    /// again, and opens as long as the key is there: its server decides how long a task lasts.
+    pub(super) fn name(&self, bound: &Bound, task: &TaskTicket) -> Option<String> {
+        let msg = serde_json::to_vec(task).ok()?;
+        // No nonce may be used for two texts: this one is made of the text, by who has the key.
+        let mut hash = Sha256::new();
+        hash.update(self.keys.0.first()?);
+        part("name of a task", &mut hash);
+        hash.update((bound.0.len() as u64).to_be_bytes());
+        hash.update(&bound.0);
+        hash.update(&msg);
+        let digest: [u8; 32] = hash.finalize().into();
+        let nonce = XNonce::from(*digest.first_chunk::<NONCE>()?);
+        self.encrypt(&nonce, bound, &msg)
+    }
+
+    /// The task of this caller that has a name.
+    pub(super) fn named(&self, bound: &Bound, name: &str) -> Option<TaskTicket> {
+        serde_json::from_slice(&self.decrypt(bound, name)?).ok()
+    }
+
+    fn encrypt(&self, nonce: &XNonce, bound: &Bound, msg: &[u8]) -> Option<String> {
+        let text = self.ciphers.first()?.encrypt(nonce, Payload { msg, aad: &bound.0 }).ok()?;
+        Some(BASE64URL_NOPAD.encode(&[nonce.as_slice(), &text].concat()))
+    }
+
+    fn decrypt(&self, bound: &Bound, sealed: &str) -> Option<Vec<u8>> {
+        let bytes = BASE64URL_NOPAD.decode(sealed.as_bytes()).ok()?;
         let (nonce, msg) = bytes.split_at_checked(NONCE)?;
         let nonce = XNonce::from(<[u8; NONCE]>::try_from(nonce).ok()?);
         let open = |cipher: &XChaCha20Poly1305| {
             cipher.decrypt(&nonce, Payload { msg, aad: &bound.0 }).ok()
         };
-        let text = self.0.iter().find_map(open)?;
-        let sealed: Sealed = serde_json::from_slice(&text).ok()?;
-        (sealed.expires > seconds(now)).then_some(sealed.ticket)
+        self.ciphers.iter().find_map(open)
     }
 }
 

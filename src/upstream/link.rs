@@ -15,9 +15,14 @@ use super::{
 use crate::{
     trace::Context,
     wire::{
-        Era, Level, Object, Primitive, RawValue, envelope::code, meta::Stamp, method, raw, result,
+        Era, Level, Object, Primitive, RawValue, Task, envelope::code, meta::Stamp, method, raw,
+        result, task,
     },
 };
+
+mod page;
+
+use page::Page;
 
 /// The lists whose changes a modern server announces, by the member of a listen filter that asks
 /// for it. Templates have none of their own.
@@ -114,7 +119,7 @@ impl Link {
             outcome => outcome?,
         };
         match self.facts.era {
-            Era::Modern => complete(&result, may_ask)?,
+            Era::Modern => complete(&result, may_ask.then_some(call.method))?,
             Era::Legacy => object(&result)?,
         }
         Ok(result)
@@ -335,34 +340,9 @@ impl Link {
     }
 }
 
-/// One page of a list.
-struct Page {
-    items: Vec<Box<RawValue>>,
-    next_cursor: Option<String>,
-}
-
-impl Page {
-    fn read(primitive: Primitive, result: &RawValue) -> Result<Self, RequestError> {
-        let read = || {
-            let object = Object::read(result)?;
-            let next_cursor = match object.get("nextCursor") {
-                Some(_) => object.typed("nextCursor")?,
-                None => None,
-            };
-            Some(Self { items: object.typed(primitive.member())?, next_cursor })
-        };
-        read().ok_or_else(|| {
-            RequestError::Malformed(format!(
-                "the result of {} has no `{}` array, or a `nextCursor` that is no string",
-                primitive.list_method(),
-                primitive.member()
-            ))
-        })
-    }
-}
-
-/// Only a complete result is a result, or one that wants input where the server may ask for it.
-fn complete(result: &RawValue, may_ask: bool) -> Result<(), RequestError> {
+/// Only a complete result is a result; in the answer to a caller's request also one that wants
+/// input, and to its call of a tool a task.
+fn complete(result: &RawValue, asked: Option<&str>) -> Result<(), RequestError> {
     #[derive(Deserialize)]
     struct Typed {
         #[serde(default, rename = "resultType")]
@@ -376,7 +356,12 @@ fn complete(result: &RawValue, may_ask: bool) -> Result<(), RequestError> {
     };
     match result_type.as_deref() {
         None | Some("complete") => Ok(()),
-        Some(result::INPUT_REQUIRED) if may_ask => Ok(()),
+        Some(result::INPUT_REQUIRED) if asked.is_some() => Ok(()),
+        Some(task::TASK)
+            if asked.is_some_and(|method| Task::told(Era::Modern, method, result).is_some()) =>
+        {
+            Ok(())
+        }
         Some(other) => Err(RequestError::Malformed(format!(
             "the server gave a result of the type {other:?}, which was not offered to it"
         ))),

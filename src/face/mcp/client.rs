@@ -9,7 +9,10 @@ use parking_lot::Mutex;
 
 use crate::{
     access::{Asked, Dialogue, DialogueSink, Reply},
-    wire::{Abilities, ErrorObject, Id, Level, Object, RawValue, Revision, envelope, method, raw},
+    wire::{
+        Abilities, Ability, ErrorObject, Id, Level, Object, RawValue, Revision, envelope, method,
+        raw,
+    },
 };
 
 /// The other side of a legacy session.
@@ -32,6 +35,8 @@ impl Client {
     pub(crate) fn new(params: Option<&RawValue>, revision: Revision) -> Self {
         let params = Object::read_optional(params).unwrap_or_default();
         let abilities = params.get("capabilities").map(Abilities::read).unwrap_or_default();
+        // These are of the modern era; a legacy client asks for a task in its call.
+        let abilities = abilities.without(Ability::Tasks);
         Self { abilities, revision, level: Mutex::default(), open: Mutex::default() }
     }
 

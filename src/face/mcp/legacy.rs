@@ -49,7 +49,7 @@ pub(crate) fn initialize(
     let revision = negotiate(&requested);
     let result = raw(&InitializeResult {
         protocol_version: revision,
-        capabilities: Capabilities::default(),
+        capabilities: Capabilities::legacy(revision),
         server_info: &translate::IMPLEMENTATION,
         instructions,
     });
@@ -79,6 +79,12 @@ fn try_answer(
     Ok(match method {
         method::PING => Reply::Now(Ok(pong())),
         method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE => {
+            Reply::Call(Exchange::start(gate, caller, method, params, revision)?)
+        }
+        method::TASKS_LIST if revision.has_tasks() => {
+            Reply::Call(Exchange::list_tasks(gate, caller))
+        }
+        method::TASKS_GET | method::TASKS_RESULT | method::TASKS_CANCEL if revision.has_tasks() => {
             Reply::Call(Exchange::start(gate, caller, method, params, revision)?)
         }
         method::SET_LEVEL => {

@@ -15,10 +15,10 @@ use super::{
 use crate::{
     access::Gate,
     wire::{
-        Era, ErrorObject, Id, Object, Primitive, RawValue, Revision,
+        Abilities, Ability, Era, ErrorObject, Id, Object, Primitive, RawValue, Revision,
         envelope::code,
-        meta::{CLIENT_CAPABILITIES, META, PROTOCOL_VERSION},
-        method, raw,
+        meta::{self, CLIENT_CAPABILITIES, META, PROTOCOL_VERSION},
+        method, raw, task,
     },
 };
 
@@ -97,6 +97,10 @@ impl<'a> Request<'a> {
             | method::COMPLETE => {
                 Reply::Call(Exchange::start(gate, caller, self.method, self.params, revision)?)
             }
+            method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL => {
+                self.takes_tasks()?;
+                Reply::Call(Exchange::start(gate, caller, self.method, self.params, revision)?)
+            }
             method::LISTEN => Reply::Listen(Listen::open(gate, caller, self.id, self.params)?),
             other => match Primitive::listed_by(other) {
                 Some(primitive) => {
@@ -107,6 +111,18 @@ impl<'a> Request<'a> {
                 }
             },
         })
+    }
+}
+
+impl Request<'_> {
+    /// Tasks are for those alone who declare that they take them (MCP extension for tasks).
+    fn takes_tasks(&self) -> Result<(), Fault> {
+        let declared = meta::key(self.params, CLIENT_CAPABILITIES);
+        let abilities = declared.as_deref().map(Abilities::read).unwrap_or_default();
+        if abilities.has(Ability::Tasks) {
+            return Ok(());
+        }
+        Err(Fault::lacking(Abilities::NONE.and(Ability::Tasks)))
     }
 }
 
@@ -127,7 +143,7 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
         .map_err(|error| fault::of_request(error, Era::Modern))?;
     Ok(raw(&DiscoverResult {
         supported_versions: Revision::MODERN,
-        capabilities: Capabilities::default(),
+        capabilities: Capabilities::modern(),
         instructions,
         freshness: Freshness::of_memory(),
     }))
@@ -142,6 +158,25 @@ pub(crate) struct Capabilities {
     prompts: Listed,
     resources: Listed,
     completions: Object<'static>,
+    /// Each tool says for itself whether it can be called as a task (2025-11-25).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<Box<RawValue>>,
+}
+
+impl Capabilities {
+    fn modern() -> Self {
+        Self { extensions: Some(task::extensions()), ..Self::default() }
+    }
+
+    /// What a session of a revision is told.
+    pub(super) fn legacy(revision: Revision) -> Self {
+        let tasks = revision.has_tasks().then(|| {
+            raw(&serde_json::json!({ "list": {}, "cancel": {}, "requests": { "tools": { "call": {} } } }))
+        });
+        Self { tasks, ..Self::default() }
+    }
 }
 
 /// Messages of servers go to the call that they belong to.

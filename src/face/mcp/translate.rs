@@ -24,8 +24,9 @@ use crate::{
         Era, Object, Primitive, RawValue, Revision,
         envelope::code,
         meta::{META, SERVER_INFO},
-        raw,
+        method, raw,
         result::{INPUT_REQUIRED, RESULT_TYPE},
+        task::TASK,
     },
 };
 
@@ -61,8 +62,13 @@ pub(crate) fn result(
     match (revision.era(), subject) {
         (Era::Modern, _) => modern_result(&result, matches!(subject, Subject::Resource(_))),
         (Era::Legacy, Subject::Tool(_)) => Ok(tool_result(result, revision)),
+        (Era::Legacy, Subject::Task { method: method::TASKS_RESULT, .. }) => {
+            Ok(tool_result(result, revision))
+        }
         (Era::Legacy, Subject::Prompt(_)) => Ok(prompt_result(result, revision)),
-        (Era::Legacy, Subject::Resource(_) | Subject::Completion(..)) => Ok(untyped(result)),
+        (Era::Legacy, Subject::Resource(_) | Subject::Completion(..) | Subject::Task { .. }) => {
+            Ok(untyped(result))
+        }
     }
 }
 
@@ -74,7 +80,8 @@ fn modern_result(result: &RawValue, may_be_kept: bool) -> Result<Box<RawValue>, 
     let mut object = Object::read(result).ok_or_else(unusable)?;
     if object.get(RESULT_TYPE).is_none() {
         object.put(RESULT_TYPE, COMPLETE);
-    } else if !matches!(object.text(RESULT_TYPE).as_deref(), Some(COMPLETE | INPUT_REQUIRED)) {
+    } else if !matches!(object.text(RESULT_TYPE).as_deref(), Some(COMPLETE | INPUT_REQUIRED | TASK))
+    {
         return Err(unusable());
     }
     let is_complete = object.text(RESULT_TYPE).as_deref() == Some(COMPLETE);
