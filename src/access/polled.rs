@@ -230,7 +230,12 @@ impl Work<'_> {
                 Kind::OutcomeUnknown,
                 "no longer knows the task that it made of this call; nobody knows what came of it",
             ),
-            error => error,
+            error @ (CallError::UnknownTool { .. }
+            | CallError::Unknown { .. }
+            | CallError::Invalid(_)
+            | CallError::Draining
+            | CallError::Failed(_)
+            | CallError::Server { .. }) => error,
         }
     }
 

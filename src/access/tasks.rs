@@ -103,26 +103,23 @@ impl Tasks {
         let TaskTicket { server, id } = ticket.clone();
         request.subject = Subject::Task { method, id };
         request.origin = Some(server);
-        let mut answer = match method {
-            method::TASKS_RESULT => result(scope, request, &name).await?,
-            _ => {
-                // A task asks by what is said of it; the channel says that its caller can answer.
-                let (sink, _told) = mpsc::channel(1);
-                if era == Era::Modern {
-                    request.dialogue.abilities = request.dialogue.abilities.and(Ability::Tasks);
-                    request.dialogue.sink.get_or_insert(sink);
-                }
-                scope.call(request).await?
-            }
-        };
-        match (era, method) {
-            (Era::Legacy, _) => self.know(principal, scope.owner(), ticket),
-            (Era::Modern, method::TASKS_GET) => introduce(&mut answer),
-            (Era::Modern, _) => {}
+        if era == Era::Legacy {
+            self.know(principal, scope.owner(), ticket);
         }
-        if answer.task.is_some() {
-            answer.result = task::renamed(&answer.result, &name);
+        if method == method::TASKS_RESULT {
+            return result(scope, request, &name).await;
         }
+        // A task asks by what is said of it; the channel says that its caller can answer.
+        let (sink, _told) = mpsc::channel(1);
+        if era == Era::Modern {
+            request.dialogue.abilities = request.dialogue.abilities.and(Ability::Tasks);
+            request.dialogue.sink.get_or_insert(sink);
+        }
+        let mut answer = scope.call(request).await?;
+        if method == method::TASKS_GET {
+            introduce(&mut answer);
+        }
+        answer.result = task::renamed(&answer.result, &name);
         Ok(answer)
     }
 

@@ -44,6 +44,7 @@ mod store;
 mod stuck;
 mod supervision;
 mod support;
+mod tasks;
 mod telemetry;
 mod tidy;
 mod unread;
