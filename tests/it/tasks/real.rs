@@ -12,7 +12,7 @@ use switchboard::{
 use super::until_not;
 use crate::{
     dialogue::talk::{Host, SERVER},
-    program::installed,
+    servers::installed,
     support::{schema::assert_valid, wait::until},
 };
 
@@ -20,7 +20,8 @@ const TOOL: &str = "simulate-research-query";
 
 /// The tool comes some time after the handshake.
 async fn host() -> Host {
-    let stdio = StdioConfig::new(installed("node_modules/.bin/mcp-server-everything"));
+    let program = installed("node_modules/.bin/mcp-server-everything");
+    let stdio = StdioConfig::new(program.to_str().unwrap());
     let config = ServerConfig::new(TransportConfig::Stdio(stdio));
     let host = Host::over(config, tempfile::tempdir().unwrap()).await;
     let has_tool = |gate: &Gate| {
