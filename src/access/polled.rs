@@ -46,45 +46,32 @@ fn pause(suggested: Option<Duration>, asked: u32) -> Duration {
 /// takes tasks.
 pub(super) async fn call(scope: &Scope, mut request: CallRequest) -> Outcome {
     let Subject::Tool(name) = &request.subject else { return scope.call(request).await };
-    let takes = Takes {
-        extension: request.dialogue.abilities.has(Ability::Tasks),
-        legacy: task::is_wanted(&request.params),
-    };
-    if !takes.legacy && scope.needs_task(name) {
+    let takes_extension = request.dialogue.abilities.has(Ability::Tasks);
+    let forced = scope.needs_task(name) && !task::is_wanted(&request.params);
+    if forced {
         request.params = Arc::from(task::wanted(&request.params));
     }
     let end = Instant::now() + request.timeout.unwrap_or(Duration::MAX).min(scope.longest());
     let mut again = request.clone();
     let mut outcome = scope.call(request).await;
     if let Err(CallError::Server { error, .. }) = &outcome
-        && !takes.extension
+        && !takes_extension
         && wants_tasks(error)
     {
         // It was not carried out; whoever polls takes tasks.
         again.dialogue.abilities = again.dialogue.abilities.and(Ability::Tasks);
         outcome = scope.call(again.clone()).await;
     }
+    let takes = |task: &Task| match task.era {
+        Era::Modern => takes_extension,
+        Era::Legacy => !forced && task::is_wanted(&again.params),
+    };
     match outcome {
-        Ok(Answer { task: Some(task), server, .. }) if !takes.takes(&task) => {
+        Ok(Answer { task: Some(task), server, .. }) if !takes(&task) => {
             let work = Work { scope, call: again, server, task, end, said: None, done: false };
             work.result().await
         }
         outcome => outcome,
-    }
-}
-
-/// Which tasks a caller takes in the place of a result.
-struct Takes {
-    extension: bool,
-    legacy: bool,
-}
-
-impl Takes {
-    const fn takes(&self, task: &Task) -> bool {
-        match task.era {
-            Era::Modern => self.extension,
-            Era::Legacy => self.legacy,
-        }
     }
 }
 
