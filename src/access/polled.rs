@@ -6,7 +6,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
     Answer, CallError, CallRequest, Delivery, Failure, Subject, live, run::Outcome,
@@ -105,7 +105,7 @@ impl Work<'_> {
                 if until >= self.end {
                     return Err(self.late());
                 }
-                sleep(until - Instant::now()).await;
+                sleep_until(until).await;
             }
             asked += 1;
             let answer = match self.scope.call(self.about(method::TASKS_GET, None)).await {
