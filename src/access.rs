@@ -11,7 +11,8 @@ use once::Once;
 use rounds::Rounds;
 use seal::Bound;
 pub use seal::{KeyError, StateKeys};
-use tokio::sync::{mpsc, watch};
+use tasks::Tasks;
+use tokio::sync::watch;
 use tokio_stream::Stream;
 
 pub use crate::runtime::{
@@ -23,17 +24,19 @@ use crate::{
     id::{Incarnation, Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
     trace::Telemetry,
-    wire::{Abilities, RawValue},
+    wire::{Abilities, Era, RawValue},
 };
 
 mod converse;
 mod links;
 mod live;
 mod once;
+mod polled;
 mod rounds;
 mod run;
 mod seal;
 mod talk;
+mod tasks;
 mod wanted;
 
 /// Who is calling.
@@ -47,9 +50,12 @@ pub struct Principal {
 impl Principal {
     /// The one principal there is: whoever reaches us on this machine.
     pub fn local() -> Self {
-        static LOCAL: LazyLock<Principal> =
-            LazyLock::new(|| Principal { name: "local".into(), session: SessionKey::of("local") });
+        static LOCAL: LazyLock<Principal> = LazyLock::new(|| Principal::named("local"));
         LOCAL.clone()
+    }
+
+    fn named(name: &str) -> Self {
+        Self { name: name.into(), session: SessionKey::of(name) }
     }
 
     /// Its name.
@@ -94,6 +100,7 @@ pub struct Gate {
     once: Arc<Once>,
     links: Links,
     rounds: Arc<Rounds>,
+    tasks: Tasks,
 }
 
 impl Gate {
@@ -111,7 +118,8 @@ impl Gate {
                 once.expire();
             }
         });
-        Arc::new(Self { runtime, once, links: Links::default(), rounds: Rounds::new(keys) })
+        let (rounds, tasks) = (Rounds::new(keys), Tasks::new(keys));
+        Arc::new(Self { runtime, once, links: Links::default(), rounds, tasks })
     }
 
     /// What this principal may use of an owner's.
@@ -138,6 +146,9 @@ impl Gate {
     /// principal, owner and tool: a repeat joins it, or gets its answer for ten minutes, an unknown
     /// outcome included. It goes on when its caller leaves.
     ///
+    /// A call that its server makes into a task has the task's result, unless it asked for a task
+    /// (MCP 2025-11-25, `task` in its parameters).
+    ///
     /// # Errors
     /// [`CallError`]; what was provably not sent says so.
     pub async fn call(
@@ -148,6 +159,9 @@ impl Gate {
     ) -> Result<Answer, CallError> {
         request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;
+        if matches!(request.subject, Subject::Task { .. }) {
+            return self.task(principal, &scope, Era::Legacy, request).await;
+        }
         self.trace_back(principal, owner, &mut request);
         let subject = request.subject.clone();
         let answer = match once::key(&request.params)? {
@@ -155,40 +169,7 @@ impl Gate {
             None => live::call(&scope, request).await?,
         };
         self.links.heard(principal, owner, &subject, &answer);
-        Ok(answer)
-    }
-
-    /// The same for a program that answers by itself what the server wants to know: each question is
-    /// given to `answer`, which answers it with its [`Reply`], or declines by dropping it. Several may
-    /// be open at once. What may be asked stands in the request's `dialogue.abilities`; a server of
-    /// either era asks in the same way.
-    ///
-    /// ```
-    /// # use switchboard::{access::{Gate, Principal}, id::Owner, runtime::CallRequest, wire::{Abilities, Ability, raw}};
-    /// # async fn example(gate: &Gate) {
-    /// let mut request = CallRequest::new("travel_book", &serde_json::json!({ "to": "Oslo" }));
-    /// request.dialogue.abilities = Abilities::NONE.and(Ability::Form);
-    /// let answer = gate.converse(&Principal::local(), &Owner::Store, request, |asked| async move {
-    ///     eprintln!("{} asks: {}", asked.server, asked.params);
-    ///     let form = serde_json::json!({ "action": "accept", "content": { "seat": "window" } });
-    ///     asked.reply.give(Ok(raw(&form)));
-    /// });
-    /// # answer.await.ok();
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Gate::call`].
-    pub async fn converse<A: Future<Output = ()>>(
-        &self,
-        principal: &Principal,
-        owner: &Owner,
-        mut request: CallRequest,
-        answer: impl Fn(Asked) -> A,
-    ) -> Result<Answer, CallError> {
-        let (sink, told) = mpsc::channel(converse::WAITING);
-        request.dialogue.sink = Some(sink);
-        converse::call(self.call(principal, owner, request), told, answer).await
+        self.tasks.handed(principal, owner, answer)
     }
 
     /// Finds out who told of a resource that is asked for.
@@ -203,7 +184,8 @@ impl Gate {
     /// brings `inputResponses` and the same `requestState` within five minutes (MCP 2026-07-28).
     ///
     /// A call that waits for answers goes on when its caller leaves. One under an idempotency key
-    /// asks nothing.
+    /// asks nothing. One whose caller takes tasks ([`Ability::Tasks`](crate::wire::Ability::Tasks))
+    /// may be answered by one; all others have the result of theirs.
     ///
     /// # Errors
     /// [`CallError`]; a `requestState` that is not of this caller's same request is invalid, and so
@@ -221,6 +203,9 @@ impl Gate {
         let subject = request.subject.clone();
         request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;
+        if matches!(request.subject, Subject::Task { .. }) {
+            return self.task(principal, &scope, Era::Modern, request).await;
+        }
         self.trace_back(principal, owner, &mut request);
         if let Some(key) = once::key(&request.params)? {
             if rounds::is_continued(&request.params) {
@@ -242,7 +227,7 @@ impl Gate {
         }
         let answer = self.rounds.call(principal, subject.method(), scope, request).await?;
         self.links.heard(principal, owner, &subject, &answer);
-        Ok(answer)
+        self.tasks.handed(principal, owner, answer)
     }
 
     /// Passes a notification of a client on to the servers that it concerns: that of an extension,

@@ -111,6 +111,8 @@ impl Telemetry for Silent {
 /// Says what a request is about in a span of it, in OpenTelemetry's words: its method, and what it
 /// names. Tools and prompts stand in the span's name; URIs do not, because there is no end of them.
 pub fn describe(span: &Span, method: &str, target: Option<&str>) {
+    // Whoever has the name of a task has the task.
+    let target = target.filter(|_| method::of_tasks(method).is_none());
     let field = match method {
         method::TOOLS_CALL => "gen_ai.tool.name",
         method::PROMPTS_GET => "gen_ai.prompt.name",

@@ -12,14 +12,49 @@ use futures::{
 };
 use tokio::sync::mpsc;
 
-use super::{Asked, Told, run::Outcome};
-use crate::wire::Id;
+use super::{Answer, Asked, CallError, CallRequest, Gate, Principal, Told, run::Outcome};
+use crate::{id::Owner, wire::Id};
 
 /// What a call tells that is not taken yet, at most.
-pub(super) const WAITING: usize = 64;
+const WAITING: usize = 64;
+
+impl Gate {
+    /// The same for a program that answers by itself what the server wants to know: each question is
+    /// given to `answer`, which answers it with its [`Reply`], or declines by dropping it. Several may
+    /// be open at once. What may be asked stands in the request's `dialogue.abilities`; a server of
+    /// either era asks in the same way.
+    ///
+    /// ```
+    /// # use switchboard::{access::{Gate, Principal}, id::Owner, runtime::CallRequest, wire::{Abilities, Ability, raw}};
+    /// # async fn example(gate: &Gate) {
+    /// let mut request = CallRequest::new("travel_book", &serde_json::json!({ "to": "Oslo" }));
+    /// request.dialogue.abilities = Abilities::NONE.and(Ability::Form);
+    /// let answer = gate.converse(&Principal::local(), &Owner::Store, request, |asked| async move {
+    ///     eprintln!("{} asks: {}", asked.server, asked.params);
+    ///     let form = serde_json::json!({ "action": "accept", "content": { "seat": "window" } });
+    ///     asked.reply.give(Ok(raw(&form)));
+    /// });
+    /// # answer.await.ok();
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Gate::call`].
+    pub async fn converse<A: Future<Output = ()>>(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        mut request: CallRequest,
+        answer: impl Fn(Asked) -> A,
+    ) -> Result<Answer, CallError> {
+        let (sink, told) = mpsc::channel(WAITING);
+        request.dialogue.sink = Some(sink);
+        call(self.call(principal, owner, request), told, answer).await
+    }
+}
 
 /// Carries a call out, and has each question that it tells answered.
-pub(super) async fn call<A: Future<Output = ()>>(
+async fn call<A: Future<Output = ()>>(
     call: impl Future<Output = Outcome>,
     mut told: mpsc::Receiver<Told>,
     answer: impl Fn(Asked) -> A,

@@ -26,7 +26,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::{
-    Answer, CallError, CallRequest, Principal,
+    Answer, CallError, CallRequest, Principal, polled,
     run::{Next, Outcome, Outward, Run},
     seal::{Bound, RESPONSES, STATE, Seal, StateKeys, TTL, Ticket},
     talk::Talk,
@@ -123,8 +123,8 @@ impl Rounds {
                 }
             }
         }
-        if abilities.is_empty() {
-            let outcome = scope.call(request).await;
+        if abilities.without(Ability::Tasks).is_empty() {
+            let outcome = polled::call(&scope, request).await;
             return self.finished(Some(&scope), outcome, abilities, bound);
         }
         let outward = Outward::of(&mut request);
@@ -136,7 +136,7 @@ impl Rounds {
             progress
         });
         let called = scope.clone();
-        let call = async move { called.call(request).await }.boxed();
+        let call = async move { polled::call(&called, request).await }.boxed();
         let mut run = Run::new(call, told, progress, outward);
         loop {
             match run.next().await {
@@ -168,7 +168,7 @@ impl Rounds {
     ) -> Outcome {
         let (server, incarnation, wanted, ticket, own) = match outcome {
             Ok(answer) if result::wants_input(&answer.result) => {
-                let Answer { result, server, incarnation } = answer;
+                let Answer { result, server, incarnation, .. } = answer;
                 let mut wanted = Wanted::read(&server, &result, abilities)?;
                 let state = mem::take(&mut wanted.state);
                 let program = scope.and_then(|scope| scope.program_of(&server)).unwrap_or_default();
@@ -181,8 +181,7 @@ impl Rounds {
                 }
                 Some(_) => {
                     let result = wanted::told_to_visit(&server, &error);
-                    let incarnation = Incarnation::default();
-                    return Ok(Answer { result, server, incarnation });
+                    return Ok(Answer::of(server, result));
                 }
                 None => return Err(CallError::Server { server, error }),
             },
@@ -192,7 +191,7 @@ impl Rounds {
         let questions = wanted.questions.iter();
         let questions = questions.map(|asked| (&*asked.key, asked.method, &*asked.params));
         let result = wanted::input_required(own.as_deref(), questions, &state);
-        Ok(Answer { result, server, incarnation })
+        Ok(Answer { result, server, incarnation, task: None })
     }
 
     fn state(
@@ -284,9 +283,8 @@ impl Place {
             let state = rounds.state(&server, bound, ticket);
             let result = state.map(|state| wanted::input_required(None, questions, &state));
             drop(rounds);
-            let incarnation = Incarnation::default();
             let server = server.clone();
-            talk.tell(round - 1, result.map(|result| Answer { result, server, incarnation }));
+            talk.tell(round - 1, result.map(|result| Answer::of(server, result)));
             let answers = tokio::select! {
                 answers = answers => answers,
                 () = run.idle() => return,

@@ -102,6 +102,19 @@ impl Wanted {
     }
 }
 
+/// Everything that a task wants to know, with its server named in each.
+pub(super) fn introduced_all(server: &str, requests: &RawValue) -> Box<RawValue> {
+    let Some(mut object) = Object::read(requests) else { return requests.to_owned() };
+    for (key, request) in Object::read(requests).unwrap_or_default().members() {
+        let Some(mut asked) = Object::read(request) else { continue };
+        let Some(method) = asked.typed::<String>("method") else { continue };
+        let params = introduced(server, &method, asked.get("params"));
+        asked.put("params", &params);
+        object.replace(key, asked.to_raw());
+    }
+    object.to_raw()
+}
+
 /// The error of a caller that lacks a capability.
 fn lacking(needed: Abilities) -> ErrorObject {
     let data = raw(&serde_json::json!({ "requiredCapabilities": needed.to_raw() }));

@@ -13,7 +13,7 @@ use crate::{
     error::{Classify, Kind},
     id::{Incarnation, ServerName, SessionKey},
     upstream::{Dialogue, ProgressSink},
-    wire::{ErrorObject, RawValue},
+    wire::{ErrorObject, Object, RawValue, Task},
 };
 
 /// One request to a server: a call of a tool, or something else that it offers. Dropping the
@@ -32,7 +32,7 @@ pub struct CallRequest {
     /// Whose connection serves it where the server has `isolation = "session"`; `None` for the
     /// owner's common one.
     pub session: Option<SessionKey>,
-    /// The server that told the caller of a resource which no list names.
+    /// The server that told the caller of a resource which no list names, or that made a task.
     pub origin: Option<ServerName>,
     /// Where the server may ask back, and log. By default it may not.
     pub dialogue: Dialogue,
@@ -81,9 +81,16 @@ pub struct Answer {
     pub server: ServerName,
     /// In which life.
     pub incarnation: Incarnation,
+    /// The task that it speaks of, where it is no result yet or was asked about one.
+    pub task: Option<Task>,
 }
 
 impl Answer {
+    /// A result of our own, in the name of a server.
+    pub(crate) fn of(server: ServerName, result: Box<RawValue>) -> Self {
+        Self { result, server, incarnation: Incarnation::default(), task: None }
+    }
+
     /// URIs that it names anywhere, at most so many: those of an extension's result, whose shape
     /// nobody knows.
     pub fn uris(&self, limit: usize) -> Vec<String> {
@@ -94,7 +101,10 @@ impl Answer {
     pub fn links(&self) -> Vec<String> {
         let mut links = Vec::new();
         if self.result.get().contains("\"resource") {
-            uri::rewrite(&self.result, &mut |uri| {
+            let object = self.task.as_ref().and_then(|_| Object::read(&self.result));
+            // What came of a task stands inside of what is said of it.
+            let inner = object.as_ref().and_then(|task| task.get("result"));
+            uri::rewrite(inner.unwrap_or(&self.result), &mut |uri| {
                 if !uri::is_too_long(uri) {
                     links.push(uri.to_owned());
                 }

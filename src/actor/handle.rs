@@ -35,11 +35,13 @@ mod leg;
 mod notice;
 mod parked;
 mod refusal;
+mod tasks;
 mod verdict;
 
 pub(crate) use delivery::Errand;
 pub(crate) use notice::Notices;
 use parked::Parked;
+use tasks::Tasks;
 use verdict::{Verdict, verdict};
 
 /// A live link in the life that it belongs to.
@@ -117,6 +119,7 @@ pub(crate) struct ConnectionHandle {
     /// Calls that wait for a link queue here, because a change of standing wakes in any order.
     turn: tokio::sync::Mutex<()>,
     parked: Parked,
+    tasks: Tasks,
     /// Under which definition it serves; replaced with it.
     terms: ArcSwap<Terms>,
     /// Asks the present supervisor to start the connection; replaced with it.
@@ -151,6 +154,7 @@ impl ConnectionHandle {
             issued: AtomicU64::new(0),
             turn: tokio::sync::Mutex::default(),
             parked: Parked::default(),
+            tasks: Tasks::default(),
             terms: ArcSwap::from_pointee(Terms::new(spec, None)),
             starter: Mutex::new(None),
             woken: AtomicBool::new(false),
@@ -246,6 +250,11 @@ impl ConnectionHandle {
     /// The calls that wait for a connection.
     pub(crate) fn waiting(&self) -> Waiting {
         self.parked.waiting()
+    }
+
+    /// Whether its server works on a task.
+    pub(crate) fn has_task(&self) -> bool {
+        self.tasks.any()
     }
 
     /// Whether anybody ever called.

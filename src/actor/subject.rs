@@ -1,5 +1,5 @@
 //! What a request is about: a tool to call, a prompt to fill in, a resource to read, an argument to
-//! complete.
+//! complete, a task that a call was made into.
 //!
 //! Names only, as the caller's view knows them. Whose they are is the router's affair.
 
@@ -24,6 +24,14 @@ pub enum Subject {
         /// The URI that its parameters name, if they name one.
         uri: Option<String>,
     },
+    /// Asks about a task, by `tasks/get`, `tasks/update`, `tasks/cancel` or `tasks/result`. The
+    /// request's `origin` is the server that made it.
+    Task {
+        /// What is asked.
+        method: &'static str,
+        /// The name of the task: its server's own, where the request goes to that.
+        id: String,
+    },
 }
 
 impl Subject {
@@ -35,17 +43,18 @@ impl Subject {
             Self::Resource(_) => method::RESOURCES_READ,
             Self::Completion(..) => method::COMPLETE,
             Self::Extension { method, .. } => method,
+            Self::Task { method, .. } => method,
         }
     }
 
-    /// What kind of thing it is about; of an extension nobody knows.
+    /// What kind of thing it is about, where the catalog has it.
     pub const fn primitive(&self) -> Option<Primitive> {
         match self {
             Self::Tool(_) => Some(Primitive::Tool),
             Self::Prompt(_) => Some(Primitive::Prompt),
             Self::Resource(_) => Some(Primitive::Resource),
             Self::Completion(primitive, _) => Some(*primitive),
-            Self::Extension { .. } => None,
+            Self::Extension { .. } | Self::Task { .. } => None,
         }
     }
 
@@ -54,7 +63,8 @@ impl Subject {
         matches!(self.primitive(), Some(Primitive::Tool | Primitive::Prompt))
     }
 
-    /// Its exposed name, its URI, or the method of an extension.
+    /// Its exposed name, its URI, or the method of an extension; of a task nothing, because whoever
+    /// has its name has it.
     pub fn name(&self) -> &str {
         match self {
             Self::Tool(name)
@@ -62,6 +72,7 @@ impl Subject {
             | Self::Resource(name)
             | Self::Completion(_, name)
             | Self::Extension { method: name, .. } => name,
+            Self::Task { .. } => "",
         }
     }
 }

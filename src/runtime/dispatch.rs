@@ -3,6 +3,7 @@
 //! No mailbox is on it, except for a name that the snapshot cannot place.
 
 use std::{
+    borrow::Cow,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -21,11 +22,11 @@ use crate::{
         router::{RouterMsg, RoutingTable, Target},
         subject::Subject,
     },
-    catalog::OwnTool,
+    catalog::{OwnTool, View},
     error::{Classify as _, Kind},
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     upstream::Deadline,
-    wire::{Abilities, Object, Primitive, RawValue, depth::is_deeper_than},
+    wire::{Object, Primitive, RawValue, depth::is_deeper_than, method},
 };
 
 /// How deep parameters may be nested. Many servers drop a message that is deeper than their parser
@@ -91,6 +92,10 @@ impl RuntimeHandle {
         }
         let target = match self.placed(owner, &request)? {
             Some(target) => target,
+            None if matches!(request.subject, Subject::Task { .. }) => {
+                let why = "unknown task; its server is no longer here";
+                return Err(CallError::Invalid(why.to_owned()));
+            }
             None => self.resolve(owner, &request).await?,
         };
         let deadline = self.deadline(&target, request.timeout, started);
@@ -114,7 +119,7 @@ impl RuntimeHandle {
         let params = for_server(params, &subject, target);
         dialogue.party = Some(Whose { owner: owner.clone(), session: session.clone() });
         if target.route.is_shared {
-            dialogue.abilities = Abilities::NONE;
+            dialogue.abilities = dialogue.abilities.unasked();
         }
         dialogue.server = Some(target.route.handle.seat.server.clone());
         let handle = match session {
@@ -131,7 +136,7 @@ impl RuntimeHandle {
         let errand = Errand { telemetry, caller, target, params, progress, dialogue, deadline };
         let mut answer = handle.call(errand).await?;
         if let Some(view) = &target.route.readdressed
-            && let Some(result) = view.readdressed(&answer.server, &answer.result)
+            && let Some(result) = readdressed(view, &target.method, &answer)
         {
             answer.result = result;
         }
@@ -251,7 +256,9 @@ impl RuntimeHandle {
         let settings = self.tree.exchange.settings();
         let timeouts = &settings.timeouts;
         let own = of_caller.unwrap_or(Duration::MAX);
-        let idle = target.timeout().unwrap_or(timeouts.call).min(own);
+        // What a task comes to is answered once it has, however silent its server is until then.
+        let longest = (target.method == method::TASKS_RESULT).then_some(timeouts.call_max);
+        let idle = longest.or(target.timeout()).unwrap_or(timeouts.call).min(own);
         Deadline::since(started, idle, timeouts.call_max.max(idle).min(own))
     }
 }
@@ -271,7 +278,8 @@ pub(super) fn for_server(
         Subject::Tool(_)
         | Subject::Prompt(_)
         | Subject::Resource(_)
-        | Subject::Extension { .. } => params,
+        | Subject::Extension { .. }
+        | Subject::Task { .. } => params,
     }
 }
 
@@ -296,6 +304,19 @@ fn with_uri(params: Arc<RawValue>, uri: &str) -> Arc<RawValue> {
     let Some(mut object) = Object::read(&params) else { return params };
     object.put("uri", uri);
     object.to_raw().into()
+}
+
+/// A result whose links lead back to its server, where they would lead elsewhere. The result of a
+/// task stands inside of what its server says of that.
+fn readdressed(view: &View, method: &str, answer: &Answer) -> Option<Box<RawValue>> {
+    const RESULT: &str = "result";
+    if method != method::TASKS_GET {
+        return view.readdressed(&answer.server, &answer.result);
+    }
+    let mut task = Object::read(&answer.result)?;
+    let result = view.readdressed(&answer.server, task.get(RESULT)?)?;
+    task.set(RESULT, Cow::Owned(result));
+    Some(task.to_raw())
 }
 
 fn sessions_full(server: &ServerName, limit: u32) -> CallError {

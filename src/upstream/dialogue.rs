@@ -66,7 +66,7 @@ pub struct Dialogue {
 impl Dialogue {
     /// What the server may count on.
     pub fn offered(&self) -> Abilities {
-        if self.sink.is_some() { self.abilities } else { Abilities::NONE }
+        if self.sink.is_some() { self.abilities } else { self.abilities.unasked() }
     }
 }
 

@@ -15,11 +15,11 @@ use super::{
 use crate::{
     trace::Context,
     wire::{
-        Ability, Era, Level, Object, Primitive, RawValue,
+        Ability, Era, Level, Object, Primitive, RawValue, Task,
         envelope::code,
         extension,
         meta::{self, Stamp},
-        method, raw, result,
+        method, raw, result, task,
     },
 };
 
@@ -134,7 +134,7 @@ impl Link {
         match self.facts.era {
             // What other types of results an extension has is its own affair.
             Era::Modern if extension::may_own(call.method) => object(&result)?,
-            Era::Modern => complete(&result, call.dialogue.is_some())?,
+            Era::Modern => complete(&result, call.dialogue.is_some().then_some(call.method))?,
             Era::Legacy => object(&result)?,
         }
         Ok(result)
@@ -323,8 +323,9 @@ impl Link {
     }
 }
 
-/// Only a complete result is a result, or one that wants input where the server may ask for it.
-fn complete(result: &RawValue, may_ask: bool) -> Result<(), RequestError> {
+/// Only a complete result is a result; in the answer to a caller's request also one that wants
+/// input, and to its call of a tool a task.
+fn complete(result: &RawValue, asked: Option<&str>) -> Result<(), RequestError> {
     object(result)?;
     let object = Object::read(result).unwrap_or_default();
     if object.get(result::RESULT_TYPE).is_none() {
@@ -332,7 +333,12 @@ fn complete(result: &RawValue, may_ask: bool) -> Result<(), RequestError> {
     }
     match object.text(result::RESULT_TYPE).as_deref() {
         Some("complete") => Ok(()),
-        Some(result::INPUT_REQUIRED) if may_ask => Ok(()),
+        Some(result::INPUT_REQUIRED) if asked.is_some() => Ok(()),
+        Some(task::TASK)
+            if asked.is_some_and(|method| Task::told(Era::Modern, method, result).is_some()) =>
+        {
+            Ok(())
+        }
         Some(other) => Err(RequestError::Malformed(format!(
             "the server gave a result of the type {other:?}, which was not offered to it"
         ))),

@@ -55,9 +55,13 @@ pub fn added(capabilities: &RawValue, declared: &RawValue) -> Box<RawValue> {
         (Object::read(capabilities).unwrap_or_default(), Object::read(declared));
     let declared = declared.unwrap_or_default();
     for member in MEMBERS {
-        if let Some(extensions) = declared.get(member) {
-            all.set(member, Cow::Owned(extensions.to_owned()));
+        let Some(more) = declared.get(member).and_then(Object::read) else { continue };
+        let had = all.get(member).map(ToOwned::to_owned);
+        let mut extensions = had.as_deref().and_then(Object::read).unwrap_or_default();
+        for (name, settings) in more.members() {
+            extensions.set(name, Cow::Borrowed(settings));
         }
+        all.put(member, &extensions);
     }
     all.to_raw()
 }

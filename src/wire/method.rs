@@ -47,6 +47,17 @@ pub const CANCELLED: &str = "notifications/cancelled";
 /// A log message.
 pub const MESSAGE: &str = "notifications/message";
 
+/// How far a task is.
+pub const TASKS_GET: &str = "tasks/get";
+/// Answers what a task wants to know (2026-07-28).
+pub const TASKS_UPDATE: &str = "tasks/update";
+/// Gives a task up.
+pub const TASKS_CANCEL: &str = "tasks/cancel";
+/// What came of a task, once it has ended (2025-11-25).
+pub const TASKS_RESULT: &str = "tasks/result";
+/// The caller's tasks (2025-11-25).
+pub const TASKS_LIST: &str = "tasks/list";
+
 /// A server asks the client's user.
 pub const ELICIT: &str = "elicitation/create";
 /// A server asks the client's model.
@@ -61,7 +72,7 @@ pub fn of_servers(method: &str) -> Option<&'static str> {
 
 /// The method by its own constant, if it is known to us; what others send has no bound.
 pub fn known(method: &str) -> Option<&'static str> {
-    const ALL: [&str; 13] = [
+    const ALL: [&str; 18] = [
         INITIALIZE,
         DISCOVER,
         PING,
@@ -75,6 +86,11 @@ pub fn known(method: &str) -> Option<&'static str> {
         COMPLETE,
         LISTEN,
         SET_LEVEL,
+        TASKS_GET,
+        TASKS_UPDATE,
+        TASKS_CANCEL,
+        TASKS_RESULT,
+        TASKS_LIST,
     ];
     ALL.into_iter().find(|known| *known == method)
 }
@@ -104,11 +120,18 @@ pub fn is_of_the_protocol(method: &str) -> bool {
         || method.starts_with("notifications/tasks")
 }
 
-/// The parameter that `Mcp-Name` repeats for a method (MCP 2026-07-28, streamable HTTP).
+/// What is asked of one task, by its own constant.
+pub fn of_tasks(method: &str) -> Option<&'static str> {
+    let all = [TASKS_GET, TASKS_UPDATE, TASKS_CANCEL, TASKS_RESULT];
+    all.into_iter().find(|known| *known == method)
+}
+
+/// The parameter that `Mcp-Name` repeats for a method (MCP 2026-07-28, streamable HTTP, and its
+/// extension for tasks).
 pub fn routed_parameter(method: &str) -> Option<&'static str> {
     match method {
         TOOLS_CALL | PROMPTS_GET => Some("name"),
         RESOURCES_READ => Some("uri"),
-        _ => None,
+        _ => of_tasks(method).map(|_| super::task::ID),
     }
 }

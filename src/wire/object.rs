@@ -103,6 +103,13 @@ impl<'a> Object<'a> {
         self.set(key, Cow::Owned(super::raw(value)));
     }
 
+    /// Gives a member that is there another value.
+    pub fn replace(&mut self, key: &str, value: Box<RawValue>) {
+        if let Some(member) = self.members.iter_mut().rev().find(|(name, _)| name == key) {
+            member.1 = Cow::Owned(value);
+        }
+    }
+
     /// Removes a member wherever it stands.
     pub fn remove(&mut self, key: &str) {
         self.members.retain(|(name, _)| *name != *key);

@@ -47,6 +47,7 @@ mod store;
 mod stuck;
 mod supervision;
 mod support;
+mod tasks;
 mod telemetry;
 mod tidy;
 mod unread;

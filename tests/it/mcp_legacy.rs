@@ -65,16 +65,18 @@ async fn every_legacy_revision_is_agreed_on_and_served() {
     for revision in LEGACY {
         let session = client.initialize(revision).await;
         assert_eq!(session.server["protocolVersion"], json!(revision));
-        assert_eq!(
-            session.server["capabilities"],
-            json!({
-                "logging": {},
-                "tools": {"listChanged": true},
-                "prompts": {"listChanged": true},
-                "resources": {"listChanged": true},
-                "completions": {},
-            })
-        );
+        let mut offered = json!({
+            "logging": {},
+            "tools": {"listChanged": true},
+            "prompts": {"listChanged": true},
+            "resources": {"listChanged": true},
+            "completions": {},
+        });
+        if revision == Revision::V2025_11_25 {
+            let calls = json!({"tools": {"call": {}}});
+            offered["tasks"] = json!({"list": {}, "cancel": {}, "requests": calls});
+        }
+        assert_eq!(session.server["capabilities"], offered);
         assert_eq!(session.request("ping", json!({})).await.result(), &json!({}));
         let listed = session.request("tools/list", json!({})).await;
         assert_eq!(listed.result()["tools"][0]["name"], "demo_echo");

@@ -48,6 +48,7 @@ async fn a_modern_client_discovers_lists_and_calls() {
             "prompts": {"listChanged": true},
             "resources": {"listChanged": true},
             "completions": {},
+            "extensions": {"io.modelcontextprotocol/tasks": {}},
         })
     );
     assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "switchboard");

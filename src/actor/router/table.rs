@@ -120,6 +120,7 @@ impl OwnerView {
                 let (server, upstream) = resource()?;
                 (server, upstream, None)
             }
+            Subject::Task { id, .. } => (origin?, Arc::from(&**id), None),
             Subject::Prompt(_) | Subject::Completion(..) => {
                 let (server, upstream, _) = known(subject.primitive()?)?;
                 (server, upstream, None)

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use crate::{
     access::{Asked, Dialogue, DialogueSink, Reply},
     wire::{
-        Abilities, ErrorObject, Id, Level, Object, RawValue, Revision, change, envelope, extension,
-        method, raw,
+        Abilities, Ability, ErrorObject, Id, Level, Object, RawValue, Revision, change, envelope,
+        extension, method, raw,
     },
 };
 
@@ -36,7 +36,9 @@ impl Client {
     pub(crate) fn new(params: Option<&RawValue>, revision: Revision) -> Self {
         let params = Object::read_optional(params).unwrap_or_default();
         let capabilities = params.get("capabilities");
+        // These are of the modern era; a legacy client asks for a task in its call.
         let abilities = capabilities.map(Abilities::read).unwrap_or_default();
+        let abilities = abilities.without(Ability::Tasks);
         let extensions = capabilities.and_then(extension::declared).map(Arc::from);
         Self { abilities, extensions, revision, level: Mutex::default(), open: Mutex::default() }
     }

@@ -51,7 +51,7 @@ pub(crate) fn initialize(
     let revision = negotiate(&requested);
     let result = raw(&InitializeResult {
         protocol_version: revision,
-        capabilities: Capabilities::shown(gate, caller, Era::Legacy)?,
+        capabilities: Capabilities::shown(gate, caller, revision)?,
         server_info: &translate::IMPLEMENTATION,
         instructions,
     });
@@ -85,6 +85,12 @@ fn try_answer(
     Ok(match method {
         method::PING => Reply::Now(Ok(pong())),
         method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE => {
+            Reply::Call(start()?)
+        }
+        method::TASKS_LIST if revision.has_tasks() => {
+            Reply::Call(Exchange::list_tasks(gate, caller))
+        }
+        method::TASKS_GET | method::TASKS_RESULT | method::TASKS_CANCEL if revision.has_tasks() => {
             Reply::Call(start()?)
         }
         method::SET_LEVEL => {

@@ -15,11 +15,11 @@ use super::{
 use crate::{
     access::Gate,
     wire::{
-        Era, ErrorObject, Id, Object, Primitive, RawValue, Revision,
+        Abilities, Ability, Era, ErrorObject, Id, Object, Primitive, RawValue, Revision,
         envelope::code,
         extension,
-        meta::{CLIENT_CAPABILITIES, META, PROTOCOL_VERSION},
-        method, raw,
+        meta::{self, CLIENT_CAPABILITIES, META, PROTOCOL_VERSION},
+        method, raw, task,
     },
 };
 
@@ -102,6 +102,10 @@ impl<'a> Request<'a> {
             | method::PROMPTS_GET
             | method::RESOURCES_READ
             | method::COMPLETE => Reply::Call(start()?),
+            method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL => {
+                self.takes_tasks()?;
+                Reply::Call(start()?)
+            }
             method::LISTEN => Reply::Listen(Listen::open(gate, caller, self.id, self.params)?),
             other => match Primitive::listed_by(other) {
                 Some(primitive) => {
@@ -113,6 +117,18 @@ impl<'a> Request<'a> {
                 }
             },
         })
+    }
+}
+
+impl Request<'_> {
+    /// Tasks are for those alone who declare that they take them (MCP extension for tasks).
+    fn takes_tasks(&self) -> Result<(), Fault> {
+        let declared = meta::key(self.params, CLIENT_CAPABILITIES);
+        let abilities = declared.as_deref().map(Abilities::read).unwrap_or_default();
+        if abilities.has(Ability::Tasks) {
+            return Ok(());
+        }
+        Err(Fault::lacking(Abilities::NONE.and(Ability::Tasks)))
     }
 }
 
@@ -133,7 +149,7 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
         .map_err(|error| fault::of_request(error, Era::Modern))?;
     Ok(raw(&DiscoverResult {
         supported_versions: Revision::MODERN,
-        capabilities: Capabilities::shown(gate, caller, Era::Modern)?,
+        capabilities: Capabilities::shown(gate, caller, Revision::LATEST)?,
         instructions,
         freshness: Freshness::of_memory(),
     }))
@@ -148,6 +164,11 @@ pub(crate) struct Capabilities {
     prompts: Listed,
     resources: Listed,
     completions: Object<'static>,
+    /// Each tool says for itself whether it can be called as a task (2025-11-25).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<Box<RawValue>>,
 }
 
 /// Messages of servers go to the call that they belong to.
@@ -155,12 +176,20 @@ pub(crate) struct Capabilities {
 struct Logging {}
 
 impl Capabilities {
+    fn of(revision: Revision) -> Self {
+        let tasks = revision.has_tasks().then(|| {
+            raw(&serde_json::json!({ "list": {}, "cancel": {}, "requests": { "tools": { "call": {} } } }))
+        });
+        let extensions = (revision.era() == Era::Modern).then(task::extensions);
+        Self { tasks, extensions, ..Self::default() }
+    }
+
     /// Raw capabilities, with what the caller's servers declare beyond the protocol.
-    pub(crate) fn shown(gate: &Gate, caller: &Caller, era: Era) -> Outcome {
-        let own = raw(&Self::default());
+    pub(crate) fn shown(gate: &Gate, caller: &Caller, revision: Revision) -> Outcome {
+        let own = raw(&Self::of(revision));
         let extensions = gate
             .extensions(&caller.principal, &caller.owner)
-            .map_err(|error| fault::of_request(error, era))?;
+            .map_err(|error| fault::of_request(error, revision.era()))?;
         Ok(extensions.map_or_else(|| own.clone(), |it| extension::added(&own, &it)))
     }
 }

@@ -14,8 +14,9 @@ use crate::{
         Era, Object, Primitive, RawValue, Revision,
         change::{self, Change},
         envelope::code,
-        raw,
+        method, raw,
         result::{INPUT_REQUIRED, RESULT_TYPE},
+        task::TASK,
     },
 };
 
@@ -66,20 +67,21 @@ const STEPS: [Step; 7] = [
     },
 ];
 
-const fn any(_: &Subject) -> bool {
+fn any(_: &Subject) -> bool {
     true
 }
 
-const fn tool(subject: &Subject) -> bool {
-    matches!(subject, Subject::Tool(_))
+fn tool(subject: &Subject) -> bool {
+    // What came of a task is the result of its call.
+    matches!(subject, Subject::Tool(_) | Subject::Task { method: method::TASKS_RESULT, .. })
 }
 
-const fn resource(subject: &Subject) -> bool {
+fn resource(subject: &Subject) -> bool {
     matches!(subject, Subject::Resource(_))
 }
 
-const fn blocks(subject: &Subject) -> bool {
-    matches!(subject, Subject::Tool(_) | Subject::Prompt(_))
+fn blocks(subject: &Subject) -> bool {
+    tool(subject) || matches!(subject, Subject::Prompt(_))
 }
 
 /// What a server answered about something of a kind, for a client of any revision.
@@ -113,7 +115,7 @@ pub(crate) fn result(
 /// Whether a modern client can be given a result: it must not take one for complete that is not.
 fn is_of_known_type(result: &Object<'_>) -> bool {
     result.get(RESULT_TYPE).is_none()
-        || matches!(result.text(RESULT_TYPE).as_deref(), Some(COMPLETE | INPUT_REQUIRED))
+        || matches!(result.text(RESULT_TYPE).as_deref(), Some(COMPLETE | INPUT_REQUIRED | TASK))
 }
 
 /// A definition for a client of any revision; only those of tools differ.
@@ -179,7 +181,7 @@ mod tests {
             let subject = Subject::Resource("x:y".to_owned());
             let result = result(&subject, text(value), Revision::LATEST).unwrap();
             let result = Object::read(&result).unwrap();
-            (result.typed::<u64>(TTL).unwrap(), result.typed::<String>(CACHE_SCOPE).unwrap())
+            (result.typed::<u64>("ttlMs").unwrap(), result.typed::<String>("cacheScope").unwrap())
         };
         let never = (0, "private".to_owned());
         let full = r#"{"contents":[],"ttlMs":9,"cacheScope":"public"}"#;

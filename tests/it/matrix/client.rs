@@ -129,7 +129,7 @@ impl Client {
         let mut again = params.clone();
         loop {
             let (id, response) = self.begin(method, again).await;
-            let mut messages = Messages::of(response).await;
+            let mut messages = Messages::of(self.revision, response).await;
             let result = loop {
                 let message = messages.next(self.revision).await;
                 match (message.get("method"), message.get("id")) {
@@ -162,7 +162,7 @@ impl Client {
     /// Calls a tool that never ends, and cancels it once it is at work.
     pub async fn cancel(&self, params: Value) {
         let (id, response) = self.begin("tools/call", params).await;
-        let mut events = Events::of(response);
+        let mut events = Events::of(self.revision, response);
         let progress = timeout(LIMIT, events.message()).await.expect("progress in time");
         assert_eq!(progress["method"], "notifications/progress", "{progress}");
         if !self.is_modern() {
@@ -185,7 +185,7 @@ impl Client {
         let (names, watched) = watch::channel(Vec::new());
         let client = self.twin();
         tasks.spawn(async move {
-            let mut events = Events::of(response);
+            let mut events = Events::of(client.revision, response);
             while let Some(event) = events.next().await {
                 if event.data["method"] == "notifications/tools/list_changed" {
                     let tools = client.ask("tools/list", json!({})).await.result;
@@ -228,13 +228,13 @@ enum Messages {
 }
 
 impl Messages {
-    async fn of(response: Response) -> Self {
+    async fn of(revision: Revision, response: Response) -> Self {
         let is_stream = response
             .headers()
             .get("content-type")
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
         if is_stream {
-            return Self::Stream(Events::of(response));
+            return Self::Stream(Events::of(revision, response));
         }
         Self::Single(Some(response.json().await.unwrap()))
     }

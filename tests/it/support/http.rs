@@ -47,13 +47,20 @@ impl Client {
     pub async fn attempt(&self, method: &str, mut params: Value) -> reqwest::Result<Reply> {
         let meta = &mut params["_meta"];
         meta["io.modelcontextprotocol/protocolVersion"] = json!(Revision::LATEST);
-        meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+        let declared = &mut meta["io.modelcontextprotocol/clientCapabilities"];
+        if declared.is_null() {
+            *declared = json!({});
+        }
         meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "it", "version": "1"});
         let mut post = self
             .post()
             .header("mcp-protocol-version", Revision::LATEST.as_str())
             .header("mcp-method", method);
-        let subject = if method == "resources/read" { "uri" } else { "name" };
+        let subject = match method {
+            "resources/read" => "uri",
+            method if method.starts_with("tasks/") => "taskId",
+            _ => "name",
+        };
         if let Some(name) = params[subject].as_str() {
             post = post.header("mcp-name", name);
         }

@@ -7,7 +7,7 @@ use switchboard::wire::Revision;
 use super::schema::{definitions, validate};
 
 /// Requests of either side, with the types of the request and of its result.
-const REQUESTS: [(&str, &str, &str); 16] = [
+const REQUESTS: [(&str, &str, &str); 21] = [
     ("initialize", "InitializeRequest", "InitializeResult"),
     ("ping", "PingRequest", "EmptyResult"),
     ("server/discover", "DiscoverRequest", "DiscoverResult"),
@@ -24,6 +24,11 @@ const REQUESTS: [(&str, &str, &str); 16] = [
     ("elicitation/create", "ElicitRequest", "ElicitResult"),
     ("sampling/createMessage", "CreateMessageRequest", "CreateMessageResult"),
     ("roots/list", "ListRootsRequest", "ListRootsResult"),
+    ("tasks/get", "GetTaskRequest", "GetTaskResult"),
+    ("tasks/result", "GetTaskPayloadRequest", "GetTaskPayloadResult"),
+    ("tasks/list", "ListTasksRequest", "ListTasksResult"),
+    ("tasks/cancel", "CancelTaskRequest", "CancelTaskResult"),
+    ("tasks/update", "UpdateTaskRequest", "UpdateTaskResult"),
 ];
 
 const NOTIFICATIONS: [(&str, &str); 8] = [
@@ -38,12 +43,19 @@ const NOTIFICATIONS: [(&str, &str); 8] = [
 ];
 
 /// What passes although a revision has no type for it; only the rules of JSON-RPC hold then. A
-/// client that declares elicitation is asked, whatever its revision.
-const UNTYPED: [(Revision, &str); 4] = [
+/// client that declares elicitation is asked, whatever its revision; the tasks of 2026-07-28 are an
+/// extension, which its schema does not have.
+const UNTYPED: [(Revision, &str); 10] = [
     (Revision::V2024_11_05, "ElicitRequest"),
     (Revision::V2024_11_05, "ElicitResult"),
     (Revision::V2025_03_26, "ElicitRequest"),
     (Revision::V2025_03_26, "ElicitResult"),
+    (Revision::V2026_07_28, "GetTaskRequest"),
+    (Revision::V2026_07_28, "GetTaskResult"),
+    (Revision::V2026_07_28, "CancelTaskRequest"),
+    (Revision::V2026_07_28, "CancelTaskResult"),
+    (Revision::V2026_07_28, "UpdateTaskRequest"),
+    (Revision::V2026_07_28, "UpdateTaskResult"),
 ];
 
 /// Fails the test where a message to a client is not one of its revision. `asked` is the method of
@@ -129,6 +141,8 @@ fn type_of(revision: Revision, asked: Option<&str>, result: &Value) -> &'static 
         return "InputRequiredResult";
     }
     match asked {
+        Some("tools/call") if result["resultType"] == "task" => "Result",
+        Some("tools/call") if has("task") => "CreateTaskResult",
         Some(method) => {
             let request = REQUESTS.iter().find(|(known, ..)| *known == method);
             request.map_or("Result", |(.., name)| name)
