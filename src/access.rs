@@ -34,6 +34,9 @@ mod run;
 mod seal;
 mod talk;
 mod wanted;
+mod watching;
+
+pub use watching::{MOST_WATCHED, Watching};
 
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,12 +65,18 @@ pub struct SessionLease {
     runtime: RuntimeHandle,
     owner: Owner,
     key: SessionKey,
+    watching: Arc<Watching>,
 }
 
 impl SessionLease {
     /// What its calls name.
     pub const fn key(&self) -> &SessionKey {
         &self.key
+    }
+
+    /// What its client watches.
+    pub const fn watching(&self) -> &Arc<Watching> {
+        &self.watching
     }
 }
 
@@ -85,12 +94,26 @@ fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
     }
 }
 
+/// What a principal may use of an owner's.
+fn scope(
+    runtime: &RuntimeHandle,
+    principal: &Principal,
+    owner: &Owner,
+) -> Result<Scope, CallError> {
+    tracing::trace!(principal = principal.as_str(), %owner, "access");
+    runtime.scope(owner).ok_or_else(|| CallError::Unknown {
+        what: "agent",
+        name: owner.as_str().to_owned(),
+        near: None,
+    })
+}
+
 /// The gate in front of one runtime.
 #[derive(Debug)]
 pub struct Gate {
     runtime: RuntimeHandle,
     once: Arc<Once>,
-    links: Links,
+    links: Arc<Links>,
     rounds: Arc<Rounds>,
 }
 
@@ -109,24 +132,20 @@ impl Gate {
                 once.expire();
             }
         });
-        Arc::new(Self { runtime, once, links: Links::default(), rounds: Rounds::new(keys) })
+        Arc::new(Self { runtime, once, links: Arc::default(), rounds: Rounds::new(keys) })
     }
 
     /// What this principal may use of an owner's.
     fn scope(&self, principal: &Principal, owner: &Owner) -> Result<Scope, CallError> {
-        tracing::trace!(principal = principal.as_str(), %owner, "access");
-        self.runtime.scope(owner).ok_or_else(|| CallError::Unknown {
-            what: "agent",
-            name: owner.as_str().to_owned(),
-            near: None,
-        })
+        scope(&self.runtime, principal, owner)
     }
 
     /// Registers a session of an owner's, so that servers with `isolation = "session"` serve it by
     /// connections of its own. They are closed when the lease is dropped.
-    pub fn lease(&self, owner: &Owner) -> SessionLease {
+    pub fn lease(&self, principal: &Principal, owner: &Owner) -> SessionLease {
         let key = SessionKey::of(&uuid::Uuid::new_v4().simple().to_string());
-        SessionLease { runtime: self.runtime.clone(), owner: owner.clone(), key }
+        let watching = self.watching(principal, owner, Some(&key));
+        SessionLease { runtime: self.runtime.clone(), owner: owner.clone(), key, watching }
     }
 
     /// Carries out a request of the owner's view. Dropping the future cancels the call. A call without a

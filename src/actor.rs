@@ -46,3 +46,4 @@ mod policy;
 mod slots;
 mod task;
 mod vigil;
+pub(crate) mod watches;

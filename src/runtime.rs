@@ -17,6 +17,7 @@ pub use crate::actor::{
     status::{Health, Phase, RuntimeStatus, ServerStatus},
     subject::Subject,
 };
+pub(crate) use crate::actor::watches::{Inbox, Watch};
 pub use crate::catalog::{Page, Versions, View, ViewItem};
 pub use crate::store::{MemoryStore, Store};
 pub use crate::upstream::{
@@ -42,12 +43,14 @@ mod introspect;
 mod reconfigure;
 mod scope;
 mod timeline;
+mod watching;
 
 pub use builder::RuntimeBuilder;
 pub use explain::{Explanation, explain, told};
 pub use reconfigure::Prepared;
 pub use scope::{AddError, Scope, WaitError};
 pub use timeline::{Heard, Story};
+pub(crate) use watching::WatchRequest;
 
 /// How long the tree may take to stop in order before it is ended at once: the close ladder of a
 /// child process, and some.

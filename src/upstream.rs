@@ -27,6 +27,7 @@ pub mod exit;
 pub mod http;
 mod link;
 pub mod memory;
+mod news;
 mod peer;
 mod progress;
 pub mod stderr;
@@ -40,6 +41,7 @@ pub use deadline::Deadline;
 pub use dialogue::{Asked, Dialogue, DialogueSink, Reply, Response, Told, declined, introduced};
 pub use exit::ProcessExit;
 pub use link::{Link, LinkEvent, Request};
+pub use news::Updated;
 pub use progress::{Progress, ProgressSink};
 pub use stderr::StderrRing;
 

@@ -22,6 +22,7 @@ use super::{
     event::Waiting,
     exchange::ServerSpec,
     server::ServerConfig,
+    watches::Watches,
 };
 use crate::{
     id::{Incarnation, Owner, Seat},
@@ -36,6 +37,7 @@ mod notice;
 mod parked;
 mod refusal;
 mod verdict;
+mod watched;
 
 pub(crate) use delivery::Errand;
 pub(crate) use notice::Notices;
@@ -128,6 +130,8 @@ pub(crate) struct ConnectionHandle {
     held: AtomicUsize,
     /// Its server left the configuration: it has no further life.
     removed: AtomicBool,
+    /// Who watches its resources.
+    pub(crate) watches: Arc<Watches>,
 }
 
 impl std::fmt::Debug for ConnectionHandle {
@@ -140,7 +144,12 @@ impl std::fmt::Debug for ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    pub(crate) fn new(owner: Owner, seat: Seat, spec: &ServerSpec) -> Arc<Self> {
+    pub(crate) fn new(
+        owner: Owner,
+        seat: Seat,
+        spec: &ServerSpec,
+        watches: Arc<Watches>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             owner,
             seat,
@@ -157,6 +166,7 @@ impl ConnectionHandle {
             last_call: Mutex::new(Instant::now()),
             held: AtomicUsize::new(0),
             removed: AtomicBool::new(false),
+            watches,
         })
     }
 
@@ -208,6 +218,7 @@ impl ConnectionHandle {
             *before = standing;
         });
         self.woken.store(false, Ordering::Relaxed);
+        self.wake_if_watched();
     }
 
     /// The runtime is draining: a call that waits for a connection would wait in vain.

@@ -81,7 +81,7 @@ impl RuntimeHandle {
             let scope = Scope::new(self.clone(), owner.clone());
             return introspect::answer(&scope, tool, &request);
         }
-        let target = match self.placed(owner, &request)? {
+        let target = match self.placed(owner, &request.subject, request.origin.as_ref())? {
             Some(target) => target,
             None => self.resolve(owner, &request).await?,
         };
@@ -144,10 +144,15 @@ impl RuntimeHandle {
     }
 
     /// Places a name by the snapshot.
-    fn placed(&self, owner: &Owner, request: &CallRequest) -> Result<Option<Target>, CallError> {
+    pub(super) fn placed(
+        &self,
+        owner: &Owner,
+        subject: &Subject,
+        origin: Option<&ServerName>,
+    ) -> Result<Option<Target>, CallError> {
         let table = self.tree.exchange.table.load();
         match table.owner(owner) {
-            Some(view) => Ok(view.target(&request.subject, request.origin.as_ref())),
+            Some(view) => Ok(view.target(subject, origin)),
             None => Err(unknown_owner(owner)),
         }
     }
@@ -200,7 +205,7 @@ impl RuntimeHandle {
     }
 
     /// The session's own connection to a server; only its first call asks the supervisor.
-    async fn session_handle(
+    pub(super) async fn session_handle(
         &self,
         owner: &Owner,
         server: &ServerName,

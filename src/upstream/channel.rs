@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::http::remote::Remote;
 use super::{
     LinkEnd, RequestError,
+    news::News,
     peer::{Call, Peer},
 };
 use crate::wire::RawValue;
@@ -68,12 +69,12 @@ impl Channel {
         }
     }
 
-    /// Resolves when a list changed since the last time.
-    pub(super) async fn lists_changed(&self) {
+    /// What the server told unasked.
+    pub(super) fn news(&self) -> &News {
         match self {
-            Self::Stream(peer) => peer.lists_changed().await,
+            Self::Stream(peer) => peer.news(),
             #[cfg(feature = "upstream-http")]
-            Self::Http(remote) => remote.lists_changed().await,
+            Self::Http(remote) => remote.news(),
         }
     }
 

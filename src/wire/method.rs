@@ -30,6 +30,10 @@ pub const COMPLETE: &str = "completion/complete";
 pub const LISTEN: &str = "subscriptions/listen";
 /// The modern stream is open; says what it carries.
 pub const LISTEN_ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+/// Asks to be told of changes of one resource (legacy).
+pub const SUBSCRIBE: &str = "resources/subscribe";
+/// Asks to be told of them no longer (legacy).
+pub const UNSUBSCRIBE: &str = "resources/unsubscribe";
 /// Sets the level of log messages (legacy).
 pub const SET_LEVEL: &str = "logging/setLevel";
 /// The list of tools changed.
@@ -38,6 +42,8 @@ pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 pub const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
 /// The list of resources, or that of their templates, changed.
 pub const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";
+/// One resource changed.
+pub const RESOURCE_UPDATED: &str = "notifications/resources/updated";
 /// A request makes progress.
 pub const PROGRESS: &str = "notifications/progress";
 /// A request is no longer wanted.
@@ -59,7 +65,7 @@ pub fn of_servers(method: &str) -> Option<&'static str> {
 
 /// The method by its own constant, if it is known to us; what others send has no bound.
 pub fn known(method: &str) -> Option<&'static str> {
-    const ALL: [&str; 13] = [
+    const ALL: [&str; 15] = [
         INITIALIZE,
         DISCOVER,
         PING,
@@ -73,6 +79,8 @@ pub fn known(method: &str) -> Option<&'static str> {
         COMPLETE,
         LISTEN,
         SET_LEVEL,
+        SUBSCRIBE,
+        UNSUBSCRIBE,
     ];
     ALL.into_iter().find(|known| *known == method)
 }

@@ -126,7 +126,7 @@ impl ConnectionState {
     pub(super) fn idle(&mut self, myself: &ActorRef<ConnectionMsg>) {
         let limit = self.idle_limit();
         let unused = self.handle.unused_for();
-        if self.handle.load() == (0, 0) && unused >= limit {
+        if self.handle.load() == (0, 0) && unused >= limit && !self.handle.is_watched() {
             self.close(myself, Exit::Idle, Duration::ZERO);
         } else {
             let rest = limit.saturating_sub(unused).max(Duration::from_secs(1));

@@ -127,9 +127,10 @@ pub(crate) fn of_request(error: CallError, era: Era) -> Fault {
             no_resource(&name, &text, era)
         }
         CallError::Draining => Fault::of_kind(kind, &text, None).retry_after(Some(DRAINING_RETRY)),
-        CallError::UnknownTool { .. } | CallError::Unknown { .. } | CallError::Invalid(_) => {
-            Fault::of_kind(kind, &text, None)
-        }
+        CallError::UnknownTool { .. }
+        | CallError::Unknown { .. }
+        | CallError::Invalid(_)
+        | CallError::TooMany { .. } => Fault::of_kind(kind, &text, None),
     }
 }
 

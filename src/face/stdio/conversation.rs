@@ -294,7 +294,7 @@ impl Conversation {
                 let changes =
                     changes.map_err(|error| Err(Fault::new(code::INTERNAL, error.to_string())))?;
                 self.agreed = Agreed::Legacy(revision);
-                self.caller.session = Some(Arc::new(self.gate.lease(&self.caller.owner)));
+                self.caller.session = Some(Arc::new(self.gate.lease(principal, owner)));
                 self.caller.client = Some(Arc::new(Client::new(params, revision)));
                 self.changes = Some(Changes::new(changes));
                 Ok(Reply::Now(Ok(result)))

@@ -16,7 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use reqwest::Method;
 use serde::Deserialize;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::mpsc,
     task::JoinSet,
     time::Instant,
 };
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     upstream::{
-        LinkEnd, RequestError, ServerFacts, StderrRing, peer::Call, progress::Track, vital::Vital,
+        LinkEnd, RequestError, ServerFacts, StderrRing, news::News, peer::Call, progress::Track, vital::Vital,
     },
     wire::{
         Era, RawValue, envelope,
@@ -67,7 +67,7 @@ impl Remote {
             limit,
             words,
             vital: Vital::new(),
-            lists_changed: Notify::new(),
+            news: News::default(),
             last_id: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             session: OnceLock::new(),
@@ -126,7 +126,8 @@ impl Remote {
             Ticket { remote: self, id, told: call.cancellable && revision.is_none(), open: true };
         let asked = Instant::now();
         legs.in_flight.fetch_add(1, Ordering::Relaxed);
-        let mut ear = Ear { track, party: call.party() };
+        let acknowledged = call.acknowledged.clone();
+        let mut ear = Ear { track, acknowledged, party: call.party() };
         if let Some(party) = &ear.party {
             legs.parties.lock().insert(id, party.clone());
         }
@@ -166,8 +167,8 @@ impl Remote {
         self.legs.in_flight.load(Ordering::Relaxed)
     }
 
-    pub(in crate::upstream) async fn lists_changed(&self) {
-        self.legs.lists_changed.notified().await;
+    pub(in crate::upstream) fn news(&self) -> &News {
+        &self.legs.news
     }
 
     pub(in crate::upstream) async fn ended(&self) -> LinkEnd {

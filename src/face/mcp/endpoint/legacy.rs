@@ -52,7 +52,7 @@ impl Endpoint {
                 .gate
                 .changes(&caller.principal, &caller.owner)
                 .map_err(|error| fault::of_request(error, Era::Legacy))?;
-            let session = Some(Arc::new(self.gate.lease(&caller.owner)));
+            let session = Some(Arc::new(self.gate.lease(&caller.principal, &caller.owner)));
             let client = Some(Arc::new(Client::new(params, revision)));
             let caller = Caller { session, client, ..caller.clone() };
             let changes = Changes::new(changes);
