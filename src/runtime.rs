@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ractor::ActorRef;
 
+pub(crate) use crate::actor::watches::{Inbox, Watch};
 pub use crate::actor::{
     call::{Answer, CallError, CallRequest, Delivery, Failure},
     change::Changes,
@@ -17,7 +18,6 @@ pub use crate::actor::{
     status::{Health, Phase, RuntimeStatus, ServerStatus},
     subject::Subject,
 };
-pub(crate) use crate::actor::watches::{Inbox, Watch};
 pub use crate::catalog::{Page, Versions, View, ViewItem};
 pub use crate::store::{MemoryStore, Store};
 pub use crate::upstream::{

@@ -3,10 +3,7 @@
 //! Belongs to a legacy session or to one `subscriptions/listen`; everything that it watches is let
 //! go with it. Bounded, and a client that hears nothing holds up nobody.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;

@@ -46,9 +46,8 @@ impl Subscriber {
     pub(super) async fn run(self) {
         let life = self.life();
         let mut standing = self.handle.watch();
-        let serves = standing.wait_for(|now| {
-            now.live.as_ref().is_some_and(|live| live.incarnation == life)
-        });
+        let serves =
+            standing.wait_for(|now| now.live.as_ref().is_some_and(|live| live.incarnation == life));
         if serves.await.is_err() {
             return;
         }

@@ -172,12 +172,7 @@ impl Table {
     }
 
     /// How a step went; gives whom to tell that they may have missed a change.
-    pub(super) fn done(
-        &mut self,
-        life: Incarnation,
-        step: &Step,
-        outcome: &Settled,
-    ) -> Vec<Told> {
+    pub(super) fn done(&mut self, life: Incarnation, step: &Step, outcome: &Settled) -> Vec<Told> {
         let uri = step.uri();
         let Some(entry) = self.entries.get_mut(uri).filter(|_| life == self.life) else {
             return Vec::new();

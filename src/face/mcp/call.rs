@@ -100,6 +100,11 @@ impl Exchange {
         Ok(Self { answer: answer.boxed(), progress, telling, outcome: None })
     }
 
+    /// A request that brings nothing but its outcome.
+    pub(crate) fn of(answer: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self { answer: answer.boxed(), progress: None, telling: None, outcome: None }
+    }
+
     /// The same call, traced and measured.
     pub(crate) fn observed(self, received: Received) -> Self {
         let span = received.span.clone();

@@ -127,10 +127,11 @@ pub(crate) fn of_request(error: CallError, era: Era) -> Fault {
             no_resource(&name, &text, era)
         }
         CallError::Draining => Fault::of_kind(kind, &text, None).retry_after(Some(DRAINING_RETRY)),
-        CallError::UnknownTool { .. }
-        | CallError::Unknown { .. }
-        | CallError::Invalid(_)
-        | CallError::TooMany { .. } => Fault::of_kind(kind, &text, None),
+        CallError::UnknownTool { .. } | CallError::Unknown { .. } | CallError::Invalid(_) => {
+            Fault::of_kind(kind, &text, None)
+        }
+        // The client's own affair: a status would look like trouble on the way.
+        CallError::TooMany { .. } => Fault { head: Head::OK, ..Fault::of_kind(kind, &text, None) },
     }
 }
 

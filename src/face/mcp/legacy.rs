@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Caller, Exchange, Fault, Reply, fault, list, modern::Capabilities, received::Received,
-    translate,
+    subscribe, translate,
 };
 use crate::{
     access::Gate,
@@ -81,6 +81,7 @@ fn try_answer(
         method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE => {
             Reply::Call(Exchange::start(gate, caller, method, params, revision)?)
         }
+        method::SUBSCRIBE | method::UNSUBSCRIBE => subscribe::answer(caller, method, params)?,
         method::SET_LEVEL => {
             let client = caller.client.as_ref();
             if !client.is_some_and(|client| client.set_level(params)) {

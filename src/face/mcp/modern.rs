@@ -140,7 +140,7 @@ pub(crate) struct Capabilities {
     logging: Logging,
     tools: Listed,
     prompts: Listed,
-    resources: Listed,
+    resources: Watched,
     completions: Object<'static>,
 }
 
@@ -157,6 +157,19 @@ struct Listed {
 impl Default for Listed {
     fn default() -> Self {
         Self { list_changed: true }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Watched {
+    list_changed: bool,
+    subscribe: bool,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self { list_changed: true, subscribe: true }
     }
 }
 

@@ -15,11 +15,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use reqwest::Method;
 use serde::Deserialize;
-use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -29,7 +25,8 @@ use super::{
 };
 use crate::{
     upstream::{
-        LinkEnd, RequestError, ServerFacts, StderrRing, news::News, peer::Call, progress::Track, vital::Vital,
+        LinkEnd, RequestError, ServerFacts, StderrRing, news::News, peer::Call, progress::Track,
+        vital::Vital,
     },
     wire::{
         Era, RawValue, envelope,

@@ -125,8 +125,7 @@ impl<'s> Streams<'s> {
         }
         let (agreed, mut agreement) = mpsc::channel(1);
         let (live, lists) = (Arc::clone(&self.of.live), self.lists);
-        let mut next: Open =
-            async move { live.link.listen(lists, &wanted, agreed).await }.boxed();
+        let mut next: Open = async move { live.link.listen(lists, &wanted, agreed).await }.boxed();
         let patience = self.of.patience();
         let opened = self
             .beside(async {
@@ -181,9 +180,8 @@ impl<'s> Streams<'s> {
 
     fn replace(&mut self, next: Open) {
         let before = self.present.replace(next);
-        self.fading = before.map(|before| {
-            timeout(LINGER, before).map(|ended| ended.unwrap_or(Ok(()))).boxed()
-        });
+        self.fading = before
+            .map(|before| timeout(LINGER, before).map(|ended| ended.unwrap_or(Ok(()))).boxed());
     }
 
     /// The steps were taken; of those that add a resource, `outcome` says how.

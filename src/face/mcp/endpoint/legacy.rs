@@ -25,11 +25,11 @@ use crate::{
         changes::Changes,
         client::Client,
         fault::{self, Head},
-        legacy, response, unreadable,
+        legacy, response, subscribe, unreadable,
     },
     trace::Context,
     wire::{
-        Era, Id, Message, ParseError, RawValue, Revision,
+        Era, Id, Message, Object, ParseError, RawValue, Revision,
         envelope::{self, code},
         header, method, sse,
     },
@@ -342,6 +342,11 @@ struct Standing {
 impl Source for Standing {
     async fn next(&mut self) -> Option<Bytes> {
         let session = Arc::clone(&self.reading.session);
+        let lease = session.caller.session.as_ref();
+        let updated = async || match lease {
+            Some(lease) => lease.watching().updated().await,
+            None => std::future::pending().await,
+        };
         let log = Arc::clone(self.reading.reader.log());
         loop {
             tokio::select! {
@@ -349,6 +354,10 @@ impl Source for Standing {
                 frame = self.reading.next() => return frame,
                 () = self.stopping.cancelled() => return None,
                 () = session.ended.cancelled() => return None,
+                uri = updated() => {
+                    let line = subscribe::updated(&uri, Object::default()).into();
+                    log.push(line, Weight::Notification);
+                }
                 changed = session.change() => {
                     for notification in changed? {
                         let line = envelope::notification(notification, None).into();
