@@ -69,6 +69,15 @@ impl Channel {
         }
     }
 
+    /// Whether what the server sends arrives in its order, whatever it belongs to.
+    pub(super) const fn is_ordered(&self) -> bool {
+        match self {
+            Self::Stream(_) => true,
+            #[cfg(feature = "upstream-http")]
+            Self::Http(_) => false,
+        }
+    }
+
     /// What the server told unasked.
     pub(super) fn news(&self) -> &News {
         match self {

@@ -42,6 +42,7 @@ mod servers;
 mod sessions;
 mod store;
 mod stuck;
+mod subscriptions;
 mod supervision;
 mod support;
 mod telemetry;

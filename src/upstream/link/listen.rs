@@ -45,6 +45,11 @@ impl Link {
         self.capability(Primitive::Resource).subscribe
     }
 
+    /// Whether everything that a stream had to tell has come once another one is acknowledged.
+    pub const fn is_ordered(&self) -> bool {
+        self.channel.is_ordered()
+    }
+
     /// Asks a legacy server to tell of changes of one resource.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use switchboard::{
     access::Gate,
     face::stdio::{StdioOptions, serve},
     id::{Owner, ServerName},
-    runtime::{Isolation, Runtime, RuntimeConfig, ServerConfig},
+    runtime::{Isolation, Runtime, RuntimeConfig, RuntimeHandle, ServerConfig},
     upstream::{TransportConfig, stdio::StdioConfig},
     wire::Revision,
 };
@@ -60,8 +60,12 @@ impl Host {
         let store = runtime.store();
         store.add(name.clone(), config).await.unwrap();
         store.wait_ready(&name, PATIENCE).await.unwrap();
-        let gate = Gate::new(runtime);
-        Self { gate, folder }
+        Self::of(runtime, folder)
+    }
+
+    /// In front of a runtime that has its servers.
+    pub fn of(runtime: RuntimeHandle, folder: TempDir) -> Self {
+        Self { gate: Gate::new(runtime), folder }
     }
 
     /// What the server carried out, in its order: tool and `who`.

@@ -1,7 +1,7 @@
 //! The stream over which a modern server tells of changes.
 //!
 //! Its filter never changes: another one is opened, and when it is acknowledged the one before
-//! ends. Until then, and a moment longer, both are read, so that nothing falls between them.
+//! ends. Until then, and over HTTP a moment longer, both are read, so that nothing falls between.
 
 use std::{sync::Arc, time::Duration};
 
@@ -179,7 +179,7 @@ impl<'s> Streams<'s> {
     }
 
     fn replace(&mut self, next: Open) {
-        let before = self.present.replace(next);
+        let before = self.present.replace(next).filter(|_| !self.of.live.link.is_ordered());
         self.fading = before
             .map(|before| timeout(LINGER, before).map(|ended| ended.unwrap_or(Ok(()))).boxed());
     }
