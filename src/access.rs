@@ -36,7 +36,7 @@ mod talk;
 mod wanted;
 mod watching;
 
-pub use watching::{MOST_WATCHED, Watching};
+pub use watching::Watching;
 
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Resources that one client watches at most.
-pub const MOST_WATCHED: usize = 1024;
+const MOST: usize = 1024;
 /// Subscriptions of one client that are made at a time.
 const AT_ONCE: usize = 16;
 
@@ -28,15 +28,23 @@ pub struct Watching {
     owner: Owner,
     session: SessionKey,
     inbox: Arc<Inbox>,
-    watched: Mutex<BTreeMap<Arc<str>, Slot>>,
+    watched: Mutex<Watched>,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    slots: BTreeMap<Arc<str>, Slot>,
+    /// The number of the last request.
+    last: u64,
 }
 
 /// One resource of a client's.
 #[derive(Debug, Default)]
 struct Slot {
     watch: Option<Watch>,
-    /// Requests that wait for its server.
-    under_way: u32,
+    /// Requests that wait for its server, by their numbers: one that was left meanwhile is no
+    /// longer among them.
+    under_way: Vec<u64>,
 }
 
 impl Gate {
@@ -70,19 +78,16 @@ impl Watching {
         let uri = Arc::from(uri);
         let scope = self.scope()?;
         let request = self.request(&uri);
-        let _turn = match self.enter(&uri)? {
-            Some(turn) => turn,
-            None => return Ok(()),
-        };
-        let watch = scope.watch(&request).await?;
-        self.keep(&uri, watch);
+        if let Some(turn) = self.enter(&uri)? {
+            turn.keep(scope.watch(&request).await?);
+        }
         Ok(())
     }
 
     /// Watches a resource no longer; one that is not watched stays so.
     pub fn leave(&self, uri: &str) {
-        // What the watch does when it ends is none of this lock's business.
-        let left = self.watched.lock().remove(uri);
+        // A watch that ends does so without this lock.
+        let left = self.watched.lock().slots.remove(uri);
         drop(left);
         self.inbox.forget(uri);
     }
@@ -92,8 +97,8 @@ impl Watching {
     /// # Errors
     /// [`CallError`]: the owner is gone, or these are too many.
     pub fn known(&self, uris: Vec<String>) -> Result<Vec<Arc<str>>, CallError> {
-        if uris.len() > MOST_WATCHED {
-            return Err(CallError::TooMany { what: "resources watched", limit: MOST_WATCHED });
+        if uris.len() > MOST {
+            return Err(too_many());
         }
         let scope = self.scope()?;
         let mut known: Vec<Arc<str>> = Vec::new();
@@ -112,9 +117,9 @@ impl Watching {
         let Ok(scope) = self.scope() else { return };
         let scope = &scope;
         let each = stream::iter(uris).for_each_concurrent(AT_ONCE, |uri| async move {
-            let Ok(Some(_turn)) = self.enter(&uri) else { return };
+            let Ok(Some(turn)) = self.enter(&uri) else { return };
             match scope.follow(&self.request(&uri)).await {
-                Ok(watch) => self.keep(&uri, watch),
+                Ok(watch) => turn.keep(watch),
                 Err(error) => tracing::debug!(owner = %self.owner, %error, "not watched"),
             }
         });
@@ -126,7 +131,7 @@ impl Watching {
     pub async fn updated(&self) -> String {
         let update = self.inbox.next().await;
         match self.scope() {
-            Ok(scope) => scope.shown(update),
+            Ok(scope) => scope.shown(&update),
             Err(_) => update.shown.to_string(),
         }
     }
@@ -147,26 +152,17 @@ impl Watching {
     /// A place for a resource; `None` where it has one and is watched.
     fn enter<'w>(&'w self, uri: &'w Arc<str>) -> Result<Option<Turn<'w>>, CallError> {
         let mut watched = self.watched.lock();
-        if watched.len() >= MOST_WATCHED && !watched.contains_key(uri) {
-            return Err(CallError::TooMany { what: "resources watched", limit: MOST_WATCHED });
+        if watched.slots.len() >= MOST && !watched.slots.contains_key(uri) {
+            return Err(too_many());
         }
-        let slot = watched.entry(Arc::clone(uri)).or_default();
+        watched.last += 1;
+        let number = watched.last;
+        let slot = watched.slots.entry(Arc::clone(uri)).or_default();
         if slot.watch.is_some() {
             return Ok(None);
         }
-        slot.under_way += 1;
-        Ok(Some(Turn { watching: self, uri }))
-    }
-
-    /// The resource is watched, unless it was left meanwhile.
-    fn keep(&self, uri: &Arc<str>, watch: Watch) {
-        let mut watched = self.watched.lock();
-        let unwanted = match watched.get_mut(uri) {
-            Some(slot) => slot.watch.replace(watch),
-            None => Some(watch),
-        };
-        drop(watched);
-        drop(unwanted);
+        slot.under_way.push(number);
+        Ok(Some(Turn { watching: self, uri, number }))
     }
 }
 
@@ -174,15 +170,35 @@ impl Watching {
 struct Turn<'w> {
     watching: &'w Watching,
     uri: &'w Arc<str>,
+    number: u64,
+}
+
+impl Turn<'_> {
+    /// The resource is watched, unless it was left meanwhile.
+    fn keep(self, watch: Watch) {
+        let mut watched = self.watching.watched.lock();
+        let slot = watched.slots.get_mut(self.uri);
+        let unwanted = match slot.filter(|slot| slot.under_way.contains(&self.number)) {
+            Some(slot) => slot.watch.replace(watch),
+            None => Some(watch),
+        };
+        // A watch that ends does so without this lock.
+        drop(watched);
+        drop(unwanted);
+    }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut watched = self.watching.watched.lock();
-        let Some(slot) = watched.get_mut(self.uri) else { return };
-        slot.under_way = slot.under_way.saturating_sub(1);
-        if slot.under_way == 0 && slot.watch.is_none() {
-            watched.remove(self.uri);
+        let Some(slot) = watched.slots.get_mut(self.uri) else { return };
+        slot.under_way.retain(|number| *number != self.number);
+        if slot.under_way.is_empty() && slot.watch.is_none() {
+            watched.slots.remove(self.uri);
         }
     }
+}
+
+fn too_many() -> CallError {
+    CallError::TooMany { what: "resources watched", limit: MOST }
 }

@@ -57,11 +57,12 @@ impl Scope {
     /// Whether a resource of this URI can be watched, as far as the snapshot says.
     pub(crate) fn is_placed(&self, uri: &str, origin: Option<&ServerName>) -> bool {
         let subject = Subject::Resource(uri.to_owned());
-        matches!(self.runtime.placed(&self.owner, &subject, origin), Ok(Some(_)))
+        !uri::is_too_long(uri)
+            && matches!(self.runtime.placed(&self.owner, &subject, origin), Ok(Some(_)))
     }
 
     /// What this scope calls the resource that an update is about.
-    pub(crate) fn shown(&self, update: Update) -> String {
+    pub(crate) fn shown(&self, update: &Update) -> String {
         let Some(part) = &update.part else { return update.shown.to_string() };
         if uri::is_qualified(&update.shown) {
             return uri::qualified(&update.server, part);

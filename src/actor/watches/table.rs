@@ -213,19 +213,16 @@ impl Table {
     /// nothing does.
     fn settle(&mut self, uri: &Arc<str>) {
         let Some(entry) = self.entries.get_mut(uri) else { return };
-        match (entry.phase, entry.watchers.is_empty()) {
-            (Phase::Wanted, false) | (Phase::Held, true) => {
-                if !std::mem::replace(&mut entry.is_due, true) {
-                    self.due.push_back(Arc::clone(uri));
-                }
+        let is_left = entry.watchers.is_empty();
+        let asks = matches!((entry.phase, is_left), (Phase::Wanted, false) | (Phase::Held, true));
+        if asks && !std::mem::replace(&mut entry.is_due, true) {
+            self.due.push_back(Arc::clone(uri));
+        }
+        if is_left && matches!(entry.phase, Phase::Wanted | Phase::Refused) {
+            if entry.is_due {
+                self.due.retain(|due| due != uri);
             }
-            (Phase::Wanted | Phase::Refused, true) => {
-                if entry.is_due {
-                    self.due.retain(|due| due != uri);
-                }
-                self.entries.remove(uri);
-            }
-            _ => {}
+            self.entries.remove(uri);
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! The session's lease holds what it watches; the transports tell it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{Caller, Exchange, Fault, Reply, fault, legacy::pong};
 use crate::wire::{Era, Object, RawValue, envelope, method};
@@ -18,7 +18,7 @@ pub(super) fn answer(
         return Err(Fault::invalid("there is no session that could be told of changes"));
     };
     let uri = Object::read_optional(params)
-        .and_then(|params| params.text("uri").map(|uri| uri.into_owned()))
+        .and_then(|params| params.text("uri").map(Cow::into_owned))
         .ok_or_else(|| Fault::invalid("`params.uri` is not a text"))?;
     if method == method::UNSUBSCRIBE {
         session.watching().leave(&uri);

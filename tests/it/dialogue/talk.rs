@@ -31,7 +31,8 @@ pub const SERVER: &str = "asker";
 /// A runtime with one server that asks.
 pub struct Host {
     pub gate: Arc<Gate>,
-    folder: TempDir,
+    /// Its journal is in here.
+    pub folder: TempDir,
 }
 
 impl Host {

@@ -74,13 +74,22 @@ impl Watched {
     }
 
     /// Two servers that are started when they are wanted and stopped soon; one cannot tell.
-    pub async fn lazy_pair() -> Self {
+    pub async fn lazy_pair() -> (Self, RuntimeHandle) {
         let folder = folder();
         let runtime = Runtime::spawn(RuntimeConfig::default()).await.unwrap();
         let words = words(&folder, "legacy", "stdio");
-        add(&runtime, SERVER, &words).await;
-        add(&runtime, "mute", &[words, vec!["mute".to_owned()]].concat()).await;
-        Self { host: Host::of(runtime, folder), _server: None }
+        add(&runtime, SERVER, &words, Startup::Lazy).await;
+        let mute = [words, vec!["mute".to_owned()]].concat();
+        add(&runtime, "mute", &mute, Startup::Lazy).await;
+        let host = Host::of(runtime.clone(), folder);
+        (Self { host, _server: None }, runtime)
+    }
+
+    /// Removes the first of the pair and adds it again.
+    pub async fn replace(&self, runtime: &RuntimeHandle) {
+        runtime.store().remove(&ServerName::new(SERVER).unwrap()).await.unwrap();
+        let words = words(&self.host.folder, "legacy", "stdio");
+        add(runtime, SERVER, &words, Startup::Eager).await;
     }
 
     /// Waits for a journal of exactly these lines.
@@ -101,12 +110,9 @@ impl Watched {
     }
 }
 
-async fn add(runtime: &RuntimeHandle, name: &str, words: &[String]) {
-    let config = ServerConfig {
-        startup: Startup::Lazy,
-        idle_stop: Duration::from_secs(1),
-        ..config("legacy", words)
-    };
+async fn add(runtime: &RuntimeHandle, name: &str, words: &[String], startup: Startup) {
+    let config =
+        ServerConfig { startup, idle_stop: Duration::from_secs(1), ..config("legacy", words) };
     let name = ServerName::new(name).unwrap();
     let store = runtime.store();
     store.add(name.clone(), config).await.unwrap();

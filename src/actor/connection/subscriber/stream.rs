@@ -79,11 +79,10 @@ impl<'s> Streams<'s> {
         while steps.len() < self.most
             && let Some(step) = watches.next(life)
         {
-            match step {
-                Step::Subscribe(_) if !self.of.live.link.can_watch() => {
-                    watches.done(life, &step, &Err(cannot_watch()));
-                }
-                step => steps.push(step),
+            if matches!(step, Step::Subscribe(_)) && !self.of.live.link.can_watch() {
+                watches.done(life, &step, &Err(cannot_watch()));
+            } else {
+                steps.push(step);
             }
         }
         steps
@@ -167,8 +166,9 @@ impl<'s> Streams<'s> {
             Some(error) if added == 1 => self.settle(steps, |_| Err(error.clone())),
             Some(_) if added > 1 => {
                 self.most = (steps.len() / 2).max(1);
-                let life = self.of.life();
-                steps.iter().for_each(|step| self.of.handle.watches.put_off(life, step));
+                for step in steps {
+                    self.of.handle.watches.put_off(self.of.life(), step);
+                }
             }
             // It carries on with more than is wanted, or tells of no lists.
             Some(_) => {
