@@ -4,8 +4,9 @@
 //! a check. Until access control exists there is one local principal, who may do everything that
 //! the owner in question can see.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
+pub use caller::{Principal, SessionLease};
 use links::Links;
 use once::Once;
 use rounds::Rounds;
@@ -27,6 +28,7 @@ use crate::{
     wire::{Abilities, Era, RawValue},
 };
 
+mod caller;
 mod converse;
 mod links;
 mod live;
@@ -38,52 +40,9 @@ mod seal;
 mod talk;
 mod tasks;
 mod wanted;
+mod watching;
 
-/// Who is calling.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Principal {
-    name: Arc<str>,
-    /// What stands for its session where it opens none.
-    session: SessionKey,
-}
-
-impl Principal {
-    /// The one principal there is: whoever reaches us on this machine.
-    pub fn local() -> Self {
-        static LOCAL: LazyLock<Principal> = LazyLock::new(|| Principal::named("local"));
-        LOCAL.clone()
-    }
-
-    fn named(name: &str) -> Self {
-        Self { name: name.into(), session: SessionKey::of(name) }
-    }
-
-    /// Its name.
-    pub fn as_str(&self) -> &str {
-        &self.name
-    }
-}
-
-/// A session that has connections of its own as long as this lives.
-#[derive(Debug)]
-pub struct SessionLease {
-    runtime: RuntimeHandle,
-    owner: Owner,
-    key: SessionKey,
-}
-
-impl SessionLease {
-    /// What its calls name.
-    pub const fn key(&self) -> &SessionKey {
-        &self.key
-    }
-}
-
-impl Drop for SessionLease {
-    fn drop(&mut self) {
-        self.runtime.release(&self.owner, &self.key);
-    }
-}
+pub use watching::Watching;
 
 fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
     CallError::Unknown {
@@ -93,12 +52,26 @@ fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
     }
 }
 
+/// What a principal may use of an owner's.
+fn scope(
+    runtime: &RuntimeHandle,
+    principal: &Principal,
+    owner: &Owner,
+) -> Result<Scope, CallError> {
+    tracing::trace!(principal = principal.as_str(), %owner, "access");
+    runtime.scope(owner).ok_or_else(|| CallError::Unknown {
+        what: "agent",
+        name: owner.as_str().to_owned(),
+        near: None,
+    })
+}
+
 /// The gate in front of one runtime.
 #[derive(Debug)]
 pub struct Gate {
     runtime: RuntimeHandle,
     once: Arc<Once>,
-    links: Links,
+    links: Arc<Links>,
     rounds: Arc<Rounds>,
     tasks: Tasks,
 }
@@ -119,24 +92,12 @@ impl Gate {
             }
         });
         let (rounds, tasks) = (Rounds::new(keys), Tasks::new(keys));
-        Arc::new(Self { runtime, once, links: Links::default(), rounds, tasks })
+        Arc::new(Self { runtime, once, links: Arc::default(), rounds, tasks })
     }
 
     /// What this principal may use of an owner's.
     fn scope(&self, principal: &Principal, owner: &Owner) -> Result<Scope, CallError> {
-        tracing::trace!(principal = principal.as_str(), %owner, "access");
-        self.runtime.scope(owner).ok_or_else(|| CallError::Unknown {
-            what: "agent",
-            name: owner.as_str().to_owned(),
-            near: None,
-        })
-    }
-
-    /// Registers a session of an owner's, so that servers with `isolation = "session"` serve it by
-    /// connections of its own. They are closed when the lease is dropped.
-    pub fn lease(&self, owner: &Owner) -> SessionLease {
-        let key = SessionKey::of(&uuid::Uuid::new_v4().simple().to_string());
-        SessionLease { runtime: self.runtime.clone(), owner: owner.clone(), key }
+        scope(&self.runtime, principal, owner)
     }
 
     /// Carries out a request of the owner's view. Dropping the future cancels the call. A call without a

@@ -46,3 +46,4 @@ mod policy;
 mod slots;
 mod task;
 pub(crate) mod vigil;
+pub(crate) mod watches;

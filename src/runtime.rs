@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ractor::ActorRef;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use crate::actor::watches::{Inbox, Watch};
 pub use crate::actor::{
     call::{Answer, CallError, CallRequest, Delivery, Failure},
     change::Changes,
@@ -41,17 +42,18 @@ mod dispatch;
 mod explain;
 mod introspect;
 mod notify;
+mod pulse;
 mod reconfigure;
 mod scope;
 mod timeline;
-mod watch;
+mod watching;
 
 pub use builder::RuntimeBuilder;
 pub use explain::{Explanation, explain, told};
 pub use reconfigure::Prepared;
 pub use scope::{AddError, Scope, WaitError};
 pub use timeline::{Heard, Story};
-use watch::Watch;
+pub(crate) use watching::WatchRequest;
 
 /// How long the tree may take to stop in order before it is ended at once: the close ladder of a
 /// child process, and some.
@@ -208,7 +210,7 @@ struct Tree {
     root: ActorRef<RootMsg>,
     /// The root no longer answers.
     hung: CancellationToken,
-    _watch: Watch,
+    _pulse: pulse::Pulse,
 }
 
 impl Drop for Tree {

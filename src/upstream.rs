@@ -27,6 +27,7 @@ pub mod exit;
 pub mod http;
 mod link;
 pub mod memory;
+mod news;
 mod peer;
 mod progress;
 mod roots;
@@ -43,6 +44,7 @@ pub use dialogue::{
 };
 pub use exit::ProcessExit;
 pub use link::{Link, LinkEvent, Request};
+pub use news::Updated;
 pub use progress::{Progress, ProgressSink};
 pub use roots::{Root, Roots};
 pub use stderr::StderrRing;

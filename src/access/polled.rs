@@ -220,6 +220,7 @@ impl Work<'_> {
             error @ (CallError::UnknownTool { .. }
             | CallError::Unknown { .. }
             | CallError::UnknownMethod(_)
+            | CallError::TooMany { .. }
             | CallError::Invalid(_)
             | CallError::Draining
             | CallError::Failed(_)

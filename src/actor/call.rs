@@ -143,6 +143,14 @@ pub enum CallError {
     /// Parameters that fail their check.
     #[error("{0}")]
     Invalid(String),
+    /// The caller has as many as it may have.
+    #[error("{limit} {what} are the most that one client may have; let some go first")]
+    TooMany {
+        /// What there are too many of, such as `resources watched`.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The runtime is draining.
     #[error("switchboard is shutting down; try again in a moment")]
     Draining,
@@ -166,6 +174,7 @@ impl Classify for CallError {
                 Kind::NotFound
             }
             Self::Invalid(_) => Kind::Invalid,
+            Self::TooMany { .. } => Kind::Limited,
             Self::Draining => Kind::Overloaded,
             Self::Failed(failure) => failure.kind,
             Self::Server { .. } => Kind::Upstream,

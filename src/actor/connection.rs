@@ -22,13 +22,9 @@ use super::{
 use crate::{
     id::Incarnation,
     restart::Exit,
-    upstream::{ConnectContext, Link, LinkEnd, LinkEvent, Protocol, RequestError, Roots},
+    upstream::{ConnectContext, Link, LinkEnd, Protocol, Roots},
 };
 
-/// How long changes of a server's tools are gathered before they are listed again.
-const DEBOUNCE: Duration = Duration::from_millis(200);
-/// The pause before a subscription that its server ended is opened anew.
-const RELISTEN: Duration = Duration::from_secs(5);
 /// How long a server may take to end by itself once its input is closed.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// How often a life that another one took over from is asked whether its calls are finished.
@@ -116,8 +112,10 @@ pub(crate) struct ConnectionState {
 }
 
 mod failure;
+mod follow;
 mod health;
 mod listing;
+mod subscriber;
 
 pub(crate) use failure::ConnectionFailure;
 use listing::{Listing, listing};
@@ -304,35 +302,6 @@ impl ConnectionState {
         if roots_changed {
             self.spawn(myself, "roots", async move { live.link.roots_changed().await });
         }
-    }
-
-    /// Watches the link for its end and for what the server tells unasked.
-    fn follow(&mut self, myself: &ActorRef<ConnectionMsg>, live: &Arc<Live>) {
-        let (actor, link) = (myself.clone(), Arc::clone(live));
-        self.spawn(myself, "end", async move {
-            let end = link.link.ended().await;
-            actor.cast(ConnectionMsg::Lost(end)).ok();
-        });
-        let (actor, link) = (myself.clone(), Arc::clone(live));
-        self.spawn(myself, "subscription", async move {
-            // A subscription that the server ended is opened anew; what changed meanwhile is
-            // listed then.
-            while link.link.wants_listener()
-                && matches!(link.link.listen().await, Ok(()) | Err(RequestError::Lost { .. }))
-            {
-                tokio::time::sleep(RELISTEN).await;
-                actor.cast(ConnectionMsg::ListsChanged).ok();
-            }
-        });
-        let (actor, link) = (myself.clone(), Arc::clone(live));
-        self.spawn(myself, "changes", async move {
-            while let Some(LinkEvent::ListsChanged) = link.link.event().await {
-                tokio::time::sleep(DEBOUNCE).await;
-                if actor.cast(ConnectionMsg::ListsChanged).is_err() {
-                    return;
-                }
-            }
-        });
     }
 
     fn tell(&self, message: AgentMsg) {

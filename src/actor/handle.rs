@@ -22,6 +22,7 @@ use super::{
     event::Waiting,
     exchange::ServerSpec,
     server::ServerConfig,
+    watches::Watches,
 };
 use crate::{
     id::{Incarnation, Owner, Seat},
@@ -37,6 +38,7 @@ mod parked;
 mod refusal;
 mod tasks;
 mod verdict;
+mod watched;
 
 pub(crate) use delivery::Errand;
 pub(crate) use notice::Notices;
@@ -131,6 +133,8 @@ pub(crate) struct ConnectionHandle {
     held: AtomicUsize,
     /// Its server left the configuration: it has no further life.
     removed: AtomicBool,
+    /// Who watches its resources.
+    pub(crate) watches: Arc<Watches>,
 }
 
 impl std::fmt::Debug for ConnectionHandle {
@@ -143,7 +147,12 @@ impl std::fmt::Debug for ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    pub(crate) fn new(owner: Owner, seat: Seat, spec: &ServerSpec) -> Arc<Self> {
+    pub(crate) fn new(
+        owner: Owner,
+        seat: Seat,
+        spec: &ServerSpec,
+        watches: Arc<Watches>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             owner,
             seat,
@@ -161,6 +170,7 @@ impl ConnectionHandle {
             last_call: Mutex::new(Instant::now()),
             held: AtomicUsize::new(0),
             removed: AtomicBool::new(false),
+            watches,
         })
     }
 
@@ -212,6 +222,7 @@ impl ConnectionHandle {
             *before = standing;
         });
         self.woken.store(false, Ordering::Relaxed);
+        self.wake_if_watched();
     }
 
     /// The runtime is draining: a call that waits for a connection would wait in vain.

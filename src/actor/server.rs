@@ -58,7 +58,8 @@ pub struct ServerConfig {
     /// Calls waiting at most, for a connection or for a place in flight. Default: 256.
     #[serde(default = "max_queue")]
     pub max_queue: u32,
-    /// Stop it after this long without a call; 0 is never. Default: 0s.
+    /// Stop it after this long without a call, unless somebody watches its resources; 0 is never.
+    /// Default: 0s.
     #[serde(default, with = "unit::duration")]
     #[schemars(with = "String")]
     pub idle_stop: Duration,
@@ -108,7 +109,7 @@ pub enum Startup {
     /// With the runtime.
     #[default]
     Eager,
-    /// By its first call, once its tools are known.
+    /// By its first call or subscription, once its tools are known.
     Lazy,
 }
 

@@ -275,11 +275,14 @@ impl View {
         if !self.is_contested(server) || !(may_name("\"uri\"") || may_name("\"resourceUri\"")) {
             return None;
         }
-        uri::rewrite(body, &mut |uri| {
-            let listed = self.resource(uri).map(|(server, _)| server);
-            let first = listed.or_else(|| self.by_template(uri))?;
-            (first != server).then(|| uri::qualified(server, uri))
-        })
+        uri::rewrite(body, &mut |uri| self.addressed(server, uri))
+    }
+
+    /// What this view calls a URI of a server's; `None` where it is the same.
+    pub fn addressed(&self, server: &ServerName, uri: &str) -> Option<String> {
+        let listed = self.resource(uri).map(|(server, _)| server);
+        let first = listed.or_else(|| self.by_template(uri))?;
+        (first != server).then(|| uri::qualified(server, uri))
     }
 
     /// Whether it names URIs of a server in another way than the server does.

@@ -16,6 +16,7 @@ mod list;
 pub(crate) mod listen;
 pub(crate) mod modern;
 mod received;
+pub(crate) mod subscribe;
 mod told;
 mod translate;
 

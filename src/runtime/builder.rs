@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ractor::Actor;
 use tokio_util::sync::CancellationToken;
 
-use super::{Runtime, RuntimeConfig, RuntimeHandle, SpawnError, Tree, Watch, owners};
+use super::{Runtime, RuntimeConfig, RuntimeHandle, SpawnError, Tree, owners, pulse::Pulse};
 use crate::{
     actor::{exchange::Exchange, kept, root::RootActor},
     guard::Guard,
@@ -62,8 +62,8 @@ impl RuntimeBuilder {
         exchange.events.restore(kept::events(&*exchange.store));
         let (root, _) = Actor::spawn(None, RootActor, Arc::clone(&exchange)).await?;
         let hung = CancellationToken::new();
-        let watch = Watch::begin(&exchange, &root, &hung);
-        let handle = RuntimeHandle { tree: Arc::new(Tree { exchange, root, hung, _watch: watch }) };
+        let pulse = Pulse::begin(&exchange, &root, &hung);
+        let handle = RuntimeHandle { tree: Arc::new(Tree { exchange, root, hung, _pulse: pulse }) };
         let exchange = Arc::downgrade(&handle.tree.exchange);
         handle.on_cleanup("store", move || {
             if let Some(exchange) = exchange.upgrade() {

@@ -90,7 +90,7 @@ impl RuntimeHandle {
             let scope = Scope::new(self.clone(), owner.clone());
             return introspect::answer(&scope, tool, &request);
         }
-        let target = match self.placed(owner, &request)? {
+        let target = match self.placed(owner, &request.subject, request.origin.as_ref())? {
             Some(target) => target,
             None if matches!(request.subject, Subject::Task { .. }) => {
                 let why = "unknown task; its server is no longer here";
@@ -161,10 +161,15 @@ impl RuntimeHandle {
     }
 
     /// Places a name by the snapshot.
-    fn placed(&self, owner: &Owner, request: &CallRequest) -> Result<Option<Target>, CallError> {
+    pub(super) fn placed(
+        &self,
+        owner: &Owner,
+        subject: &Subject,
+        origin: Option<&ServerName>,
+    ) -> Result<Option<Target>, CallError> {
         let table = self.tree.exchange.table.load();
         let view = table.owner(owner).ok_or_else(|| unknown_owner(owner))?;
-        Ok(view.target(&request.subject, request.origin.as_ref()))
+        Ok(view.target(subject, origin))
     }
 
     /// Asks the router for a name that the snapshot does not have: a server that is being
@@ -217,7 +222,7 @@ impl RuntimeHandle {
     }
 
     /// The session's own connection to a server; only its first call asks the supervisor.
-    async fn session_handle(
+    pub(super) async fn session_handle(
         &self,
         owner: &Owner,
         server: &ServerName,

@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+pub use error::{AddError, WaitError};
 use ractor::{RpcReplyPort, concurrency};
 use rmcp::ServerHandler;
 use tokio::sync::watch;
@@ -15,69 +16,17 @@ use super::{
 };
 use crate::{
     actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, router::Route, status},
-    catalog::{FilterError, Versions, View},
+    catalog::{Versions, View},
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     restart::State,
     upstream::{Connect, TransportConfig, memory::InProcess},
     wire::RawValue,
 };
 
-/// Why a server was not added, updated or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum AddError {
-    /// A server of this name is there already.
-    #[error("server {0:?} exists already; update or remove it")]
-    Exists(ServerName),
-    /// No server of this name.
-    #[error("unknown server {0:?}")]
-    Unknown(ServerName),
-    /// A glob of the definition does not compile.
-    #[error("server {server:?}: {source}")]
-    Filter {
-        /// The server.
-        server: ServerName,
-        /// What is wrong.
-        #[source]
-        source: FilterError,
-    },
-    /// The definition is of an in-process server, which comes with its handler.
-    #[error("server {0:?} is in-process: add it with its handler")]
-    NoConnector(ServerName),
-    /// The runtime has ended.
-    #[error("the runtime has ended")]
-    Ended,
-}
+mod error;
 
 fn connector(server: &ServerName, config: &ServerConfig) -> Result<Arc<dyn Connect>, AddError> {
     config.transport.connector().ok_or_else(|| AddError::NoConnector(server.clone()))
-}
-
-/// Why a server is not ready.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WaitError {
-    /// No server of this name.
-    #[error("unknown server {0:?}")]
-    Unknown(ServerName),
-    /// It will not be tried again by itself.
-    #[error("{server} is {state}: {cause}")]
-    GivenUp {
-        /// The server.
-        server: ServerName,
-        /// `failed` or `stopped`.
-        state: State,
-        /// Why.
-        cause: String,
-    },
-    /// It did not become ready in time.
-    #[error("{server} was not ready in time; it is {state}{cause}")]
-    Timeout {
-        /// The server.
-        server: ServerName,
-        /// Where it stood.
-        state: State,
-        /// Why, after a colon, where that is known.
-        cause: String,
-    },
 }
 
 /// The store or one agent.

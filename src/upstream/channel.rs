@@ -9,6 +9,7 @@ use super::http::remote::Remote;
 use super::{
     LinkEnd, RequestError,
     dialogue::Inquiries,
+    news::News,
     peer::{Call, Peer},
 };
 use crate::wire::{RawValue, Revision};
@@ -92,12 +93,21 @@ impl Channel {
         }
     }
 
-    /// Resolves when a list changed since the last time.
-    pub(super) async fn lists_changed(&self) {
+    /// Whether what the server sends arrives in its order, whatever it belongs to.
+    pub(super) const fn is_ordered(&self) -> bool {
         match self {
-            Self::Stream(peer) => peer.lists_changed().await,
+            Self::Stream(_) => true,
             #[cfg(feature = "upstream-http")]
-            Self::Http(remote) => remote.lists_changed().await,
+            Self::Http(_) => false,
+        }
+    }
+
+    /// What the server told unasked.
+    pub(super) fn news(&self) -> &News {
+        match self {
+            Self::Stream(peer) => peer.news(),
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.news(),
         }
     }
 

@@ -186,6 +186,7 @@ impl Talk<'_> {
                 deadline: Deadline::new(limit, limit),
                 trace: None,
                 dialogue: None,
+                acknowledged: None,
                 // A notification before `initialize` ends some servers.
                 cancellable: false,
             })

@@ -6,11 +6,12 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use serde::Deserialize;
 
 use super::{
-    Deadline, Dialogue, LinkEnd, ProgressSink, RequestError, ServerFacts, channel::Channel, era,
-    peer::Call,
+    Deadline, Dialogue, LinkEnd, ProgressSink, RequestError, ServerFacts, Updated,
+    channel::Channel,
+    era,
+    peer::{Acknowledged, Call},
 };
 use crate::{
     trace::Context,
@@ -23,13 +24,8 @@ use crate::{
     },
 };
 
-/// The lists whose changes a modern server announces, by the member of a listen filter that asks
-/// for it. Templates have none of their own.
-const ANNOUNCED: [(Primitive, &str); 3] = [
-    (Primitive::Tool, "toolsListChanged"),
-    (Primitive::Prompt, "promptsListChanged"),
-    (Primitive::Resource, "resourcesListChanged"),
-];
+mod listen;
+
 /// How long a notification may take to be sent.
 const ASIDE: Duration = Duration::from_secs(5);
 /// How often a server may ask for roots of the configuration during one request.
@@ -92,6 +88,15 @@ impl Link {
     /// # Errors
     /// [`RequestError`] says above all whether the server may have executed it.
     pub async fn request(&self, request: Request) -> Result<Box<RawValue>, RequestError> {
+        self.sent(request, None).await
+    }
+
+    /// Sends a request; the acknowledgement of a subscription goes to `acknowledged`.
+    async fn sent(
+        &self,
+        request: Request,
+        acknowledged: Option<Acknowledged>,
+    ) -> Result<Box<RawValue>, RequestError> {
         let Request { method, mut params, name, progress, deadline, trace, dialogue } = request;
         let stated = self.stated(dialogue.as_deref());
         if let Some(level) = dialogue.as_ref().and_then(|dialogue| dialogue.level) {
@@ -107,6 +112,7 @@ impl Link {
                 deadline: deadline.clone(),
                 trace: trace.as_ref(),
                 dialogue: dialogue.clone(),
+                acknowledged: acknowledged.clone(),
                 cancellable: true,
             };
             let result = self.exchange(&call).await?;
@@ -203,6 +209,7 @@ impl Link {
             deadline: deadline.clone(),
             trace: None,
             dialogue: None,
+            acknowledged: None,
             cancellable: true,
         };
         // A server that refuses sends what it likes, which is filtered all the same.
@@ -212,46 +219,6 @@ impl Link {
     fn declares(&self, capability: &str) -> bool {
         Object::read(&self.facts.capabilities)
             .is_some_and(|capabilities| capabilities.get(capability).is_some())
-    }
-
-    /// Whether the server tells of changed lists only to who listens: a modern one that declares
-    /// it. A legacy server tells by itself.
-    pub fn wants_listener(&self) -> bool {
-        self.facts.era == Era::Modern && ANNOUNCED.into_iter().any(|(it, _)| self.tells_of(it))
-    }
-
-    /// Asks the server to tell of changed lists, and waits until it stops doing so.
-    ///
-    /// # Errors
-    /// The server refused, or the link is over.
-    pub async fn listen(&self) -> Result<(), RequestError> {
-        let mut filter = Object::default();
-        for (_, member) in ANNOUNCED.into_iter().filter(|(it, _)| self.tells_of(*it)) {
-            filter.put(member, &true);
-        }
-        let mut params = Object::default();
-        params.put("notifications", &filter);
-        let request = Request {
-            method: method::LISTEN.into(),
-            params: Some(params.to_raw().into()),
-            name: None,
-            progress: None,
-            deadline: Deadline::new(Duration::MAX, Duration::MAX),
-            trace: None,
-            dialogue: None,
-        };
-        self.request(request).await.map(drop)
-    }
-
-    fn tells_of(&self, primitive: Primitive) -> bool {
-        #[derive(Deserialize, Default)]
-        #[serde(default, rename_all = "camelCase")]
-        struct Capability {
-            list_changed: bool,
-        }
-        Object::read(&self.facts.capabilities)
-            .and_then(|capabilities| capabilities.typed::<Capability>(primitive.capability()))
-            .is_some_and(|capability| capability.list_changed)
     }
 
     /// Asks for any sign of life; an error response is one.
@@ -301,7 +268,17 @@ impl Link {
     pub async fn event(&self) -> Option<LinkEvent> {
         tokio::select! {
             biased;
-            () = self.channel.lists_changed() => Some(LinkEvent::ListsChanged),
+            () = self.channel.news().lists_changed() => Some(LinkEvent::ListsChanged),
+            _ = self.channel.ended() => None,
+        }
+    }
+
+    /// The resources that changed by the server's own word since this was asked last; `None` once
+    /// the link is over. Only those are told that it was asked to tell of.
+    pub async fn updated(&self) -> Option<Vec<Updated>> {
+        tokio::select! {
+            biased;
+            updated = self.channel.news().updated() => Some(updated),
             _ = self.channel.ended() => None,
         }
     }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{Level, Object, Revision, change};
+use super::{Id, Level, Object, Revision, change};
 
 /// The parameter and result member that holds metadata.
 pub const META: &str = "_meta";
@@ -41,6 +41,11 @@ pub struct Stamp {
     pub capabilities: Box<RawValue>,
     /// The log messages that it wants; `None` for none.
     pub level: Option<Level>,
+}
+
+/// The listen request that a notification's parameters name.
+pub fn subscription(params: &RawValue) -> Option<Id> {
+    Object::read(Object::read(params)?.get(META)?)?.typed(SUBSCRIPTION_ID)
 }
 
 /// Rewrites a request's parameters for the next leg: the member that names what it is about is set

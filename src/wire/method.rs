@@ -30,6 +30,10 @@ pub const COMPLETE: &str = "completion/complete";
 pub const LISTEN: &str = "subscriptions/listen";
 /// The modern stream is open; says what it carries.
 pub const LISTEN_ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+/// Asks to be told of changes of one resource (legacy).
+pub const SUBSCRIBE: &str = "resources/subscribe";
+/// Asks to be told of them no longer (legacy).
+pub const UNSUBSCRIBE: &str = "resources/unsubscribe";
 /// Sets the level of log messages (legacy).
 pub const SET_LEVEL: &str = "logging/setLevel";
 /// The list of tools changed.
@@ -40,6 +44,8 @@ pub const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
 pub const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";
 /// The client's roots changed (legacy).
 pub const ROOTS_CHANGED: &str = "notifications/roots/list_changed";
+/// One resource changed.
+pub const RESOURCE_UPDATED: &str = "notifications/resources/updated";
 /// A request makes progress.
 pub const PROGRESS: &str = "notifications/progress";
 /// A request is no longer wanted.
@@ -72,7 +78,7 @@ pub fn of_servers(method: &str) -> Option<&'static str> {
 
 /// The method by its own constant, if it is known to us; what others send has no bound.
 pub fn known(method: &str) -> Option<&'static str> {
-    const ALL: [&str; 18] = [
+    const ALL: [&str; 20] = [
         INITIALIZE,
         DISCOVER,
         PING,
@@ -91,6 +97,8 @@ pub fn known(method: &str) -> Option<&'static str> {
         TASKS_CANCEL,
         TASKS_RESULT,
         TASKS_LIST,
+        SUBSCRIBE,
+        UNSUBSCRIBE,
     ];
     ALL.into_iter().find(|known| *known == method)
 }
@@ -98,11 +106,9 @@ pub fn known(method: &str) -> Option<&'static str> {
 /// Whether some revision of the protocol, or its extension of tasks, has such a method or
 /// notification.
 pub fn is_of_the_protocol(method: &str) -> bool {
-    const OTHERS: [&str; 13] = [
-        "resources/subscribe",
-        "resources/unsubscribe",
+    const OTHERS: [&str; 11] = [
         "notifications/elicitation/complete",
-        "notifications/resources/updated",
+        RESOURCE_UPDATED,
         ROOTS_CHANGED,
         INITIALIZED,
         LISTEN_ACKNOWLEDGED,

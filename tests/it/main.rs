@@ -45,6 +45,7 @@ mod servers;
 mod sessions;
 mod store;
 mod stuck;
+mod subscriptions;
 mod supervision;
 mod support;
 mod tasks;

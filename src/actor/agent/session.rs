@@ -68,6 +68,7 @@ impl AgentState {
         own.retain(|(_, handle)| {
             handle.load() == (0, 0)
                 && !handle.has_task()
+                && !handle.is_watched()
                 && (handle.was_called() || handle.unused_for() > FIRST_CALL)
         });
         own.sort_by_key(|(_, handle)| Reverse(handle.unused_for()));

@@ -107,11 +107,15 @@ impl Exchange {
     pub(crate) fn list_tasks(gate: &Arc<Gate>, caller: &Caller) -> Self {
         let gate = Arc::clone(gate);
         let Caller { principal, owner, session, .. } = caller.clone();
-        let answer = async move {
+        Self::of(async move {
             let key = session.as_ref().map(|lease| lease.key());
             let tasks = gate.tasks(&principal, &owner, key).await;
             tasks.map_err(|error| fault::of_request(error, Era::Legacy))
-        };
+        })
+    }
+
+    /// A request that brings nothing but its outcome.
+    pub(crate) fn of(answer: impl Future<Output = Outcome> + Send + 'static) -> Self {
         Self { answer: answer.boxed(), progress: None, telling: None, outcome: None }
     }
 

@@ -143,6 +143,8 @@ pub(crate) fn of_request(error: CallError, era: Era) -> Fault {
         CallError::UnknownTool { .. } | CallError::Unknown { .. } | CallError::Invalid(_) => {
             Fault::of_kind(kind, &text, None)
         }
+        // The client's own affair: a status would look like trouble on the way.
+        CallError::TooMany { .. } => Fault { head: Head::OK, ..Fault::of_kind(kind, &text, None) },
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     Caller, Exchange, Fault, Reply, fault, list, modern::Capabilities, received::Received,
-    translate,
+    subscribe, translate,
 };
 use crate::{
     access::Gate,
@@ -93,6 +93,7 @@ fn try_answer(
         method::TASKS_GET | method::TASKS_RESULT | method::TASKS_CANCEL if revision.has_tasks() => {
             Reply::Call(start()?)
         }
+        method::SUBSCRIBE | method::UNSUBSCRIBE => subscribe::answer(caller, method, params)?,
         method::SET_LEVEL => {
             let client = caller.client.as_ref();
             if !client.is_some_and(|client| client.set_level(params)) {

@@ -162,7 +162,7 @@ pub(crate) struct Capabilities {
     logging: Logging,
     tools: Listed,
     prompts: Listed,
-    resources: Listed,
+    resources: Watched,
     completions: Object<'static>,
     /// Each tool says for itself whether it can be called as a task (2025-11-25).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,6 +203,19 @@ struct Listed {
 impl Default for Listed {
     fn default() -> Self {
         Self { list_changed: true }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Watched {
+    list_changed: bool,
+    subscribe: bool,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self { list_changed: true, subscribe: true }
     }
 }
 

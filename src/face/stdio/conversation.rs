@@ -13,7 +13,7 @@ use crate::{
     face::mcp::{
         Caller, Exchange, Fault, Outcome, Reply, Step, batch, cancelled_request, changes::Changes,
         client::Client, era, is_batch, legacy, listen::Listen, modern::Request, notified, response,
-        unreadable,
+        subscribe, unreadable,
     },
     id::Owner,
     trace::Context,
@@ -41,6 +41,8 @@ pub(super) enum Due {
     Ended(Vec<Id>),
     /// The legacy client's view changed.
     Changed,
+    /// A resource that it watches changed.
+    Updated(String),
     /// Its view is no more.
     Withdrawn,
 }
@@ -126,8 +128,16 @@ impl Conversation {
                 None => std::future::pending().await,
             }
         };
+        let session = self.caller.session.as_ref();
+        let updated = async {
+            match session {
+                Some(session) => session.watching().updated().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             Some(ended) = self.running.join_next() => Due::Ended(ended.unwrap_or_default()),
+            uri = updated => Due::Updated(uri),
             told = changed => if told { Due::Changed } else { Due::Withdrawn },
         }
     }
@@ -146,6 +156,7 @@ impl Conversation {
                     self.say(envelope::notification(notification, None)).await;
                 }
             }
+            Due::Updated(uri) => self.say(subscribe::updated(&uri, Object::default())).await,
             Due::Withdrawn => self.changes = None,
         }
     }
@@ -297,7 +308,7 @@ impl Conversation {
                 let changes =
                     changes.map_err(|error| Err(Fault::new(code::INTERNAL, error.to_string())))?;
                 self.agreed = Agreed::Legacy(revision);
-                self.caller.session = Some(Arc::new(self.gate.lease(&self.caller.owner)));
+                self.caller.session = Some(Arc::new(self.gate.lease(principal, owner)));
                 self.caller.client = Some(Arc::new(Client::new(params, revision)));
                 self.changes = Some(Changes::new(changes));
                 Ok(Reply::Now(Ok(result)))

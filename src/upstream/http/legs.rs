@@ -20,7 +20,7 @@ use http::{
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use super::{
     client::Body,
@@ -33,7 +33,8 @@ use crate::{
     upstream::{
         StderrRing,
         dialogue::{GivenUp, Inquiries, Party, addressee, log},
-        peer::inbound,
+        news::News,
+        peer::{Acknowledged, inbound},
         progress::{Said, Track},
         vital::Vital,
     },
@@ -60,7 +61,7 @@ pub(super) struct Legs {
     /// Masks secrets in the server's own words.
     pub(super) words: Arc<StderrRing>,
     pub(super) vital: Vital,
-    pub(super) lists_changed: Notify,
+    pub(super) news: News,
     pub(super) last_id: AtomicU64,
     pub(super) in_flight: AtomicUsize,
     /// The legacy session, where the server opened one.
@@ -81,6 +82,7 @@ pub(super) struct Legs {
 #[derive(Debug, Default)]
 pub(super) struct Ear {
     pub(super) track: Option<Track>,
+    pub(super) acknowledged: Option<Acknowledged>,
     /// Whose request it is, where the server may ask back.
     pub(super) party: Option<Party>,
 }
@@ -290,12 +292,15 @@ impl Legs {
                     track.pass(said.progress, raw);
                 }
             }
-            method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED => {
-                self.lists_changed.notify_one();
+            method::LISTEN_ACKNOWLEDGED => {
+                if let (Some(raw), Some(acknowledged)) = (params, &ear.acknowledged) {
+                    // There is one; whoever waited may have left.
+                    acknowledged.try_send(raw.to_owned()).ok();
+                }
             }
             method::MESSAGE => log(self.party(id, ear).as_ref(), params, &self.words),
             method::CANCELLED => self.inquiries.withdraw(params),
-            _ => {}
+            _ => drop(self.news.take(method, params)),
         }
     }
 

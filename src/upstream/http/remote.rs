@@ -14,11 +14,7 @@ use std::{
 use bytes::Bytes;
 use http::Method;
 use parking_lot::{Mutex, RwLock};
-use tokio::{
-    sync::{Notify, mpsc},
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -29,8 +25,8 @@ use super::{
 };
 use crate::{
     upstream::{
-        LinkEnd, RequestError, ServerFacts, StderrRing, dialogue::Inquiries, peer::Call,
-        progress::Track, vital::Vital,
+        LinkEnd, RequestError, ServerFacts, StderrRing, dialogue::Inquiries, news::News,
+        peer::Call, progress::Track, vital::Vital,
     },
     wire::{
         Era, Object, RawValue, Revision, envelope,
@@ -68,7 +64,7 @@ impl Remote {
             limit,
             words,
             vital: Vital::new(),
-            lists_changed: Notify::new(),
+            news: News::default(),
             last_id: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             session: OnceLock::new(),
@@ -127,7 +123,8 @@ impl Remote {
             Ticket { remote: self, id, told: call.cancellable && revision.is_none(), open: true };
         let asked = Instant::now();
         legs.in_flight.fetch_add(1, Ordering::Relaxed);
-        let mut ear = Ear { track, party: call.party() };
+        let acknowledged = call.acknowledged.clone();
+        let mut ear = Ear { track, acknowledged, party: call.party() };
         if let Some(party) = &ear.party {
             legs.parties.lock().insert(id, party.clone());
         }
@@ -184,8 +181,8 @@ impl Remote {
         self.legs.in_flight.load(Ordering::Relaxed)
     }
 
-    pub(in crate::upstream) async fn lists_changed(&self) {
-        self.legs.lists_changed.notified().await;
+    pub(in crate::upstream) fn news(&self) -> &News {
+        &self.legs.news
     }
 
     pub(in crate::upstream) async fn ended(&self) -> LinkEnd {

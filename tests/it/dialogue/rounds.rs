@@ -248,7 +248,7 @@ async fn a_state_does_not_go_to_another_program() {
     let first = client.call("form", "a").await;
     let wanted = client.wanted(first).await;
     let (store, name) = (host.runtime.store(), ServerName::new(SERVER).unwrap());
-    let mut changed = host.config.clone();
+    let mut changed = host.config.clone().unwrap();
     let TransportConfig::Stdio(stdio) = &mut changed.transport else { unreachable!() };
     stdio.args.push("another".to_owned());
     store.update(name, changed).await.unwrap();

@@ -35,9 +35,10 @@ pub const SERVER: &str = "asker";
 pub struct Host {
     pub gate: Arc<Gate>,
     pub runtime: RuntimeHandle,
-    /// How the server is defined.
-    pub config: ServerConfig,
-    folder: TempDir,
+    /// How the one server is defined.
+    pub config: Option<ServerConfig>,
+    /// Its journal is in here.
+    pub folder: TempDir,
 }
 
 impl Host {
@@ -66,8 +67,12 @@ impl Host {
         let store = runtime.store();
         store.add(name.clone(), config.clone()).await.unwrap();
         store.wait_ready(&name, PATIENCE).await.unwrap();
-        let gate = Gate::new(runtime.clone());
-        Self { gate, runtime, config, folder }
+        Self { config: Some(config), ..Self::of(runtime, folder) }
+    }
+
+    /// In front of a runtime that has its servers.
+    pub fn of(runtime: RuntimeHandle, folder: TempDir) -> Self {
+        Self { gate: Gate::new(runtime.clone()), runtime, config: None, folder }
     }
 
     /// What the server carried out, in its order: tool and `who`.

@@ -153,6 +153,12 @@ impl Session<'_> {
         response.status().as_u16()
     }
 
+    /// Opens a stream of what belongs to no request.
+    pub async fn stream(&self) -> reqwest::Response {
+        let get = self.client.http.get(&self.client.url).header("accept", "text/event-stream");
+        self.headers(get).send().await.unwrap()
+    }
+
     /// Ends the session and returns the HTTP status.
     pub async fn end(self) -> u16 {
         let delete = self.client.http.delete(&self.client.url);

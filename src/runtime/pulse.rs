@@ -30,11 +30,11 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// The thread that watches one tree; it ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Pulse {
     _alive: Option<mpsc::Sender<()>>,
 }
 
-impl Watch {
+impl Pulse {
     /// Asks the root for an answer as often as servers are checked. One that hangs is told of by
     /// `hung`, and its children end without it. Where all actors share one thread with whoever
     /// would be told, nobody is asked.
