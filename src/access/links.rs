@@ -34,7 +34,10 @@ impl Links {
     ) {
         let uris = match subject {
             Subject::Extension { .. } => answer.uris(KEPT),
-            _ => answer.links(),
+            Subject::Tool(_)
+            | Subject::Prompt(_)
+            | Subject::Resource(_)
+            | Subject::Completion(..) => answer.links(),
         };
         self.told(principal, owner, &answer.server, uris);
     }
