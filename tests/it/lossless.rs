@@ -26,13 +26,13 @@ use talk::{Client, Host, joined};
 use tree::{Tree, differences};
 
 /// Exchanges of each pair of eras, for one seed.
-const CASES: u32 = 40;
+const CASES: u32 = 24;
 const CLIENTS: [Revision; 4] =
     [Revision::LATEST, Revision::LATEST_LEGACY, Revision::V2025_03_26, Revision::V2024_11_05];
 
 /// Rows that cannot be met here: around bodies, and with spans that are exported
 /// (`telemetry/spans.rs`).
-const ELSEWHERE: [change::Change; 3] = [change::ENVELOPE, change::LIST, change::TRACE];
+const ELSEWHERE: [change::Change; 3] = [change::ENVELOPE, change::TRACE, change::LIST];
 
 #[test]
 fn what_is_generated_passes_both_ways_but_for_the_table_and_all_of_the_table_is_met() {
@@ -288,8 +288,11 @@ fn the_table_in_the_documentation_is_the_table_in_the_code() {
             .iter()
             .map(|at| if at.is_empty() { "all".to_owned() } else { format!("`{at}`") });
         let at = at.collect::<Vec<_>>().join(", ");
-        table +=
-            &format!("| {clients} | {} | {at} | {} | {} |\n", row.body.as_str(), row.what, row.why);
+        let (body, what, why) = (row.body.as_str(), row.what, row.why);
+        table.extend([format!(
+            "| {clients} | {body} | {at} | {what} | {why} |
+"
+        )]);
     }
     page::agrees_with("protocol.md", "changes", &table);
 }
