@@ -315,11 +315,11 @@ async fn through_stdio(mut command: Command, lines: &[Value], answers: usize) ->
     read
 }
 
-/// A message to the client that said these lines; one that says a version first is legacy.
+/// A message to the client that said these lines; one that initialises is legacy.
 fn heard(said: &[Value], line: &str) -> Value {
     let message: Value = serde_json::from_str(line).unwrap();
-    let named = said[0]["params"]["protocolVersion"].as_str();
-    let revision = named.and_then(Revision::parse).unwrap_or(Revision::LATEST);
+    let mut named = said.iter().filter_map(|line| line["params"]["protocolVersion"].as_str());
+    let revision = named.next().and_then(Revision::parse).unwrap_or(Revision::LATEST);
     let asked = said.iter().find(|line| line["id"] == message["id"]);
     let asked = asked.filter(|_| message.get("method").is_none() && message.get("id").is_some());
     to_client(revision, asked.and_then(|line| line["method"].as_str()), &message);

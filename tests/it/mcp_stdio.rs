@@ -42,6 +42,8 @@ struct Client {
     runtime: RuntimeHandle,
     /// The legacy revision that was agreed on; it is modern until then.
     revision: Revision,
+    /// Its last request.
+    asked: Option<(u64, String)>,
 }
 
 impl Client {
@@ -55,7 +57,7 @@ impl Client {
         serving.spawn(serve(reader, writer, gate, options, stop.clone()));
         let (output, input) = split(ours);
         let output = BufReader::new(output).lines();
-        Self { input, output, stop, serving, runtime, revision: Revision::LATEST }
+        Self { input, output, stop, serving, runtime, revision: Revision::LATEST, asked: None }
     }
 
     async fn say(&mut self, message: &Value) {
@@ -67,6 +69,7 @@ impl Client {
     }
 
     async fn request(&mut self, id: u64, method: &str, params: Value) {
+        self.asked = Some((id, method.to_owned()));
         self.say(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await;
     }
 
@@ -76,8 +79,9 @@ impl Client {
     }
 
     fn read(&self, line: &str) -> Value {
-        let message = serde_json::from_str(line).unwrap();
-        to_client(self.revision, None, &message);
+        let message: Value = serde_json::from_str(line).unwrap();
+        let asked = self.asked.as_ref().filter(|(id, _)| message["id"] == *id);
+        to_client(self.revision, asked.map(|(_, method)| method.as_str()), &message);
         message
     }
 

@@ -21,8 +21,6 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::support::outgoing::Leg;
-
 use super::{
     plan::{Act, ServerPlan},
     record::Record,
@@ -113,7 +111,6 @@ impl Faulty {
             agenda: BTreeMap::new(),
             steps: 0,
             mute_until: Instant::now(),
-            leg: Leg::default(),
         };
         let lived = self.0.record.life(self.0.place, incarnation);
         let mut state = self.0.state.lock().unwrap();
@@ -173,7 +170,6 @@ struct Life {
     agenda: BTreeMap<(Instant, u64), Step>,
     steps: u64,
     mute_until: Instant,
-    leg: Leg,
 }
 
 impl Life {
@@ -215,7 +211,6 @@ impl Life {
                 line = lines.next_line(), if !mute => match line? {
                     // What was cut off by the end of the stream is no message.
                     Some(line) => if let Ok(message) = serde_json::from_str(&line) {
-                        self.leg.hear(&message);
                         self.heard(&message);
                     },
                     None => return Ok(()),

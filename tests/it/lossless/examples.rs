@@ -179,9 +179,13 @@ fn base(kind: Kind) -> Case {
         Kind::Resource => r#"{"contents":[],"ttlMs":0,"cacheScope":"private"}"#,
         Kind::Template => r#"{"completion":{"values":[]}}"#,
     };
+    let params = match kind {
+        Kind::Template => r#""argument":{"name":"n","value":"v"}"#,
+        Kind::Tool | Kind::Prompt | Kind::Resource => "",
+    };
     Case {
         kind,
-        params: String::new(),
+        params: params.to_owned(),
         meta: String::new(),
         result: result.to_owned(),
         progress: None,

@@ -41,7 +41,7 @@ impl Met {
         let place = TABLE.iter().position(|row| {
             row.body == body
                 && row.is_for(client)
-                && row.at.iter().any(|way| names(way))
+                && row.at.iter().any(names)
                 && self.is_done(row, client, difference)
         });
         let Some(place) = place else {

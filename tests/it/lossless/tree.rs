@@ -148,7 +148,7 @@ fn compare(before: Option<&Tree>, after: Option<&Tree>, at: String, found: &mut 
     let is_other = kind(before).is_some() && kind(after).is_some() && kind(before) != kind(after);
     match (before, after) {
         (Some(Tree::Object(old)), Some(Tree::Object(new))) if !is_other => {
-            members(old, new, &at, found)
+            members(old, new, &at, found);
         }
         (Some(Tree::List(old)), Some(Tree::List(new))) => entries(old, new, &at, found),
         // What is added or removed with members is its members.
