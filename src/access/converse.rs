@@ -33,8 +33,8 @@ impl Gate {
     ///     eprintln!("{} asks: {}", asked.server, asked.params);
     ///     let form = serde_json::json!({ "action": "accept", "content": { "seat": "window" } });
     ///     asked.reply.give(Ok(raw(&form)));
-    /// });
-    /// # answer.await.ok();
+    /// }).await;
+    /// # answer.ok();
     /// # }
     /// ```
     ///

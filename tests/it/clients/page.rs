@@ -22,7 +22,7 @@ fn table(seen: &[(Row, Report)]) -> String {
 fn answering(seen: &[(Row, Report)], tools: &[&str]) -> String {
     let mut table = String::from("| Client | Version | Setting | Revision | legacy: form ");
     table.push_str("| legacy: sampling | modern: form | modern: sampling |\n");
-    table.push_str(&format!("|{}\n", "---|".repeat(8)));
+    writeln!(table, "|{}", "---|".repeat(8)).unwrap();
     for (row, report) in seen {
         let client = format!("{} `{}`", row.registry(), report.client);
         let setting = format!("{} | {} | {}", report.version, row.setting, report.protocol);
