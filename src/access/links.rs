@@ -37,7 +37,8 @@ impl Links {
             Subject::Tool(_)
             | Subject::Prompt(_)
             | Subject::Resource(_)
-            | Subject::Completion(..) => answer.links(),
+            | Subject::Completion(..)
+            | Subject::Task { .. } => answer.links(),
         };
         self.told(principal, owner, &answer.server, uris);
     }
