@@ -65,7 +65,7 @@ impl<'a> Waiting<'a> {
                 }
                 "open" | "failed" | "stopped" => {
                     let cause = now.cause.map_or_else(String::new, |cause| format!(": {cause}"));
-                    bail!("{server} is {}{cause}", now.state);
+                    bail!("{server} is not ready but {}{cause}", now.state);
                 }
                 _ => tokio::time::sleep(EVERY).await,
             }

@@ -360,7 +360,7 @@ async fn whoever_waits_hears_that_a_server_is_ready_or_why_it_is_not() {
 
     let missing = ["add", "c", "--wait", "--", "no-such-program"];
     let (failed, why) = code(&switchboard.command(&missing).await);
-    assert!(failed == Some(1) && why.contains("c is failed: cannot start"), "{why}");
+    assert!(failed == Some(1) && why.contains("c is not ready but failed: cannot start"), "{why}");
     let handed = switchboard.command(&["restart", "c", "--handover"]).await;
     assert_eq!(text(&handed.stdout), "c did not serve; restarting it\n", "{handed:?}");
     assert!(handed.status.success() && switchboard.stop().await.success());

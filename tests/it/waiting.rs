@@ -187,6 +187,6 @@ async fn a_uri_that_nobody_has_is_not_waited_for_as_long_as_a_server_takes() {
     let params = RawValue::from_string(r#"{"uri":"notes://nowhere"}"#.to_owned()).unwrap();
     let began = Instant::now();
     let refused = runtime.store().call(CallRequest::about(subject, params.into())).await;
-    assert_eq!(refused.unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(refused.unwrap_err().kind(), Kind::NotFound);
     assert_eq!(began.elapsed().as_secs(), 5);
 }
