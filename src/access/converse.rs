@@ -49,7 +49,7 @@ impl Gate {
     ) -> Result<Answer, CallError> {
         let (sink, told) = mpsc::channel(WAITING);
         request.dialogue.sink = Some(sink);
-        call(self.call(principal, owner, request), told, answer).await
+        call(Box::pin(self.call(principal, owner, request)), told, answer).await
     }
 }
 

@@ -92,9 +92,10 @@ pub(super) async fn add(args: AddArgs) -> Result<()> {
     }
     let entry = raw(&entry);
     let (server, of) = (args.server.clone(), agent.clone());
-    let waiting = match args.wait {
-        true => Some(Waiting::begin(&control, of.as_ref(), &server, None).await?),
-        false => None,
+    let waiting = if args.wait {
+        Some(Waiting::begin(&control, of.as_ref(), &server, None).await?)
+    } else {
+        None
     };
     let wish = AddServer { server: args.server, agent, entry, replace: args.replace };
     print(&control.post("/servers/add", &wish).await?, asking.json)?;

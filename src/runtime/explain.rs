@@ -76,7 +76,9 @@ pub fn explain(status: &ServerStatus, events: &[Arc<Event>], now: SystemTime) ->
         waiting: waiting(status, events),
         remedy: match reason {
             Reason::Wish(_) if status.state == State::Ready => Some(remedy::not_replaced(status)),
-            _ => remedy::remedy(status, fault.and_then(|(_, down)| down.trouble)),
+            Reason::Nothing | Reason::Wish(_) | Reason::Fault(..) | Reason::Words(_) => {
+                remedy::remedy(status, fault.and_then(|(_, down)| down.trouble))
+            }
         },
         brief: format!("{brief}."),
         stderr: fault.map(|(_, down)| down.stderr.clone()).unwrap_or_default(),

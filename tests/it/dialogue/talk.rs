@@ -67,7 +67,9 @@ impl Host {
         let store = runtime.store();
         store.add(name.clone(), config.clone()).await.unwrap();
         store.wait_ready(&name, PATIENCE).await.unwrap();
-        Self { config: Some(config), ..Self::of(runtime, folder) }
+        let mut host = Self::of(runtime, folder);
+        host.config = Some(config);
+        host
     }
 
     /// In front of a runtime that has its servers.

@@ -45,7 +45,7 @@ async fn updates_come_over_the_streams_of_http_and_end_with_them() {
     for _ in 0..3 {
         touch_any(&servers, ONE).await;
     }
-    let mut stream = Events::of(session.stream().await);
+    let mut stream = Events::of(Revision::LATEST_LEGACY, session.stream().await);
     assert_eq!(updated(&mut stream, session.revision()).await, json!({"uri": ONE}));
 
     let params = json!({"notifications": {"resourceSubscriptions": [ONE, TWO]}, "_meta": {
@@ -58,7 +58,7 @@ async fn updates_come_over_the_streams_of_http_and_end_with_them() {
         .post()
         .header("mcp-protocol-version", Revision::LATEST.as_str())
         .header("mcp-method", method);
-    let mut listening = Events::of(post.json(&message).send().await.unwrap());
+    let mut listening = Events::of(Revision::LATEST, post.json(&message).send().await.unwrap());
     let acknowledged = listening.message().await;
     let agreed = &acknowledged["params"]["notifications"]["resourceSubscriptions"];
     assert_eq!(*agreed, json!([ONE, TWO]), "{acknowledged}");
