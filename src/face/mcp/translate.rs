@@ -84,7 +84,7 @@ fn modern_result(result: &RawValue, may_be_kept: bool) -> Result<Box<RawValue>, 
     let is_complete = object.text(RESULT_TYPE).as_deref() == Some(COMPLETE);
     if may_be_kept && is_complete {
         let known = object.typed::<u64>(TTL).is_some();
-        let scope = object.text(CACHE_SCOPE).map(|scope| scope.into_owned());
+        let scope = object.text(CACHE_SCOPE).map(Cow::into_owned);
         if !known || !matches!(scope.as_deref(), Some("public" | "private")) {
             object.put(TTL, &0);
             object.put(CACHE_SCOPE, "private");
