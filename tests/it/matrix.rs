@@ -99,7 +99,9 @@ impl Board {
         let url = format!("http://{}/mcp", self.face.local_addr());
         let client = Client::open(&url, revision).await;
         let mut watching = JoinSet::new();
-        let watched = client.watch(&mut watching).await;
+        let uris = self.servers.iter().map(|server| server.uri(&format!("one/of-{revision}")));
+        let uris: Vec<_> = uris.collect();
+        let watched = client.watch(&uris, &mut watching).await;
         let meetings = self.servers.iter().map(|server| {
             let pair = Pair { client: &client, server, watched: watched.clone() };
             meet(pair)

@@ -2,6 +2,7 @@
 //! message that it gets is one of its revision.
 
 use std::{
+    collections::HashMap,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -25,6 +26,15 @@ pub struct Client {
     url: String,
     session: Option<String>,
     last: AtomicU64,
+}
+
+/// What a client was told of unasked.
+#[derive(Clone, Debug, Default)]
+pub struct News {
+    /// The names of all tools after the last change.
+    pub tools: Vec<String>,
+    /// How often each resource was told as updated.
+    pub updates: HashMap<String, usize>,
 }
 
 /// What came of a request.
@@ -79,6 +89,9 @@ impl Client {
         if self.revision >= Revision::V2025_06_18 {
             capabilities["elicitation"] = json!({});
         }
+        if self.is_modern() {
+            capabilities["extensions"] = json!({ "io.modelcontextprotocol/tasks": {} });
+        }
         capabilities
     }
 
@@ -113,7 +126,11 @@ impl Client {
             meta["io.modelcontextprotocol/clientCapabilities"] = self.capabilities();
             meta["io.modelcontextprotocol/logLevel"] = json!("info");
             post = post.header("mcp-method", method);
-            let subject = if method == "resources/read" { "uri" } else { "name" };
+            let subject = match method {
+                "resources/read" => "uri",
+                "tasks/get" => "taskId",
+                _ => "name",
+            };
             if let Some(subject) = params[subject].as_str() {
                 post = post.header("mcp-name", subject);
             }
@@ -174,23 +191,32 @@ impl Client {
         }
     }
 
-    /// The names of all tools whenever they are said to have changed.
-    pub async fn watch(&self, tasks: &mut JoinSet<()>) -> watch::Receiver<Vec<String>> {
+    /// What the client is told of unasked, from now on. A modern one names the resources that it
+    /// watches here, a legacy one when it subscribes to them.
+    pub async fn watch(&self, uris: &[String], tasks: &mut JoinSet<()>) -> watch::Receiver<News> {
         let response = if self.is_modern() {
-            let params = json!({ "notifications": { "toolsListChanged": true } });
-            self.begin("subscriptions/listen", params).await.1
+            let filter = json!({ "toolsListChanged": true, "resourceSubscriptions": uris });
+            self.begin("subscriptions/listen", json!({ "notifications": filter })).await.1
         } else {
             self.headed(self.http.get(&self.url)).send().await.unwrap()
         };
-        let (names, watched) = watch::channel(Vec::new());
+        let (news, watched) = watch::channel(News::default());
         let client = self.twin();
         tasks.spawn(async move {
             let mut events = Events::of(client.revision, response);
             while let Some(event) = events.next().await {
-                if event.data["method"] == "notifications/tools/list_changed" {
-                    let tools = client.ask("tools/list", json!({})).await.result;
-                    let tools = tools["tools"].as_array().unwrap().iter();
-                    names.send_replace(tools.map(|tool| tool["name"].to_string()).collect());
+                match event.data["method"].as_str().unwrap_or_default() {
+                    "notifications/tools/list_changed" => {
+                        let tools = client.ask("tools/list", json!({})).await.result;
+                        let tools = tools["tools"].as_array().unwrap().iter();
+                        let names = tools.map(|tool| tool["name"].to_string()).collect();
+                        news.send_modify(|news| news.tools = names);
+                    }
+                    "notifications/resources/updated" => {
+                        let uri = event.data["params"]["uri"].as_str().unwrap().to_owned();
+                        news.send_modify(|news| *news.updates.entry(uri).or_default() += 1);
+                    }
+                    _ => {}
                 }
             }
         });

@@ -8,7 +8,7 @@ use switchboard::wire::Revision;
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    client::{Client, Heard},
+    client::{Client, Heard, News},
     server::Server,
 };
 use crate::support::{
@@ -21,8 +21,8 @@ use crate::support::{
 pub struct Pair<'a> {
     pub client: &'a Client,
     pub server: &'a Server,
-    /// The names of the tools that the client was told of last.
-    pub watched: watch::Receiver<Vec<String>>,
+    /// What the client was told of unasked.
+    pub watched: watch::Receiver<News>,
 }
 
 /// What is seen to work between two revisions.
@@ -43,7 +43,7 @@ impl Feature {
 const FIRST: Revision = Revision::V2024_11_05;
 
 /// Every row of the table, in its order.
-pub const ALL: [Feature; 11] = [
+pub const ALL: [Feature; 13] = [
     Feature { name: "tools", since: FIRST, check: |pair| tools(pair).boxed_local() },
     Feature { name: "progress", since: FIRST, check: |pair| progress(pair).boxed_local() },
     Feature { name: "cancellation", since: FIRST, check: |pair| cancellation(pair).boxed_local() },
@@ -56,12 +56,22 @@ pub const ALL: [Feature; 11] = [
     Feature { name: "roots", since: FIRST, check: |pair| roots(pair).boxed_local() },
     Feature { name: "log messages", since: FIRST, check: |pair| logging(pair).boxed_local() },
     Feature { name: "resources", since: FIRST, check: |pair| resources(pair).boxed_local() },
+    Feature {
+        name: "subscriptions",
+        since: FIRST,
+        check: |pair| subscriptions(pair).boxed_local(),
+    },
     Feature { name: "prompts", since: FIRST, check: |pair| prompts(pair).boxed_local() },
     Feature { name: "completion", since: FIRST, check: |pair| completion(pair).boxed_local() },
     Feature {
         name: "`list_changed`",
         since: FIRST,
         check: |pair| list_changed(pair).boxed_local(),
+    },
+    Feature {
+        name: "tasks",
+        since: Revision::V2025_11_25,
+        check: |pair| tasks(pair).boxed_local(),
     },
 ];
 
@@ -198,6 +208,45 @@ async fn completion(pair: Pair<'_>) {
 async fn list_changed(mut pair: Pair<'_>) {
     pair.call("grow").await;
     let grown = json!(pair.exposed(&pair.who())).to_string();
-    let told = pair.watched.wait_for(|names| names.contains(&grown));
+    let told = pair.watched.wait_for(|news| news.tools.contains(&grown));
     timeout(PATIENCE / 3, told).await.expect("told in time").unwrap();
+}
+
+async fn subscriptions(mut pair: Pair<'_>) {
+    let uri = pair.uri(&format!("one/{}", pair.who()));
+    let mut updates = 0;
+    if pair.client.is_modern() {
+        // One that was watched from the start is told once, for what may have been missed.
+        updates += 1;
+        told_of(&mut pair.watched, &uri, updates).await;
+    } else {
+        pair.ask("resources/subscribe", json!({ "uri": uri }), "EmptyResult").await;
+    }
+    pair.call("touch").await;
+    told_of(&mut pair.watched, &uri, updates + 1).await;
+}
+
+async fn told_of(watched: &mut watch::Receiver<News>, uri: &str, times: usize) {
+    let told = watched.wait_for(|news| news.updates.get(uri) == Some(&times));
+    timeout(PATIENCE / 3, told).await.expect("told in time").unwrap();
+}
+
+/// Both kinds are handed out where both sides have the same, and awaited where not.
+async fn tasks(pair: Pair<'_>) {
+    let mut params = pair.params("job");
+    if !pair.client.is_modern() {
+        params["task"] = json!({ "ttl": 60_000 });
+    }
+    let result = pair.client.ask("tools/call", params).await.result;
+    let task = if pair.client.is_modern() { &result } else { &result["task"] };
+    let is_handed_out = task["taskId"].is_string();
+    assert_eq!(is_handed_out, pair.client.revision == pair.server.revision, "{result}");
+    let about = json!({ "taskId": task["taskId"] });
+    let ended = match (is_handed_out, pair.client.is_modern()) {
+        (false, _) => result.clone(),
+        (true, true) => pair.client.ask("tasks/get", about).await.result["result"].clone(),
+        (true, false) => pair.client.ask("tasks/result", about).await.result,
+    };
+    assert_valid(pair.client.revision, "CallToolResult", &ended);
+    assert_eq!(ended["content"][0]["text"], pair.who());
 }

@@ -4,7 +4,7 @@
 //! carried out is one line of the journal.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -18,17 +18,30 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::support::stream::Outlet;
 
-const TOOLS: [&str; 8] = ["echo", "step", "hang", "form", "sample", "places", "log", "grow"];
+const TOOLS: [&str; 9] =
+    ["echo", "step", "hang", "form", "sample", "places", "log", "grow", "touch"];
+/// The tool that is called as a task where the revision has such.
+const JOB: &str = "job";
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 const LIST_CHANGED: &str = "notifications/tools/list_changed";
+const UPDATED: &str = "notifications/resources/updated";
+
+/// What clients are told of.
+#[derive(Clone, Debug)]
+enum Change {
+    Tools,
+    Resource(String),
+}
 
 /// One server, whatever its connections.
 pub struct Server {
     pub name: String,
     pub revision: Revision,
     grown: Mutex<Vec<String>>,
-    changes: broadcast::Sender<()>,
+    changes: broadcast::Sender<Change>,
     journal: Mutex<Vec<String>>,
 }
 
@@ -57,28 +70,35 @@ impl Server {
         self.journal.lock().unwrap().push(format!("{what} {who}"));
     }
 
-    /// Tells of changes until nobody listens; a modern client is told under its subscription.
-    pub async fn announce(&self, outlet: &Outlet, subscription: &Value) {
-        let mut changes = self.changes.subscribe();
-        if self.is_modern() {
-            let meta = json!({ SUBSCRIPTION: subscription });
-            let heard = json!({ "_meta": meta, "notifications": { "toolsListChanged": true } });
-            outlet.notify("notifications/subscriptions/acknowledged", &heard);
-        }
-        while changes.recv().await.is_ok() {
-            let mut params = json!({});
-            if self.is_modern() {
-                params["_meta"] = json!({ SUBSCRIPTION: subscription });
-            }
-            outlet.notify(LIST_CHANGED, &params);
-        }
+    /// One of its resources.
+    pub fn uri(&self, rest: &str) -> String {
+        format!("matrix://{}/{rest}", self.name)
     }
 
     fn tools(&self) -> Vec<Value> {
         let grown = self.grown.lock().unwrap();
         let names = TOOLS.into_iter().chain(grown.iter().map(String::as_str));
         let tool = |name| json!({ "name": name, "inputSchema": { "type": "object" } });
-        names.map(tool).collect()
+        let mut tools: Vec<_> = names.map(tool).collect();
+        if self.revision >= Revision::V2025_11_25 {
+            let mut job = tool(JOB);
+            if !self.is_modern() {
+                job["execution"] = json!({ "taskSupport": "required" });
+            }
+            tools.push(job);
+        }
+        tools
+    }
+
+    /// A task as it is said to be; whose it is stands in its name.
+    fn task(&self, id: &str, status: &str) -> Value {
+        let (ttl, interval) =
+            if self.is_modern() { ("ttlMs", "pollIntervalMs") } else { ("ttl", "pollInterval") };
+        let time = "2026-07-28T00:00:00Z";
+        json!({
+            "taskId": id, "status": status, "createdAt": time, "lastUpdatedAt": time,
+            ttl: 60_000, interval: 100,
+        })
     }
 }
 
@@ -86,6 +106,8 @@ impl Server {
 pub struct Connection {
     pub server: Arc<Server>,
     wants_log: Mutex<bool>,
+    /// What a legacy client subscribed to.
+    watched: Mutex<HashSet<String>>,
     asked: Mutex<HashMap<String, oneshot::Sender<Value>>>,
     running: Mutex<HashMap<String, AbortHandle>>,
     last: AtomicU64,
@@ -99,6 +121,7 @@ impl Connection {
         Arc::new(Self {
             server: Arc::clone(server),
             wants_log: Mutex::default(),
+            watched: Mutex::default(),
             asked: Mutex::default(),
             running: Mutex::default(),
             last: AtomicU64::new(0),
@@ -136,6 +159,40 @@ impl Connection {
         outlet.say(response);
     }
 
+    /// Tells of changes until nobody listens; a modern client is told under its subscription, of
+    /// what its filter names.
+    pub async fn announce(&self, outlet: &Outlet, subscription: &Value, filter: &Value) {
+        let mut changes = self.server.changes.subscribe();
+        if self.server.is_modern() {
+            let heard = json!({ "_meta": { SUBSCRIPTION: subscription }, "notifications": filter });
+            outlet.notify("notifications/subscriptions/acknowledged", &heard);
+        }
+        while let Ok(change) = changes.recv().await {
+            let (method, mut params) = match change {
+                Change::Tools if self.server.is_modern() && filter["toolsListChanged"] != true => {
+                    continue;
+                }
+                Change::Tools => (LIST_CHANGED, json!({})),
+                Change::Resource(uri) if self.is_watched(&uri, filter) => {
+                    (UPDATED, json!({ "uri": uri }))
+                }
+                Change::Resource(_) => continue,
+            };
+            if self.server.is_modern() {
+                params["_meta"] = json!({ SUBSCRIPTION: subscription });
+            }
+            outlet.notify(method, &params);
+        }
+    }
+
+    fn is_watched(&self, uri: &str, filter: &Value) -> bool {
+        if !self.server.is_modern() {
+            return self.watched.lock().unwrap().contains(uri);
+        }
+        let named = filter["resourceSubscriptions"].as_array();
+        named.is_some_and(|named| named.iter().any(|it| it == uri))
+    }
+
     pub async fn answer(&self, message: &Value, outlet: &Outlet) -> Outcome {
         let params = &message["params"];
         let method = message["method"].as_str().unwrap_or_default();
@@ -147,16 +204,24 @@ impl Connection {
                 json!({})
             }
             (Era::Modern, "subscriptions/listen") => {
-                self.server.announce(outlet, &message["id"]).await;
+                self.announce(outlet, &message["id"], &params["notifications"]).await;
+                json!({})
+            }
+            (Era::Legacy, "resources/subscribe") => {
+                let uri = params["uri"].as_str().unwrap_or_default();
+                self.watched.lock().unwrap().insert(uri.to_owned());
                 json!({})
             }
             (_, "tools/list") => json!({ "tools": self.server.tools() }),
+            (_, "tools/call") if params["name"] == JOB => self.begin(params)?,
             (_, "tools/call") => self.call(params, outlet).await?,
+            (_, "tasks/get" | "tasks/result") => self.asked_of(method, params),
             _ => self.offered(method, params)?,
         };
         if self.server.is_modern() && result.get("resultType").is_none() {
             result["resultType"] = json!("complete");
-            if !matches!(method, "tools/call" | "prompts/get" | "completion/complete") {
+            let keeps = ["tools/call", "prompts/get", "completion/complete", "tasks/get"];
+            if !keeps.contains(&method) {
                 result["ttlMs"] = json!(0);
                 result["cacheScope"] = json!("private");
             }
@@ -165,13 +230,21 @@ impl Connection {
     }
 
     fn hello(&self) -> Value {
-        let mut capabilities = json!({ "prompts": {}, "resources": {}, "logging": {} });
+        let mut capabilities = json!({ "prompts": {}, "logging": {} });
+        capabilities["resources"] = json!({ "subscribe": true });
         capabilities["tools"] = json!({ "listChanged": true });
         // The capability came with 2025-03-26; the method was there before.
         if self.server.revision >= Revision::V2025_03_26 {
             capabilities["completions"] = json!({});
         }
         let revision = self.server.revision;
+        match revision {
+            Revision::V2025_11_25 => {
+                capabilities["tasks"] = json!({ "requests": { "tools": { "call": {} } } });
+            }
+            Revision::V2026_07_28 => capabilities["extensions"] = json!({ TASKS: {} }),
+            _ => {}
+        }
         match revision.era() {
             Era::Modern => json!({
                 "supportedVersions": [revision], "capabilities": capabilities,
@@ -185,7 +258,7 @@ impl Connection {
 
     /// What is neither a tool nor of one era.
     fn offered(&self, method: &str, params: &Value) -> Outcome {
-        let uri = |rest: &str| format!("matrix://{}/{rest}", self.server.name);
+        let uri = |rest: &str| self.server.uri(rest);
         Ok(match method {
             "prompts/list" => json!({ "prompts": [{
                 "name": "greet", "arguments": [{ "name": "who", "required": true }],
@@ -239,11 +312,50 @@ impl Connection {
             }
             "grow" => {
                 self.server.grown.lock().unwrap().push(who.to_owned());
-                self.server.changes.send(()).ok();
+                self.server.changes.send(Change::Tools).ok();
+            }
+            "touch" => {
+                let uri = self.server.uri(&format!("one/{who}"));
+                self.server.changes.send(Change::Resource(uri)).ok();
             }
             _ => {}
         }
         Ok(json!({ "content": [{ "type": "text", "text": said }] }))
+    }
+
+    /// Makes a task of a call that can become one; others are refused.
+    fn begin(&self, params: &Value) -> Outcome {
+        let who = params["arguments"]["who"].as_str().unwrap_or_default();
+        let task = || self.server.task(who, "working");
+        if self.server.is_modern() {
+            if !params["_meta"][CAPABILITIES]["extensions"][TASKS].is_object() {
+                return Err(-32021);
+            }
+            self.server.note(JOB, who);
+            let mut handed = task();
+            handed["resultType"] = json!("task");
+            return Ok(handed);
+        }
+        if !params["task"].is_object() {
+            return Err(-32601);
+        }
+        self.server.note(JOB, who);
+        Ok(json!({ "task": task() }))
+    }
+
+    /// What is said of a task: it has ended, with the name of whoever called.
+    fn asked_of(&self, method: &str, params: &Value) -> Value {
+        let id = params["taskId"].as_str().unwrap_or_default();
+        let result = json!({ "content": [{ "type": "text", "text": id }] });
+        let mut told = self.server.task(id, "completed");
+        match (self.server.is_modern(), method) {
+            (false, "tasks/result") => result,
+            (false, _) => told,
+            (true, _) => {
+                told["result"] = result;
+                told
+            }
+        }
     }
 
     /// The answer to a question; in the modern era the result that asks it, until it is there.

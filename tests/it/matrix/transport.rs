@@ -36,8 +36,8 @@ pub async fn over_lines(server: Arc<Server>, stream: impl AsyncRead + AsyncWrite
     let outlet = Arc::new(outlet);
     let mut work = JoinSet::new();
     if !server.is_modern() {
-        let (server, outlet) = (Arc::clone(&server), Arc::clone(&outlet));
-        work.spawn(async move { server.announce(&outlet, &Value::Null).await });
+        let (connection, outlet) = (Arc::clone(&connection), Arc::clone(&outlet));
+        work.spawn(async move { connection.announce(&outlet, &Value::Null, &Value::Null).await });
     }
     loop {
         tokio::select! {
@@ -124,7 +124,7 @@ impl Sessions {
                 StatusCode::ACCEPTED.into_response()
             }
             Method::GET if !self.server.is_modern() => stream::respond(async move |outlet| {
-                connection.server.announce(&outlet, &Value::Null).await;
+                connection.announce(&outlet, &Value::Null, &Value::Null).await;
             }),
             Method::DELETE => StatusCode::NO_CONTENT.into_response(),
             _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),

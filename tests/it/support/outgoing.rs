@@ -7,7 +7,7 @@ use switchboard::wire::Revision;
 use super::schema::{has_type, validate};
 
 /// Requests of either side, with the types of the request and of its result.
-const REQUESTS: [(&str, &str, &str); 21] = [
+const REQUESTS: [(&str, &str, &str); 23] = [
     ("initialize", "InitializeRequest", "InitializeResult"),
     ("ping", "PingRequest", "EmptyResult"),
     ("server/discover", "DiscoverRequest", "DiscoverResult"),
@@ -18,6 +18,8 @@ const REQUESTS: [(&str, &str, &str); 21] = [
     ("resources/list", "ListResourcesRequest", "ListResourcesResult"),
     ("resources/templates/list", "ListResourceTemplatesRequest", "ListResourceTemplatesResult"),
     ("resources/read", "ReadResourceRequest", "ReadResourceResult"),
+    ("resources/subscribe", "SubscribeRequest", "EmptyResult"),
+    ("resources/unsubscribe", "UnsubscribeRequest", "EmptyResult"),
     ("completion/complete", "CompleteRequest", "CompleteResult"),
     ("logging/setLevel", "SetLevelRequest", "EmptyResult"),
     ("subscriptions/listen", "SubscriptionsListenRequest", "SubscriptionsListenResult"),
@@ -31,7 +33,7 @@ const REQUESTS: [(&str, &str, &str); 21] = [
     ("tasks/update", "UpdateTaskRequest", "UpdateTaskResult"),
 ];
 
-const NOTIFICATIONS: [(&str, &str); 8] = [
+const NOTIFICATIONS: [(&str, &str); 10] = [
     ("notifications/initialized", "InitializedNotification"),
     ("notifications/cancelled", "CancelledNotification"),
     ("notifications/progress", "ProgressNotification"),
@@ -39,6 +41,8 @@ const NOTIFICATIONS: [(&str, &str); 8] = [
     ("notifications/tools/list_changed", "ToolListChangedNotification"),
     ("notifications/prompts/list_changed", "PromptListChangedNotification"),
     ("notifications/resources/list_changed", "ResourceListChangedNotification"),
+    ("notifications/resources/updated", "ResourceUpdatedNotification"),
+    ("notifications/roots/list_changed", "RootsListChangedNotification"),
     ("notifications/subscriptions/acknowledged", "SubscriptionsAcknowledgedNotification"),
 ];
 
