@@ -1,6 +1,6 @@
 //! The side that connects to servers as the client under test of the official conformance suite:
 //! a runtime with one server at the address that comes last on the command line, every tool called,
-//! every prompt filled in and every resource read.
+//! every prompt filled in, every resource read, and every form accepted with its defaults.
 //!
 //! The suite starts it: `conformance client --command target/debug/examples/conformance_client
 //! --scenario tools_call` (docs/conformance.md).
@@ -11,10 +11,11 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use switchboard::{
-    id::ServerName,
+    access::{Asked, Gate, Principal},
+    id::{Owner, ServerName},
     runtime::{CallRequest, Runtime, RuntimeConfig, ServerConfig, Subject, View},
     upstream::{TransportConfig, http::HttpConfig},
-    wire::{Primitive, raw},
+    wire::{Abilities, Ability, Primitive, raw},
 };
 
 /// What the suite says about a scenario, as far as it concerns us.
@@ -50,11 +51,28 @@ async fn main() -> anyhow::Result<()> {
     store.wait_ready(&server, Duration::from_secs(10)).await?;
 
     // What an answer is worth is the suite's to say: it sees both sides.
-    for request in requests(&*store.tools()?, &server, context.tool_calls)? {
-        store.call(request).await.ok();
+    let gate = Gate::new(runtime.clone());
+    for mut request in requests(&*store.tools()?, &server, context.tool_calls)? {
+        request.dialogue.abilities = Abilities::NONE.and(Ability::Form);
+        gate.converse(&Principal::local(), &Owner::Store, request, accept).await.ok();
     }
     runtime.stop().await;
     Ok(())
+}
+
+/// Accepts a form with the defaults of its fields; anything else is declined.
+async fn accept(asked: Asked) {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Form {
+        requested_schema: Schema,
+    }
+    let Ok(form) = serde_json::from_str::<Form>(asked.params.get()) else { return };
+    let fields = form.requested_schema.properties.into_iter();
+    let defaults =
+        fields.filter_map(|(name, mut field)| Some((name, field.get_mut("default")?.take())));
+    let content: Map<_, _> = defaults.collect();
+    asked.reply.give(Ok(raw(&json!({ "action": "accept", "content": content }))));
 }
 
 /// One request about everything that the server offers.

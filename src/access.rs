@@ -4,13 +4,15 @@
 //! a check. Until access control exists there is one local principal, who may do everything that
 //! the owner in question can see.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
+pub use caller::{Principal, SessionLease};
 use links::Links;
 use once::Once;
 use rounds::Rounds;
 use seal::Bound;
 pub use seal::{KeyError, StateKeys};
+use tasks::Tasks;
 use tokio::sync::watch;
 use tokio_stream::Stream;
 
@@ -23,60 +25,24 @@ use crate::{
     id::{Incarnation, Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
     trace::Telemetry,
-    wire::Abilities,
+    wire::{Abilities, Era, RawValue},
 };
 
+mod caller;
+mod converse;
 mod links;
 mod live;
 mod once;
+mod polled;
 mod rounds;
 mod run;
 mod seal;
 mod talk;
+mod tasks;
 mod wanted;
+mod watching;
 
-/// Who is calling.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Principal {
-    name: Arc<str>,
-    /// What stands for its session where it opens none.
-    session: SessionKey,
-}
-
-impl Principal {
-    /// The one principal there is: whoever reaches us on this machine.
-    pub fn local() -> Self {
-        static LOCAL: LazyLock<Principal> =
-            LazyLock::new(|| Principal { name: "local".into(), session: SessionKey::of("local") });
-        LOCAL.clone()
-    }
-
-    /// Its name.
-    pub fn as_str(&self) -> &str {
-        &self.name
-    }
-}
-
-/// A session that has connections of its own as long as this lives.
-#[derive(Debug)]
-pub struct SessionLease {
-    runtime: RuntimeHandle,
-    owner: Owner,
-    key: SessionKey,
-}
-
-impl SessionLease {
-    /// What its calls name.
-    pub const fn key(&self) -> &SessionKey {
-        &self.key
-    }
-}
-
-impl Drop for SessionLease {
-    fn drop(&mut self) {
-        self.runtime.release(&self.owner, &self.key);
-    }
-}
+pub use watching::Watching;
 
 fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
     CallError::Unknown {
@@ -86,13 +52,28 @@ fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
     }
 }
 
+/// What a principal may use of an owner's.
+fn scope(
+    runtime: &RuntimeHandle,
+    principal: &Principal,
+    owner: &Owner,
+) -> Result<Scope, CallError> {
+    tracing::trace!(principal = principal.as_str(), %owner, "access");
+    runtime.scope(owner).ok_or_else(|| CallError::Unknown {
+        what: "agent",
+        name: owner.as_str().to_owned(),
+        near: None,
+    })
+}
+
 /// The gate in front of one runtime.
 #[derive(Debug)]
 pub struct Gate {
     runtime: RuntimeHandle,
     once: Arc<Once>,
-    links: Links,
+    links: Arc<Links>,
     rounds: Arc<Rounds>,
+    tasks: Tasks,
 }
 
 impl Gate {
@@ -110,24 +91,13 @@ impl Gate {
                 once.expire();
             }
         });
-        Arc::new(Self { runtime, once, links: Links::default(), rounds: Rounds::new(keys) })
+        let (rounds, tasks) = (Rounds::new(keys), Tasks::new(keys));
+        Arc::new(Self { runtime, once, links: Arc::default(), rounds, tasks })
     }
 
     /// What this principal may use of an owner's.
     fn scope(&self, principal: &Principal, owner: &Owner) -> Result<Scope, CallError> {
-        tracing::trace!(principal = principal.as_str(), %owner, "access");
-        self.runtime.scope(owner).ok_or_else(|| CallError::Unknown {
-            what: "agent",
-            name: owner.as_str().to_owned(),
-            near: None,
-        })
-    }
-
-    /// Registers a session of an owner's, so that servers with `isolation = "session"` serve it by
-    /// connections of its own. They are closed when the lease is dropped.
-    pub fn lease(&self, owner: &Owner) -> SessionLease {
-        let key = SessionKey::of(&uuid::Uuid::new_v4().simple().to_string());
-        SessionLease { runtime: self.runtime.clone(), owner: owner.clone(), key }
+        scope(&self.runtime, principal, owner)
     }
 
     /// Carries out a request of the owner's view. Dropping the future cancels the call. A call without a
@@ -136,6 +106,9 @@ impl Gate {
     /// A call whose `_meta` has an `io.switchboard/idempotencyKey` is carried out once for its
     /// principal, owner and tool: a repeat joins it, or gets its answer for ten minutes, an unknown
     /// outcome included. It goes on when its caller leaves.
+    ///
+    /// A call that its server makes into a task has the task's result, unless it asked for a task
+    /// (MCP 2025-11-25, `task` in its parameters).
     ///
     /// # Errors
     /// [`CallError`]; what was provably not sent says so.
@@ -147,13 +120,17 @@ impl Gate {
     ) -> Result<Answer, CallError> {
         request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;
+        if matches!(request.subject, Subject::Task { .. }) {
+            return self.task(principal, &scope, Era::Legacy, request).await;
+        }
         self.trace_back(principal, owner, &mut request);
+        let subject = request.subject.clone();
         let answer = match once::key(&request.params)? {
             Some(key) => self.once.call(principal, scope, request, key).await?,
             None => live::call(&scope, request).await?,
         };
-        self.links.told(principal, owner, &answer.server, answer.links());
-        Ok(answer)
+        self.links.heard(principal, owner, &subject, &answer);
+        self.tasks.handed(principal, owner, answer)
     }
 
     /// Finds out who told of a resource that is asked for.
@@ -168,32 +145,69 @@ impl Gate {
     /// brings `inputResponses` and the same `requestState` within five minutes (MCP 2026-07-28).
     ///
     /// A call that waits for answers goes on when its caller leaves. One under an idempotency key
-    /// asks nothing.
+    /// asks nothing. One whose caller takes tasks ([`Ability::Tasks`](crate::wire::Ability::Tasks))
+    /// may be answered by one; all others have the result of theirs.
     ///
     /// # Errors
-    /// [`CallError`]; a `requestState` that is not of this caller's same request is invalid.
+    /// [`CallError`]; a `requestState` that is not of this caller's same request is invalid, and so
+    /// are `inputResponses` that have another shape than an object for each question.
     pub async fn round(
         &self,
         principal: &Principal,
         owner: &Owner,
         mut request: CallRequest,
     ) -> Result<Answer, CallError> {
-        let method = request.subject.method();
+        if !wanted::has_sound_answers(&request.params) {
+            let text = "`inputResponses` must have an object for each question";
+            return Err(CallError::Invalid(text.to_owned()));
+        }
+        let subject = request.subject.clone();
         request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;
+        if matches!(request.subject, Subject::Task { .. }) {
+            return self.task(principal, &scope, Era::Modern, request).await;
+        }
         self.trace_back(principal, owner, &mut request);
-        if !rounds::is_continued(&request.params)
-            && let Some(key) = once::key(&request.params)?
-        {
+        if let Some(key) = once::key(&request.params)? {
+            if rounds::is_continued(&request.params) {
+                // A call under a key asks nothing, so there is none that could go on.
+                let why = "an idempotency key belongs to a call's first request; take it out of the \
+                           one that brings `inputResponses`";
+                return Err(CallError::Invalid(why.to_owned()));
+            }
             request.dialogue.abilities = Abilities::NONE;
             let params = Arc::clone(&request.params);
-            let outcome = self.once.call(principal, scope, request, key).await;
-            let bound = || Bound::new(principal, owner, method, &params);
-            return self.rounds.finished(outcome, Abilities::NONE, bound);
+            let outcome = self.once.call(principal, scope.clone(), request, key).await;
+            let bound = || Bound::new(principal, owner, subject.method(), &params);
+            return self.rounds.finished(Some(&scope), outcome, Abilities::NONE, bound);
         }
-        let answer = self.rounds.call(principal, method, scope, request).await?;
-        self.links.told(principal, owner, &answer.server, answer.links());
-        Ok(answer)
+        if matches!(subject, Subject::Extension { .. } | Subject::Completion(..)) {
+            // Only these can end with what they want to know: tools, prompts, resources (MCP
+            // 2026-07-28, multi round-trip requests).
+            request.dialogue.abilities = Abilities::NONE;
+        }
+        let answer = self.rounds.call(principal, subject.method(), scope, request).await?;
+        self.links.heard(principal, owner, &subject, &answer);
+        self.tasks.handed(principal, owner, answer)
+    }
+
+    /// Passes a notification of a client on to the servers that it concerns: that of an extension,
+    /// or that the roots of its session changed. What nobody can take at present is dropped.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner that the principal does not see.
+    pub async fn notify(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        session: Option<&SessionKey>,
+        method: &str,
+        params: Option<&RawValue>,
+    ) -> Result<(), CallError> {
+        self.scope(principal, owner)?;
+        let session = session.cloned().unwrap_or_else(|| principal.session.clone());
+        self.runtime.notify(owner, &session, method, params).await;
+        Ok(())
     }
 
     /// What the owner sees now, from memory.
@@ -229,6 +243,19 @@ impl Gate {
         self.scope(principal, owner)?.instructions()
     }
 
+    /// What the owner's servers declare beyond the protocol, as far as clients are told: an object
+    /// with `extensions` and `experimental`.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner that the principal does not see.
+    pub fn extensions(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+    ) -> Result<Option<Box<RawValue>>, CallError> {
+        self.scope(principal, owner)?.extensions()
+    }
+
     /// Whoever traces and measures what passes here.
     pub fn telemetry(&self) -> &Arc<dyn Telemetry> {
         self.runtime.telemetry()
@@ -254,12 +281,26 @@ impl Gate {
         principal: &Principal,
         owner: &Owner,
         server: &ServerName,
+        session: Option<&SessionKey>,
     ) -> Result<(), CallError> {
         let scope = self.scope(principal, owner)?;
-        scope.restart(server).await.map_err(|_| unknown_server(&scope, server))
+        if scope.server(server).is_none() {
+            return Err(unknown_server(&scope, server));
+        }
+        let restarted = match session {
+            None => scope.restart(server).await,
+            Some(session) => scope.restart_of(server, session).await,
+        };
+        restarted.map_err(|_| match session {
+            None => unknown_server(&scope, server),
+            Some(session) => {
+                CallError::Unknown { what: "session", name: session.to_string(), near: None }
+            }
+        })
     }
 
-    /// Replaces a server's connection without an interruption; gives the life that serves.
+    /// Replaces a server's connection without an interruption; gives the life that serves, `None`
+    /// where none served and it is restarted.
     ///
     /// # Errors
     /// [`CallError::Unknown`] for an owner or a server that the principal does not see, and
@@ -269,7 +310,7 @@ impl Gate {
         principal: &Principal,
         owner: &Owner,
         server: &ServerName,
-    ) -> Result<Incarnation, CallError> {
+    ) -> Result<Option<Incarnation>, CallError> {
         let scope = self.scope(principal, owner)?;
         if scope.server(server).is_none() {
             return Err(unknown_server(&scope, server));

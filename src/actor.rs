@@ -45,4 +45,5 @@ mod leak;
 mod policy;
 mod slots;
 mod task;
-mod vigil;
+pub(crate) mod vigil;
+pub(crate) mod watches;

@@ -28,6 +28,7 @@ pub mod pipe;
 mod reaper;
 mod signal;
 pub mod state;
+mod tend;
 #[cfg(feature = "watch")]
 mod watch;
 
@@ -56,11 +57,10 @@ pub async fn serve(
 ) -> Result<()> {
     let (loaded, telemetry) = prepare(sources)?;
     let config = &loaded.config;
-    let _lock = state.acquire().await?;
+    let mut lock = state.acquire().await?;
     // Before anything is started that must be ended in order.
     let mut signals = Signals::install().context("failed to take over signals")?;
     let counts = counts(config);
-    let drain = config.timeouts.drain;
     // An address that is taken is found out before any server is started.
     let http = HttpFace::bind(&config.server).await?;
     let guard = with_ledger(guard, state);
@@ -77,7 +77,7 @@ pub async fn serve(
         &loaded,
     );
     let operations = Arc::new(operations);
-    let faces = match Faces::start(config, state, http, &operations, &telemetry).await {
+    let mut faces = match Faces::start(config, state, http, &operations, &telemetry).await {
         Ok(faces) => faces,
         Err(error) => {
             runtime.stop().await;
@@ -92,9 +92,10 @@ pub async fn serve(
     tokio::select! {
         signal = until_told(&mut signals, &operations) => tracing::info!(signal, "draining"),
         reason = runtime.closed() => bail!("the supervision tree has ended: {reason}"),
+        never = tend::tend(state, &mut lock, &mut faces.control) => match never {},
     }
     tokio::select! {
-        ended = end(faces, &runtime, drain) => ended,
+        ended = end(faces, &runtime, runtime.grace()) => ended,
         signal = signals.next() => bail!("ended at once by a second signal ({signal})"),
     }
 }
@@ -197,7 +198,8 @@ async fn end(faces: Faces, runtime: &RuntimeHandle, within: Duration) -> Result<
     faces.control.stop(LAST_WORDS).await;
     if abandoned > 0 {
         let within = humantime::format_duration(within);
-        bail!("{abandoned} calls did not end within {within} and were abandoned");
+        let calls = counted(abandoned, "call");
+        bail!("abandoned {calls} that did not end within {within} (timeouts.drain)");
     }
     tracing::info!(elapsed = ?started.elapsed(), "ended");
     Ok(())

@@ -16,7 +16,9 @@ use crate::{
 };
 
 pub mod diff;
+pub mod extension;
 pub mod filter;
+pub mod instructions;
 pub mod item;
 pub mod naming;
 mod near;
@@ -25,6 +27,7 @@ pub mod uri;
 pub mod view;
 
 pub use diff::Diff;
+pub use extension::Extensions;
 pub use filter::{FilterError, ToolFilter, ToolMatcher};
 pub use item::{Item, ItemError};
 pub use naming::Names;

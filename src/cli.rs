@@ -38,6 +38,7 @@ mod stdio;
 mod table;
 mod tools;
 mod tree;
+mod wait;
 mod why;
 
 pub use exit::report;

@@ -87,7 +87,8 @@ pub enum State {
     Draining,
     /// Stopped until someone starts it.
     Stopped,
-    /// Given up until the configuration changes or someone resets it.
+    /// Given up, but for probes where they may help, until the configuration changes or someone
+    /// resets it.
     Failed,
 }
 
@@ -130,7 +131,10 @@ pub enum Exit {
     },
     /// The server refused our credentials.
     Refused,
-    /// A wrong command, a wrong configuration or a violation of the protocol: trying again
+    /// The program cannot be started: missing, not executable. Whoever installs it anew replaces it
+    /// in a moment, so it is looked for again and again.
+    Absent,
+    /// A wrong configuration or a violation of the protocol: trying again
     /// cannot help.
     Fatal,
     /// A panic or an untyped error of our own. The ladder treats it as a loss; the supervisor has
@@ -151,9 +155,9 @@ pub enum Decision {
         /// The pause.
         after: Duration,
     },
-    /// Give up, but for a slow probe where one may help.
+    /// Give up, but for probes where they may help.
     Fail {
-        /// The pause before that probe.
+        /// The pause before the next probe.
         probe: Option<Duration>,
     },
     /// Leave it stopped until someone starts it.

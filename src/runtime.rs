@@ -7,7 +7,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ractor::ActorRef;
+use tokio_util::sync::CancellationToken;
 
+pub(crate) use crate::actor::watches::{Inbox, Watch};
 pub use crate::actor::{
     call::{Answer, CallError, CallRequest, Delivery, Failure},
     change::Changes,
@@ -39,15 +41,19 @@ mod builder;
 mod dispatch;
 mod explain;
 mod introspect;
+mod notify;
+mod pulse;
 mod reconfigure;
 mod scope;
 mod timeline;
+mod watching;
 
 pub use builder::RuntimeBuilder;
 pub use explain::{Explanation, explain, told};
 pub use reconfigure::Prepared;
 pub use scope::{AddError, Scope, WaitError};
 pub use timeline::{Heard, Story};
+pub(crate) use watching::WatchRequest;
 
 /// How long the tree may take to stop in order before it is ended at once: the close ladder of a
 /// child process, and some.
@@ -202,6 +208,9 @@ fn specs(
 struct Tree {
     exchange: Arc<Exchange>,
     root: ActorRef<RootMsg>,
+    /// The root no longer answers.
+    hung: CancellationToken,
+    _pulse: pulse::Pulse,
 }
 
 impl Drop for Tree {
@@ -275,6 +284,11 @@ impl RuntimeHandle {
         self.tree.exchange.sweeps.add(name, sweep);
     }
 
+    /// How long calls under way may take to finish when everything ends (`timeouts.drain`).
+    pub fn grace(&self) -> Duration {
+        self.tree.exchange.settings().timeouts.drain
+    }
+
     /// Refuses new calls and those that wait for a connection from now on, and waits for those
     /// under way, at most so long. Says how many were still under way then.
     pub async fn drain(&self, deadline: Duration) -> usize {
@@ -300,16 +314,20 @@ impl RuntimeHandle {
         if root.wait(Some(STOP)).await.is_err() {
             tracing::warn!("the tree did not stop in {} s and is ended", STOP.as_secs());
             root.kill();
-            root.wait(None).await.ok();
+            // One that hangs in a handler does not end.
+            root.wait(Some(STOP)).await.ok();
         }
         // A disk that hangs keeps nobody from ending.
         tokio::time::timeout(LAST_RECORDS, self.tree.exchange.store.close()).await.ok();
     }
 
-    /// Waits until the tree has ended, by [`RuntimeHandle::stop`] or because its parts kept dying,
-    /// and says why.
+    /// Waits until the tree has ended, by [`RuntimeHandle::stop`], because its parts kept dying or
+    /// because its root no longer answered, and says why.
     pub async fn closed(&self) -> Arc<str> {
-        self.tree.root.wait(None).await.ok();
+        tokio::select! {
+            _ = self.tree.root.wait(None) => {}
+            () = self.tree.hung.cancelled() => {}
+        }
         self.tree.exchange.reason().unwrap_or_else(|| "ended at once".into())
     }
 }

@@ -45,6 +45,8 @@ pub struct CatalogRecord {
     pub items: Each<Vec<Arc<RawValue>>>,
     /// Its advice to the model.
     pub instructions: Option<Arc<str>>,
+    /// What it declares beyond the protocol.
+    pub extensions: Option<Arc<RawValue>>,
     /// When these were listed for the first time.
     pub listed_at: SystemTime,
     /// When they were withdrawn, because the server was gone for too long.

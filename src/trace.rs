@@ -6,7 +6,7 @@
 //! OpenTelemetry's semantic conventions for MCP; nobody who does not ask for that target pays for
 //! them.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use tracing::Span;
 
@@ -111,6 +111,8 @@ impl Telemetry for Silent {
 /// Says what a request is about in a span of it, in OpenTelemetry's words: its method, and what it
 /// names. Tools and prompts stand in the span's name; URIs do not, because there is no end of them.
 pub fn describe(span: &Span, method: &str, target: Option<&str>) {
+    // Whoever has the name of a task has the task.
+    let target = target.filter(|_| method::of_tasks(method).is_none());
     let field = match method {
         method::TOOLS_CALL => "gen_ai.tool.name",
         method::PROMPTS_GET => "gen_ai.prompt.name",
@@ -120,7 +122,7 @@ pub fn describe(span: &Span, method: &str, target: Option<&str>) {
         span.record("gen_ai.operation.name", "execute_tool");
     }
     match target {
-        Some(name) if method != method::RESOURCES_READ => {
+        Some(name) if matches!(method, method::TOOLS_CALL | method::PROMPTS_GET) => {
             span.record("otel.name", format_args!("{method} {name}").to_string());
         }
         _ => {
@@ -128,13 +130,39 @@ pub fn describe(span: &Span, method: &str, target: Option<&str>) {
         }
     }
     if let Some(target) = target {
-        span.record(field, target);
+        let is_uri = field == "mcp.resource.uri";
+        let told = if is_uri { bare(target) } else { target.into() };
+        span.record(field, &*told);
+    }
+}
+
+/// A URI without what may be secret in it: user, query and fragment.
+fn bare(uri: &str) -> Cow<'_, str> {
+    let end = uri.find(['?', '#']).unwrap_or(uri.len());
+    let (address, _) = uri.split_at(end);
+    let Some((scheme, rest)) = address.split_once("://") else { return address.into() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{host}{path}").into(),
+        None => address.into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uri_is_told_without_its_secrets() {
+        for (uri, told) in [
+            ("https://me:hush@host:1/a@b?key=hush#hush", "https://host:1/a@b"),
+            ("file:///a/b", "file:///a/b"),
+            ("note:plain?x", "note:plain"),
+            ("db://hush@host", "db://host"),
+        ] {
+            assert_eq!(bare(uri), told);
+        }
+    }
 
     #[test]
     fn a_context_is_read_from_metadata_and_only_there() {

@@ -27,8 +27,10 @@ pub mod exit;
 pub mod http;
 mod link;
 pub mod memory;
+mod news;
 mod peer;
 mod progress;
+mod roots;
 pub mod stderr;
 pub mod stdio;
 pub mod stream;
@@ -42,7 +44,9 @@ pub use dialogue::{
 };
 pub use exit::ProcessExit;
 pub use link::{Link, LinkEvent, Request};
+pub use news::Updated;
 pub use progress::{Progress, ProgressSink};
+pub use roots::{Root, Roots};
 pub use stderr::StderrRing;
 
 /// How a server is reached.
@@ -95,6 +99,8 @@ pub struct ConnectContext {
     pub timeout: Duration,
     /// What the server is told that it may ask for during calls.
     pub abilities: Abilities,
+    /// What answers its questions for roots, instead of a client.
+    pub roots: Roots,
     /// The longest message that is accepted from the server, in bytes.
     pub message_limit: usize,
     /// Where the server's error output goes; readable also when the attempt fails.

@@ -5,8 +5,10 @@
 //! JSON-RPC 2.0 and the Model Context Protocol's names; it never does I/O.
 
 pub mod ability;
+pub mod change;
 pub mod depth;
 pub mod envelope;
+pub mod extension;
 pub mod header;
 pub mod id;
 pub mod level;
@@ -17,6 +19,7 @@ pub mod primitive;
 pub mod result;
 pub mod revision;
 pub mod sse;
+pub mod task;
 
 pub use ability::{Abilities, Ability};
 pub use envelope::{ErrorObject, Message, ParseError};
@@ -27,6 +30,7 @@ pub use primitive::{Each, Primitive};
 pub use revision::{Era, Revision};
 /// Raw JSON text, kept as it was sent.
 pub use serde_json::value::RawValue;
+pub use task::Task;
 
 /// Serialises a value that we built ourselves into raw JSON.
 ///

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 
 use parking_lot::Mutex;
 
-use super::Principal;
+use super::{Answer, Principal, Subject};
 use crate::id::{Owner, ServerName};
 
 /// URIs that are remembered of one principal in one view.
@@ -24,14 +24,27 @@ struct Told {
 }
 
 impl Links {
-    /// A server told of these.
-    pub(super) fn told(
+    /// A server told of resources in its answer.
+    pub(super) fn heard(
         &self,
         principal: &Principal,
         owner: &Owner,
-        server: &ServerName,
-        uris: Vec<String>,
+        subject: &Subject,
+        answer: &Answer,
     ) {
+        let uris = match subject {
+            Subject::Extension { .. } => answer.uris(KEPT),
+            Subject::Tool(_)
+            | Subject::Prompt(_)
+            | Subject::Resource(_)
+            | Subject::Completion(..)
+            | Subject::Task { .. } => answer.links(),
+        };
+        self.told(principal, owner, &answer.server, uris);
+    }
+
+    /// A server told of these.
+    fn told(&self, principal: &Principal, owner: &Owner, server: &ServerName, uris: Vec<String>) {
         if uris.is_empty() {
             return;
         }

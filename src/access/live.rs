@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     Answer, Asked, CallError, CallRequest, Delivery, DialogueSink, Failure, Reply, Response, Told,
+    polled,
     wanted::{self, Question, Wanted},
 };
 use crate::{
@@ -31,11 +32,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn call(scope: &Scope, request: CallRequest) -> Result<Answer, CallError> {
     let dialogue = request.dialogue.clone();
     let Some(sink) = dialogue.sink.clone() else {
-        return settled(scope.call(request).await, &dialogue);
+        return settled(polled::call(scope, request).await, &dialogue);
     };
     let mut again = request.clone();
     let end = Instant::now() + request.timeout.unwrap_or(Duration::MAX).min(scope.longest());
-    let mut outcome = scope.call(request).await;
+    let mut outcome = polled::call(scope, request).await;
     for _ in 0..ROUNDS {
         let answer = match outcome {
             Ok(answer) if result::wants_input(&answer.result) => answer,
@@ -55,7 +56,7 @@ pub(super) async fn call(scope: &Scope, request: CallRequest) -> Result<Answer, 
         let params = wanted::repeated(&again.params, responses.as_deref(), wanted.state.as_deref());
         again.params = Arc::from(params);
         again.timeout = Some(end.saturating_duration_since(Instant::now()));
-        outcome = scope.call(again.clone()).await;
+        outcome = polled::call(scope, again.clone()).await;
     }
     match outcome {
         Ok(answer) if result::wants_input(&answer.result) => Err(CallError::Server {
@@ -97,14 +98,14 @@ fn settled(
             if error.code() == wanted::URL_REQUIRED && !dialogue.offered().has(Ability::Url) =>
         {
             let result = wanted::told_to_visit(&server, &error);
-            Ok(Answer { result, server, incarnation: crate::id::Incarnation::default() })
+            Ok(Answer::of(server, result))
         }
         outcome => outcome,
     }
 }
 
 /// Asks everything at the same time; gives the raw `inputResponses`.
-async fn ask(
+pub(super) async fn ask(
     server: &ServerName,
     sink: &DialogueSink,
     questions: Vec<Question>,

@@ -26,7 +26,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::{
-    Answer, CallError, CallRequest, Principal,
+    Answer, CallError, CallRequest, Principal, polled,
     run::{Next, Outcome, Outward, Run},
     seal::{Bound, RESPONSES, STATE, Seal, StateKeys, TTL, Ticket},
     talk::Talk,
@@ -89,7 +89,7 @@ impl Rounds {
     pub(super) async fn call(
         self: &Arc<Self>,
         principal: &Principal,
-        method: &'static str,
+        method: &str,
         scope: Scope,
         mut request: CallRequest,
     ) -> Outcome {
@@ -111,7 +111,10 @@ impl Rounds {
                     let outward = Outward::of(&mut request);
                     return talk.answer(round, responses, outward).await;
                 }
-                Some(Ticket::Server { state, .. }) => {
+                Some(Ticket::Server { server, program, state }) => {
+                    if scope.program(&request) != Some((server, program)) {
+                        return Err(unusable("its server is another one now"));
+                    }
                     let again = wanted::repeated(&params, object.get(RESPONSES), state.as_deref());
                     request.params = Arc::from(again);
                 }
@@ -120,9 +123,9 @@ impl Rounds {
                 }
             }
         }
-        if abilities.is_empty() {
-            let outcome = scope.call(request).await;
-            return self.finished(outcome, abilities, bound);
+        if abilities.without(Ability::Tasks).is_empty() {
+            let outcome = polled::call(&scope, request).await;
+            return self.finished(Some(&scope), outcome, abilities, bound);
         }
         let outward = Outward::of(&mut request);
         let (sink, told) = mpsc::channel(WAITING);
@@ -133,15 +136,17 @@ impl Rounds {
             progress
         });
         let called = scope.clone();
-        let call = async move { called.call(request).await }.boxed();
+        let call = async move { polled::call(&called, request).await }.boxed();
         let mut run = Run::new(call, told, progress, outward);
         loop {
             match run.next().await {
-                Next::Outcome(outcome) => return self.finished(outcome, abilities, bound),
+                Next::Outcome(outcome) => {
+                    return self.finished(Some(&scope), outcome, abilities, bound);
+                }
                 Next::Asked(asked) => match self.park(principal, &asked.server) {
                     Some((id, talk)) => {
-                        let draining = scope.draining();
-                        let place = Place { rounds: Arc::downgrade(self), draining, id };
+                        let place =
+                            Place { rounds: Arc::downgrade(self), draining: scope.draining(), id };
                         self.carry_on(place, &talk, run, asked, bound(), abilities);
                         return talk.first().await;
                     }
@@ -152,29 +157,31 @@ impl Rounds {
         }
     }
 
-    /// Seals what an outcome wants to know, for a client that can do so much.
+    /// Seals what an outcome wants to know, for a client that can do so much. Without a scope it is
+    /// that of a call that waited here, whose server asks by requests and gives no state.
     pub(super) fn finished(
         &self,
+        scope: Option<&Scope>,
         outcome: Outcome,
         abilities: Abilities,
         bound: impl FnOnce() -> Bound,
     ) -> Outcome {
-        let (server, incarnation, wanted, ticket) = match outcome {
+        let (server, incarnation, wanted, ticket, own) = match outcome {
             Ok(answer) if result::wants_input(&answer.result) => {
-                let Answer { result, server, incarnation } = answer;
+                let Answer { result, server, incarnation, .. } = answer;
                 let mut wanted = Wanted::read(&server, &result, abilities)?;
                 let state = mem::take(&mut wanted.state);
-                let ticket = Ticket::Server { server: server.clone(), state };
-                (server, incarnation, wanted, ticket)
+                let program = scope.and_then(|scope| scope.program_of(&server)).unwrap_or_default();
+                let ticket = Ticket::Server { server: server.clone(), program, state };
+                (server, incarnation, wanted, ticket, Some(result))
             }
             Err(CallError::Server { server, error }) => match Wanted::of_error(&server, &error) {
                 Some(wanted) if abilities.has(Ability::Url) => {
-                    (server, Incarnation::default(), wanted, Ticket::Again)
+                    (server, Incarnation::default(), wanted, Ticket::Again, None)
                 }
                 Some(_) => {
                     let result = wanted::told_to_visit(&server, &error);
-                    let incarnation = Incarnation::default();
-                    return Ok(Answer { result, server, incarnation });
+                    return Ok(Answer::of(server, result));
                 }
                 None => return Err(CallError::Server { server, error }),
             },
@@ -183,8 +190,8 @@ impl Rounds {
         let state = self.state(&server, &bound(), ticket)?;
         let questions = wanted.questions.iter();
         let questions = questions.map(|asked| (&*asked.key, asked.method, &*asked.params));
-        let result = wanted::input_required(questions, &state);
-        Ok(Answer { result, server, incarnation })
+        let result = wanted::input_required(own.as_deref(), questions, &state);
+        Ok(Answer { result, server, incarnation, task: None })
     }
 
     fn state(
@@ -274,11 +281,10 @@ impl Place {
             let questions = keys.iter().zip(&asked);
             let questions = questions.map(|(key, asked)| (&**key, asked.method, &*asked.params));
             let state = rounds.state(&server, bound, ticket);
-            let result = state.map(|state| wanted::input_required(questions, &state));
+            let result = state.map(|state| wanted::input_required(None, questions, &state));
             drop(rounds);
-            let incarnation = Incarnation::default();
             let server = server.clone();
-            talk.tell(round - 1, result.map(|result| Answer { result, server, incarnation }));
+            talk.tell(round - 1, result.map(|result| Answer::of(server, result)));
             let answers = tokio::select! {
                 answers = answers => answers,
                 () = run.idle() => return,
@@ -293,7 +299,7 @@ impl Place {
                 Next::Asked(next) => asked.push(next),
                 Next::Outcome(outcome) => {
                     let Some(rounds) = self.rounds.upgrade() else { return };
-                    let outcome = rounds.finished(outcome, abilities, || bound.clone());
+                    let outcome = rounds.finished(None, outcome, abilities, || bound.clone());
                     let size = outcome.as_ref().map_or(0, |answer| answer.result.get().len());
                     let held = rounds.held.fetch_add(size, Ordering::Relaxed) + size;
                     drop(rounds);

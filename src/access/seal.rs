@@ -1,11 +1,12 @@
-//! What a modern client carries for us between the rounds of a call, so that it can neither read
-//! nor change it: XChaCha20-Poly1305 over everything that it must not be taken to.
+//! What a client carries for us, between the rounds of a call and as the name of a task, so that it
+//! can neither read nor change it: XChaCha20-Poly1305 over everything that it must not be taken to.
 //!
 //! Pure but for randomness: the time comes in as an argument. It never says why a state did not
 //! open, because whoever tampers with one would like to know.
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -18,9 +19,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Principal;
+pub(super) use crate::wire::result::{RESPONSES, STATE};
 use crate::{
     id::{Owner, ServerName},
-    wire::{Object, RawValue, meta},
+    wire::{Era, Object, RawValue, meta, task},
 };
 
 /// Levels of objects whose members may stand in any order.
@@ -29,10 +31,6 @@ const DEEPEST: usize = 16;
 pub(super) const TTL: Duration = Duration::from_mins(5);
 /// Bytes of a nonce, which stands before what is sealed.
 const NONCE: usize = 24;
-/// The member that carries our state, and the one with answers.
-pub(super) const STATE: &str = "requestState";
-/// The member of a request with the answers to what was asked.
-pub(super) const RESPONSES: &str = "inputResponses";
 
 /// A line of text is no key.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +95,8 @@ pub(super) enum Ticket {
     Server {
         /// Which server.
         server: ServerName,
+        /// What told its definition from any other.
+        program: Arc<str>,
         /// Its own state.
         state: Option<String>,
     },
@@ -111,6 +111,15 @@ struct Sealed {
     ticket: Ticket,
 }
 
+/// A task, as its caller carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TaskTicket {
+    /// Which server made it.
+    pub(super) server: ServerName,
+    /// That server's own name for it.
+    pub(super) id: String,
+}
+
 /// What a state belongs to, and opens for nothing else.
 #[derive(Clone, Debug)]
 pub(super) struct Bound(Vec<u8>);
@@ -123,12 +132,26 @@ impl Bound {
         method: &str,
         params: &RawValue,
     ) -> Self {
+        let mut bound = Self::to([principal.as_str(), owner.as_str(), method]);
+        bound.0.extend(digest(params));
+        bound
+    }
+
+    /// A principal's tasks on an owner's view, by the rules of an era.
+    pub(super) fn of_tasks(principal: &Principal, owner: &Owner, era: Era) -> Self {
+        let rules = match era {
+            Era::Legacy => "tasks of 2025-11-25",
+            Era::Modern => task::EXTENSION,
+        };
+        Self::to([principal.as_str(), owner.as_str(), rules])
+    }
+
+    fn to(parts: [&str; 3]) -> Self {
         let mut bound = Vec::new();
-        for part in [principal.as_str(), owner.as_str(), method] {
+        for part in parts {
             bound.extend((part.len() as u64).to_be_bytes());
             bound.extend(part.as_bytes());
         }
-        bound.extend(digest(params));
         Self(bound)
     }
 }
@@ -165,34 +188,64 @@ fn part(text: &str, hash: &mut Sha256) {
 }
 
 /// Seals and opens.
-pub(super) struct Seal(Vec<XChaCha20Poly1305>);
+pub(super) struct Seal {
+    keys: StateKeys,
+    ciphers: Vec<XChaCha20Poly1305>,
+}
 
 impl Seal {
     pub(super) fn new(keys: &StateKeys) -> Self {
-        Self(keys.0.iter().map(XChaCha20Poly1305::new).collect())
+        let ciphers = keys.0.iter().map(XChaCha20Poly1305::new).collect();
+        Self { keys: keys.clone(), ciphers }
     }
 
     /// A state that a client may carry; `None` only if the cipher fails.
     pub(super) fn seal(&self, bound: &Bound, ticket: Ticket, now: SystemTime) -> Option<String> {
         let sealed = Sealed { expires: seconds(now + TTL), ticket };
         let msg = serde_json::to_vec(&sealed).ok()?;
-        let nonce = XNonce::generate();
-        let payload = Payload { msg: &msg, aad: &bound.0 };
-        let text = self.0.first()?.encrypt(&nonce, payload).ok()?;
-        Some(BASE64URL_NOPAD.encode(&[nonce.as_slice(), &text].concat()))
+        self.encrypt(&XNonce::generate(), bound, &msg)
     }
 
     /// Opens what was sealed for this and has not expired.
     pub(super) fn open(&self, bound: &Bound, state: &str, now: SystemTime) -> Option<Ticket> {
-        let bytes = BASE64URL_NOPAD.decode(state.as_bytes()).ok()?;
+        let sealed: Sealed = serde_json::from_slice(&self.decrypt(bound, state)?).ok()?;
+        (sealed.expires > seconds(now)).then_some(sealed.ticket)
+    }
+
+    /// A caller's name for a task. It is the same each time, so that the caller knows its task
+    /// again, and opens as long as the key is there: its server decides how long a task lasts.
+    pub(super) fn name(&self, bound: &Bound, task: &TaskTicket) -> Option<String> {
+        let msg = serde_json::to_vec(task).ok()?;
+        // No nonce may be used for two texts: this one is made of the text, by who has the key.
+        let mut hash = Sha256::new();
+        hash.update(self.keys.0.first()?);
+        part("name of a task", &mut hash);
+        hash.update((bound.0.len() as u64).to_be_bytes());
+        hash.update(&bound.0);
+        hash.update(&msg);
+        let digest: [u8; 32] = hash.finalize().into();
+        let nonce = XNonce::from(*digest.first_chunk::<NONCE>()?);
+        self.encrypt(&nonce, bound, &msg)
+    }
+
+    /// The task of this caller that has a name.
+    pub(super) fn named(&self, bound: &Bound, name: &str) -> Option<TaskTicket> {
+        serde_json::from_slice(&self.decrypt(bound, name)?).ok()
+    }
+
+    fn encrypt(&self, nonce: &XNonce, bound: &Bound, msg: &[u8]) -> Option<String> {
+        let text = self.ciphers.first()?.encrypt(nonce, Payload { msg, aad: &bound.0 }).ok()?;
+        Some(BASE64URL_NOPAD.encode(&[nonce.as_slice(), &text].concat()))
+    }
+
+    fn decrypt(&self, bound: &Bound, sealed: &str) -> Option<Vec<u8>> {
+        let bytes = BASE64URL_NOPAD.decode(sealed.as_bytes()).ok()?;
         let (nonce, msg) = bytes.split_at_checked(NONCE)?;
         let nonce = XNonce::from(<[u8; NONCE]>::try_from(nonce).ok()?);
         let open = |cipher: &XChaCha20Poly1305| {
             cipher.decrypt(&nonce, Payload { msg, aad: &bound.0 }).ok()
         };
-        let text = self.0.iter().find_map(open)?;
-        let sealed: Sealed = serde_json::from_slice(&text).ok()?;
-        (sealed.expires > seconds(now)).then_some(sealed.ticket)
+        self.ciphers.iter().find_map(open)
     }
 }
 
@@ -207,85 +260,4 @@ fn seconds(time: SystemTime) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bound(owner: &Owner, method: &str, params: &str) -> Bound {
-        let params = RawValue::from_string(params.to_owned()).unwrap();
-        Bound::new(&Principal::local(), owner, method, &params)
-    }
-
-    const PARAMS: &str = r#"{"name":"t","arguments":{"a":1,"b":[2]},"_meta":{"x":1}}"#;
-
-    fn mine() -> Bound {
-        bound(&Owner::Store, "tools/call", PARAMS)
-    }
-
-    #[test]
-    fn a_state_opens_for_its_own_request_only() {
-        let (seal, now) = (Seal::new(&StateKeys::random()), SystemTime::now());
-        let state = seal.seal(&mine(), Ticket::Again, now).unwrap();
-        let same = r#"{"_meta":{},"requestState":"s","inputResponses":{},"arguments":{"b":[2],"a":1},"name":"t"}"#;
-        for bound in [mine(), bound(&Owner::Store, "tools/call", same)] {
-            assert_eq!(seal.open(&bound, &state, now), Some(Ticket::Again));
-        }
-        let agent = Owner::Agent(crate::id::AgentId::new("a").unwrap());
-        for foreign in [
-            bound(&agent, "tools/call", PARAMS),
-            bound(&Owner::Store, "prompts/get", PARAMS),
-            bound(&Owner::Store, "tools/call", &PARAMS.replace("[2]", "[3]")),
-            bound(&Owner::Store, "tools/call", &PARAMS.replace("\"t\"", "\"u\"")),
-        ] {
-            assert_eq!(seal.open(&foreign, &state, now), None);
-        }
-    }
-
-    #[test]
-    fn what_our_own_numbers_and_texts_cannot_tell_apart_is_told_apart_all_the_same() {
-        let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        let (one, other) = (deep(200), deep(201));
-        for (mine, other) in [
-            (r#"{"x":1e400,"do":"read"}"#, r#"{"x":1e400,"do":"delete"}"#),
-            (r#"{"x":"\ud800","do":"read"}"#, r#"{"x":"\ud800","do":"delete"}"#),
-            ("1.0", "1.00000000000000000000001"),
-            ("99999999999999999999999991", "99999999999999999999999992"),
-            (&*one, &*other),
-        ] {
-            let params = |value: &str| format!(r#"{{"name":"t","arguments":{value}}}"#);
-            let of = |value| bound(&Owner::Store, "tools/call", &params(value)).0;
-            assert_eq!(of(mine), of(mine));
-            assert_ne!(of(mine), of(other), "{mine}");
-        }
-    }
-
-    #[test]
-    fn a_state_that_was_changed_or_has_expired_does_not_open() {
-        let (seal, now) = (Seal::new(&StateKeys::random()), SystemTime::now());
-        let state = seal.seal(&mine(), Ticket::Again, now).unwrap();
-        assert!(seal.open(&mine(), &state, now + TTL - Duration::from_secs(2)).is_some());
-        assert!(seal.open(&mine(), &state, now + TTL).is_none());
-        for at in 0..state.len() {
-            let mut bytes = state.clone().into_bytes();
-            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
-            let changed = String::from_utf8(bytes).unwrap();
-            // The last character has bits that mean nothing; only a canonical one is read.
-            assert_eq!(seal.open(&mine(), &changed, now), None, "{at}");
-        }
-        for odd in ["", "A", "*", &state[..32]] {
-            assert_eq!(seal.open(&mine(), odd, now), None, "{odd}");
-        }
-    }
-
-    #[test]
-    fn the_first_key_seals_and_all_of_them_open() {
-        let (old, now) = (StateKeys::random(), SystemTime::now());
-        let state = Seal::new(&old).seal(&mine(), Ticket::Again, now).unwrap();
-        let text = format!("# newest first\n{}\n{}", StateKeys::random().expose(), old.expose());
-        let rotated = Seal::new(&StateKeys::read(&text).unwrap());
-        assert!(rotated.open(&mine(), &state, now).is_some());
-        let newer = rotated.seal(&mine(), Ticket::Again, now).unwrap();
-        assert!(Seal::new(&old).open(&mine(), &newer, now).is_none());
-        assert_eq!(StateKeys::read("\nabc").unwrap_err().line, 2);
-        assert!(StateKeys::read("# nothing").is_err());
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //!
 //! Shapes only; who asks and who answers is decided elsewhere.
 
-use serde::Deserialize;
+use std::borrow::Cow;
 
 use super::{
     CallError,
@@ -20,6 +20,8 @@ use crate::{
     },
 };
 
+/// The member of such a result that holds what is asked.
+const REQUESTS: &str = "inputRequests";
 /// The error of revision 2025-11-25 that wants an address visited first.
 pub(super) const URL_REQUIRED: i64 = -32042;
 
@@ -51,29 +53,23 @@ impl Wanted {
         result: &RawValue,
         abilities: Abilities,
     ) -> Result<Self, CallError> {
-        #[derive(Deserialize)]
-        struct Asked {
-            method: String,
-            #[serde(default)]
-            params: Option<Box<RawValue>>,
-        }
         let wrong = |why: &str| CallError::Server {
             server: server.clone(),
             error: ErrorObject::new(code::INTERNAL, why),
         };
         let object = Object::read(result).unwrap_or_default();
         let state = object.typed::<String>(STATE);
-        let requests = object.get("inputRequests").map(|raw| {
+        let requests = object.get(REQUESTS).map(|raw| {
             Object::read(raw).ok_or_else(|| wrong("the server asks for input in no known way"))
         });
         let requests = requests.transpose()?.unwrap_or_default();
         let mut questions = Vec::new();
         for key in requests.keys() {
-            let asked: Option<Asked> = requests.typed(key);
+            let asked = requests.get(key).and_then(Object::read);
             let asked = asked.ok_or_else(|| wrong("the server asks for input in no known way"))?;
-            let params = asked.params.as_deref();
-            let known = method::of_servers(&asked.method);
-            let needed = Abilities::needed(&asked.method, params);
+            let (method, params) = (asked.text("method").unwrap_or_default(), asked.get("params"));
+            let known = method::of_servers(&method);
+            let needed = Abilities::needed(&method, params);
             let (Some(method), Some(needed)) = (known, needed) else {
                 return Err(wrong("the server asks for something that no client has"));
             };
@@ -91,25 +87,32 @@ impl Wanted {
 
     /// What an error of a server that wants an address visited asks for; `None` for any other.
     pub(super) fn of_error(server: &ServerName, error: &ErrorObject) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Body {
-            data: Data,
-        }
-        #[derive(Deserialize)]
-        struct Data {
-            elicitations: Vec<Box<RawValue>>,
-        }
         if error.code() != URL_REQUIRED {
             return None;
         }
-        let body: Body = serde_json::from_str(error.raw().get()).ok()?;
-        let questions = body.data.elicitations.iter().enumerate().map(|(place, params)| Question {
+        let error = Object::read(error.raw())?;
+        let data = Object::read(error.get("data")?)?;
+        let elicitations: Vec<Box<RawValue>> = data.typed("elicitations")?;
+        let questions = elicitations.iter().enumerate().map(|(place, params)| Question {
             key: format!("url{place}"),
             method: method::ELICIT,
             params: introduced(server.as_str(), method::ELICIT, Some(params)),
         });
         Some(Self { questions: questions.collect(), state: None })
     }
+}
+
+/// Everything that a task wants to know, with its server named in each.
+pub(super) fn introduced_all(server: &str, requests: &RawValue) -> Box<RawValue> {
+    let Some(mut object) = Object::read(requests) else { return requests.to_owned() };
+    for (key, request) in Object::read(requests).unwrap_or_default().members() {
+        let Some(mut asked) = Object::read(request) else { continue };
+        let Some(method) = asked.typed::<String>("method") else { continue };
+        let params = introduced(server, &method, asked.get("params"));
+        asked.put("params", &params);
+        object.replace(key, asked.to_raw());
+    }
+    object.to_raw()
 }
 
 /// The error of a caller that lacks a capability.
@@ -119,22 +122,30 @@ fn lacking(needed: Abilities) -> ErrorObject {
     ErrorObject::with_data(code::MISSING_CAPABILITY, text, Some(&data))
 }
 
-/// A result that asks a modern client.
+/// A result that asks a modern client; of a server's own one, if that asked by one, whatever is
+/// not ours to say stays.
 pub(super) fn input_required<'q>(
+    own: Option<&RawValue>,
     questions: impl Iterator<Item = (&'q str, &'q str, &'q RawValue)>,
     state: &str,
 ) -> Box<RawValue> {
-    let mut requests = Object::default();
+    let mut result = own.and_then(Object::read).unwrap_or_default();
+    let asked = result.get(REQUESTS).map(ToOwned::to_owned);
+    let mut requests = asked.as_deref().and_then(Object::read).unwrap_or_default();
     for (key, method, params) in questions {
-        let mut request = Object::default();
-        request.put("method", method);
+        let had = requests.get(key).map(ToOwned::to_owned);
+        let mut request = had.as_deref().and_then(Object::read).unwrap_or_default();
+        if request.is_empty() {
+            request.put("method", method);
+        }
         request.put("params", &*timeless(params));
-        requests.set(key, std::borrow::Cow::Owned(request.to_raw()));
+        requests.set(key, Cow::Owned(request.to_raw()));
     }
-    let mut result = Object::default();
-    result.put(RESULT_TYPE, INPUT_REQUIRED);
+    if own.is_none() {
+        result.put(RESULT_TYPE, INPUT_REQUIRED);
+    }
     if !requests.is_empty() {
-        result.put("inputRequests", &requests);
+        result.put(REQUESTS, &requests);
     }
     result.put(STATE, state);
     result.to_raw()
@@ -163,6 +174,18 @@ pub(super) fn repeated(
         object.put(STATE, state);
     }
     object.to_raw()
+}
+
+/// Whether the answers that a request brings, if it brings any, are an object for each question.
+pub(super) fn has_sound_answers(params: &RawValue) -> bool {
+    if !params.get().contains(RESPONSES) {
+        return true;
+    }
+    let params = Object::read(params).unwrap_or_default();
+    params.get(RESPONSES).is_none_or(|answers| {
+        Object::read(answers)
+            .is_some_and(|answers| answers.members().all(|(_, answer)| Object::is(answer)))
+    })
 }
 
 /// The result that tells a model of an address that its client cannot show.
@@ -224,6 +247,20 @@ mod tests {
             r#"{"inputRequests":{"k":1}}"#,
         ] {
             assert!(read(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn answers_are_an_object_for_each_question() {
+        for (params, sound) in [
+            ("{}", true),
+            (r#"{"arguments":{"inputResponses":1}}"#, true),
+            (r#"{"inputResponses":{"k":{"action":"accept"}}}"#, true),
+            (r#"{"inputResponses":{"k":12345}}"#, false),
+            (r#"{"inputResponses":null}"#, false),
+            (r#"{"inputResponses":[]}"#, false),
+        ] {
+            assert_eq!(has_sound_answers(&json(params)), sound, "{params}");
         }
     }
 

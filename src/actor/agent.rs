@@ -50,8 +50,9 @@ pub(crate) enum AgentMsg {
     Remove { server: ServerName, reply: Option<RpcReplyPort<()>> },
     /// A call waits for it.
     Start { seat: Seat },
-    /// Restart it now, whatever state it is in; answered when that is under way.
-    Restart { server: ServerName, reply: RpcReplyPort<()> },
+    /// Restart it now, or one session's connection to it, whatever state it is in; answered when
+    /// that is under way.
+    Restart { server: ServerName, session: Option<SessionKey>, reply: RpcReplyPort<()> },
     /// Make its next life beside the present one, and tell how that went.
     HandOver { server: ServerName, reply: HandedOver },
     /// Ask it for a sign of life now.
@@ -163,8 +164,8 @@ impl Actor for AgentSupervisor {
             }
             AgentMsg::Release { session } => state.release(&session),
             AgentMsg::Start { seat } => state.start_idle(&myself, &seat).await?,
-            AgentMsg::Restart { server, reply } => {
-                state.restart(&myself, &server).await?;
+            AgentMsg::Restart { server, session, reply } => {
+                state.restart(&myself, &server, session.as_ref()).await?;
                 answer(Some(reply));
             }
             AgentMsg::HandOver { server, reply } => {

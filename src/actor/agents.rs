@@ -43,8 +43,13 @@ pub(crate) enum AgentsMsg {
     Put { owner: Owner, server: ServerName, spec: ServerSpec, reply: RpcReplyPort<()> },
     /// Remove a server from an owner; answered when nothing of it is left.
     Remove { owner: Owner, server: ServerName, reply: RpcReplyPort<()> },
-    /// Restart a server's connection; answered when that is under way.
-    Restart { owner: Owner, server: ServerName, reply: RpcReplyPort<()> },
+    /// Restart a server's connections, or one session's; answered when that is under way.
+    Restart {
+        owner: Owner,
+        server: ServerName,
+        session: Option<SessionKey>,
+        reply: RpcReplyPort<()>,
+    },
     /// Make the next life of a server's connection beside the present one.
     HandOver { owner: Owner, server: ServerName, reply: HandedOver },
     /// Check a server's connection.
@@ -110,9 +115,9 @@ impl Actor for AgentsSupervisor {
         match message {
             AgentsMsg::Put { owner, server, spec, reply } => state.put(&owner, server, spec, reply),
             AgentsMsg::Remove { owner, server, reply } => state.remove(&owner, server, reply),
-            AgentsMsg::Restart { owner, server, reply } => {
+            AgentsMsg::Restart { owner, server, session, reply } => {
                 state.revive(&myself, &owner).await?;
-                state.tell(&owner, AgentMsg::Restart { server, reply });
+                state.tell(&owner, AgentMsg::Restart { server, session, reply });
             }
             AgentsMsg::HandOver { owner, server, reply } => {
                 state.revive(&myself, &owner).await?;

@@ -13,7 +13,7 @@ use crate::{
     error::{Classify, Kind},
     id::{Incarnation, ServerName, SessionKey},
     upstream::{Dialogue, ProgressSink},
-    wire::{ErrorObject, RawValue},
+    wire::{ErrorObject, Object, RawValue, Task},
 };
 
 /// One request to a server: a call of a tool, or something else that it offers. Dropping the
@@ -32,7 +32,7 @@ pub struct CallRequest {
     /// Whose connection serves it where the server has `isolation = "session"`; `None` for the
     /// owner's common one.
     pub session: Option<SessionKey>,
-    /// The server that told the caller of a resource which no list names.
+    /// The server that told the caller of a resource which no list names, or that made a task.
     pub origin: Option<ServerName>,
     /// Where the server may ask back, and log. By default it may not.
     pub dialogue: Dialogue,
@@ -81,14 +81,30 @@ pub struct Answer {
     pub server: ServerName,
     /// In which life.
     pub incarnation: Incarnation,
+    /// The task that it speaks of, where it is no result yet or was asked about one.
+    pub task: Option<Task>,
 }
 
 impl Answer {
+    /// A result of our own, in the name of a server.
+    pub(crate) fn of(server: ServerName, result: Box<RawValue>) -> Self {
+        Self { result, server, incarnation: Incarnation::default(), task: None }
+    }
+
+    /// URIs that it names anywhere, at most so many: those of an extension's result, whose shape
+    /// nobody knows.
+    pub fn uris(&self, limit: usize) -> Vec<String> {
+        uri::named(&self.result, limit)
+    }
+
     /// URIs of the resources that it links to or embeds; few results do.
     pub fn links(&self) -> Vec<String> {
         let mut links = Vec::new();
         if self.result.get().contains("\"resource") {
-            uri::rewrite(&self.result, &mut |uri| {
+            let object = self.task.as_ref().and_then(|_| Object::read(&self.result));
+            // What came of a task stands inside of what is said of it.
+            let inner = object.as_ref().and_then(|task| task.get("result"));
+            uri::rewrite(inner.unwrap_or(&self.result), &mut |uri| {
                 if !uri::is_too_long(uri) {
                     links.push(uri.to_owned());
                 }
@@ -120,9 +136,21 @@ pub enum CallError {
         /// A name that the caller knows and that was probably meant.
         near: Option<String>,
     },
+    /// A method of no revision that is not for exactly one server of the caller's view; says who
+    /// declares which extensions.
+    #[error("{0}")]
+    UnknownMethod(String),
     /// Parameters that fail their check.
     #[error("{0}")]
     Invalid(String),
+    /// The caller has as many as it may have.
+    #[error("{limit} {what} are the most that one client may have; let some go first")]
+    TooMany {
+        /// What there are too many of, such as `resources watched`.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The runtime is draining.
     #[error("switchboard is shutting down; try again in a moment")]
     Draining,
@@ -142,8 +170,11 @@ pub enum CallError {
 impl Classify for CallError {
     fn kind(&self) -> Kind {
         match self {
-            Self::UnknownTool { .. } | Self::Unknown { .. } => Kind::NotFound,
+            Self::UnknownTool { .. } | Self::Unknown { .. } | Self::UnknownMethod(_) => {
+                Kind::NotFound
+            }
             Self::Invalid(_) => Kind::Invalid,
+            Self::TooMany { .. } => Kind::Limited,
             Self::Draining => Kind::Overloaded,
             Self::Failed(failure) => failure.kind,
             Self::Server { .. } => Kind::Upstream,

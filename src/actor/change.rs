@@ -21,11 +21,15 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// From one definition to another. Only how a server is reached needs a new connection.
+    /// From one definition to another. Only how a server is reached needs a new connection, and
+    /// what it was told when that was made: whether there are roots, not which.
     pub(crate) fn between(present: &ServerConfig, wanted: &ServerConfig) -> Self {
         if present == wanted {
             Self::Nothing
-        } else if present.transport == wanted.transport && present.protocol == wanted.protocol {
+        } else if present.transport == wanted.transport
+            && present.protocol == wanted.protocol
+            && present.roots.is_empty() == wanted.roots.is_empty()
+        {
             Self::InPlace
         } else {
             Self::Restart
@@ -41,7 +45,7 @@ pub struct Changes {
     pub added: Vec<String>,
     /// Servers that went, disabled ones among them.
     pub removed: Vec<String>,
-    /// Servers that were connected anew.
+    /// Servers that are being connected anew; one that is ready serves on until its next life does.
     pub restarted: Vec<String>,
     /// Servers that serve on under another definition.
     pub in_place: Vec<String>,
@@ -109,7 +113,7 @@ impl fmt::Display for Changes {
         let lists = [
             ("added", &self.added),
             ("removed", &self.removed),
-            ("restarted", &self.restarted),
+            ("connecting anew", &self.restarted),
             ("changed in place", &self.in_place),
             ("agents changed", &self.agents),
         ];

@@ -18,7 +18,7 @@ use super::{
     event::{Detail, Event, Waiting},
     exchange::{Exchange, ServerSpec},
     handle::{ConnectionHandle, Live, Standing},
-    kept::Offer,
+    kept::{Offer, Said},
     server::{ServerConfig, Startup},
     vigil::Vigil,
 };
@@ -72,7 +72,7 @@ pub(crate) struct Child {
     pub(crate) generation: u64,
     /// What it offered last; kept while it is away.
     pub(crate) catalog: Option<Arc<Catalog>>,
-    pub(crate) instructions: Option<Arc<str>>,
+    pub(crate) said: Said,
     /// The life that said so; `None` for a catalog that is known from before a restart.
     pub(crate) listed: Option<Incarnation>,
     /// Serves an agent that was granted the store's server: its catalog is the store's.
@@ -115,7 +115,7 @@ impl Child {
             actor: None,
             generation: 0,
             catalog: None,
-            instructions: None,
+            said: Said::default(),
             listed: None,
             granted,
             removed: Vec::new(),
@@ -147,14 +147,14 @@ impl Child {
     pub(crate) fn offer(&self) -> Option<Offer> {
         let catalog = self.catalog.clone().filter(|_| self.lists())?;
         let server = self.handle.seat.server.clone();
-        Some(Offer { server, catalog, instructions: self.instructions.clone() })
+        Some(Offer { server, catalog, said: self.said.clone() })
     }
 
     /// What it offered before a restart counts until it says something else.
     pub(crate) fn take(&mut self, kept: Option<Offer>) {
-        if let Some(Offer { catalog, instructions, .. }) = kept {
+        if let Some(Offer { catalog, said, .. }) = kept {
             self.catalog = Some(catalog);
-            self.instructions = instructions;
+            self.said = said;
         }
     }
 
@@ -264,7 +264,7 @@ impl Child {
                 (format!("too many failures: pause, probe in {}", spoken(after)), Some(after))
             }
             Decision::Fail { probe: Some(after) } => {
-                (format!("given up, one slow probe in {}", spoken(after)), Some(after))
+                (format!("given up, looked at again in {}", spoken(after)), Some(after))
             }
             Decision::Fail { probe: None } => (GIVEN_UP.to_owned(), None),
             Decision::Stop => ("stopped".to_owned(), None),

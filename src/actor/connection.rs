@@ -22,13 +22,9 @@ use super::{
 use crate::{
     id::Incarnation,
     restart::Exit,
-    upstream::{ConnectContext, Link, LinkEnd, LinkEvent, Protocol, RequestError},
+    upstream::{ConnectContext, Link, LinkEnd, Protocol, Roots},
 };
 
-/// How long changes of a server's tools are gathered before they are listed again.
-const DEBOUNCE: Duration = Duration::from_millis(200);
-/// The pause before a subscription that its server ended is opened anew.
-const RELISTEN: Duration = Duration::from_secs(5);
 /// How long a server may take to end by itself once its input is closed.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// How often a life that another one took over from is asked whether its calls are finished.
@@ -99,6 +95,8 @@ pub(crate) struct ConnectionState {
     spec: ServerSpec,
     supervisor: ActorRef<AgentMsg>,
     incarnation: Incarnation,
+    /// What its server is told of its roots.
+    roots: Roots,
     /// The link, once it is made.
     live: Option<Arc<Live>>,
     tasks: Tasks,
@@ -114,8 +112,10 @@ pub(crate) struct ConnectionState {
 }
 
 mod failure;
+mod follow;
 mod health;
 mod listing;
+mod subscriber;
 
 pub(crate) use failure::ConnectionFailure;
 use listing::{Listing, listing};
@@ -130,12 +130,14 @@ impl Actor for ConnectionActor {
         myself: ActorRef<ConnectionMsg>,
         args: ConnectionArgs,
     ) -> Result<ConnectionState, ActorProcessingErr> {
+        let roots = Roots::new(args.spec.config.roots.clone());
         let mut state = ConnectionState {
             exchange: args.exchange,
             handle: args.handle,
             spec: args.spec,
             supervisor: args.supervisor,
             incarnation: args.incarnation,
+            roots,
             live: None,
             tasks: Tasks::default(),
             health_timer: Timer::default(),
@@ -235,6 +237,7 @@ impl ConnectionState {
             protocol,
             timeout,
             abilities: self.spec.config.abilities(&self.handle.seat),
+            roots: self.roots.clone(),
             message_limit: usize::try_from(limit).unwrap_or(usize::MAX),
             stderr: Arc::clone(&self.handle.stderr),
             guard: self.exchange.guard.clone(),
@@ -292,39 +295,13 @@ impl ConnectionState {
     }
 
     fn redefined(&mut self, myself: &ActorRef<ConnectionMsg>, config: Arc<ServerConfig>) {
+        let roots_changed = self.roots.replace(&config.roots);
         self.spec.config = config;
-        if self.live.is_some() {
-            self.arm(myself);
+        let Some(live) = self.live.clone() else { return };
+        self.arm(myself);
+        if roots_changed {
+            self.spawn(myself, "roots", async move { live.link.roots_changed().await });
         }
-    }
-
-    /// Watches the link for its end and for what the server tells unasked.
-    fn follow(&mut self, myself: &ActorRef<ConnectionMsg>, live: &Arc<Live>) {
-        let (actor, link) = (myself.clone(), Arc::clone(live));
-        self.spawn(myself, "end", async move {
-            let end = link.link.ended().await;
-            actor.cast(ConnectionMsg::Lost(end)).ok();
-        });
-        let (actor, link) = (myself.clone(), Arc::clone(live));
-        self.spawn(myself, "subscription", async move {
-            // A subscription that the server ended is opened anew; what changed meanwhile is
-            // listed then.
-            while link.link.wants_listener()
-                && matches!(link.link.listen().await, Ok(()) | Err(RequestError::Lost { .. }))
-            {
-                tokio::time::sleep(RELISTEN).await;
-                actor.cast(ConnectionMsg::ListsChanged).ok();
-            }
-        });
-        let (actor, link) = (myself.clone(), Arc::clone(live));
-        self.spawn(myself, "changes", async move {
-            while let Some(LinkEvent::ListsChanged) = link.link.event().await {
-                tokio::time::sleep(DEBOUNCE).await;
-                if actor.cast(ConnectionMsg::ListsChanged).is_err() {
-                    return;
-                }
-            }
-        });
     }
 
     fn tell(&self, message: AgentMsg) {

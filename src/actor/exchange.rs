@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -29,6 +29,7 @@ use super::{
     server::{Isolation, ServerConfig},
     settings::{GroupConfig, LimitsConfig, MonitoringConfig, TimeoutsConfig},
     slots::{self, Slots},
+    watches::Watches,
 };
 use crate::{
     catalog::{CatalogConfig, FilterError, ToolMatcher},
@@ -59,6 +60,8 @@ pub(crate) struct Settings {
 pub(crate) struct ServerSpec {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) policy: Arc<ToolPolicy>,
+    /// What tells the definition from any other, as far as it says which program is reached.
+    pub(crate) program: Arc<str>,
     pub(crate) connector: Arc<dyn Connect>,
     /// It was added to the running tree: no configuration changes it.
     pub(crate) added: bool,
@@ -71,7 +74,8 @@ impl ServerSpec {
         connector: Arc<dyn Connect>,
     ) -> Result<Self, FilterError> {
         let policy = Arc::new(ToolPolicy::new(&config)?);
-        Ok(Self { config: Arc::new(config), policy, connector, added: false })
+        let program = kept::program(&config).into();
+        Ok(Self { config: Arc::new(config), policy, program, connector, added: false })
     }
 
     /// Whether an owner that has it, by its own or by a grant, has a connection of its own to it.
@@ -114,6 +118,9 @@ pub(crate) struct Exchange {
     pub(crate) table: ArcSwap<RoutingTable>,
     /// Every connection's handle; written by supervisors.
     handles: Mutex<BTreeMap<(Owner, Seat), Arc<ConnectionHandle>>>,
+    /// Who watches resources, which outlives a handle: a server that is removed and added again, or
+    /// a session's connection that is opened again, finds its watchers.
+    watches: Mutex<BTreeMap<(Owner, Seat), Weak<Watches>>>,
     /// What is configured, so that a supervisor's next life knows it; written by `Agents` alone.
     pub(crate) owners: Mutex<BTreeMap<Owner, OwnerSpec>>,
     pub(crate) events: EventLog,
@@ -159,6 +166,7 @@ impl Exchange {
             settings: ArcSwap::from_pointee(settings),
             table: ArcSwap::default(),
             handles: Mutex::default(),
+            watches: Mutex::default(),
             owners: Mutex::default(),
             events: EventLog::new(),
             sweeps: Arc::default(),
@@ -195,6 +203,19 @@ impl Exchange {
     /// A connection's handle, if it is known.
     pub(crate) fn handle(&self, owner: &Owner, seat: &Seat) -> Option<Arc<ConnectionHandle>> {
         self.handles.lock().get(&(owner.clone(), seat.clone())).cloned()
+    }
+
+    /// The watchers of a seat's resources.
+    pub(crate) fn watches(&self, owner: &Owner, seat: &Seat) -> Arc<Watches> {
+        let mut all = self.watches.lock();
+        all.retain(|_, watches| watches.strong_count() > 0);
+        let place = (owner.clone(), seat.clone());
+        if let Some(known) = all.get(&place).and_then(Weak::upgrade) {
+            return known;
+        }
+        let watches = Watches::new(seat.server.clone());
+        all.insert(place, Arc::downgrade(&watches));
+        watches
     }
 
     /// Every handle, the store's first.

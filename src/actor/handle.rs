@@ -22,6 +22,7 @@ use super::{
     event::Waiting,
     exchange::ServerSpec,
     server::ServerConfig,
+    watches::Watches,
 };
 use crate::{
     id::{Incarnation, Owner, Seat},
@@ -35,11 +36,14 @@ mod leg;
 mod notice;
 mod parked;
 mod refusal;
+mod tasks;
 mod verdict;
+mod watched;
 
 pub(crate) use delivery::Errand;
 pub(crate) use notice::Notices;
 use parked::Parked;
+use tasks::Tasks;
 use verdict::{Verdict, verdict};
 
 /// A live link in the life that it belongs to.
@@ -117,6 +121,7 @@ pub(crate) struct ConnectionHandle {
     /// Calls that wait for a link queue here, because a change of standing wakes in any order.
     turn: tokio::sync::Mutex<()>,
     parked: Parked,
+    tasks: Tasks,
     /// Under which definition it serves; replaced with it.
     terms: ArcSwap<Terms>,
     /// Asks the present supervisor to start the connection; replaced with it.
@@ -128,6 +133,8 @@ pub(crate) struct ConnectionHandle {
     held: AtomicUsize,
     /// Its server left the configuration: it has no further life.
     removed: AtomicBool,
+    /// Who watches its resources.
+    pub(crate) watches: Arc<Watches>,
 }
 
 impl std::fmt::Debug for ConnectionHandle {
@@ -140,7 +147,12 @@ impl std::fmt::Debug for ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    pub(crate) fn new(owner: Owner, seat: Seat, spec: &ServerSpec) -> Arc<Self> {
+    pub(crate) fn new(
+        owner: Owner,
+        seat: Seat,
+        spec: &ServerSpec,
+        watches: Arc<Watches>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             owner,
             seat,
@@ -151,12 +163,14 @@ impl ConnectionHandle {
             issued: AtomicU64::new(0),
             turn: tokio::sync::Mutex::default(),
             parked: Parked::default(),
+            tasks: Tasks::default(),
             terms: ArcSwap::from_pointee(Terms::new(spec, None)),
             starter: Mutex::new(None),
             woken: AtomicBool::new(false),
             last_call: Mutex::new(Instant::now()),
             held: AtomicUsize::new(0),
             removed: AtomicBool::new(false),
+            watches,
         })
     }
 
@@ -208,6 +222,7 @@ impl ConnectionHandle {
             *before = standing;
         });
         self.woken.store(false, Ordering::Relaxed);
+        self.wake_if_watched();
     }
 
     /// The runtime is draining: a call that waits for a connection would wait in vain.
@@ -246,6 +261,11 @@ impl ConnectionHandle {
     /// The calls that wait for a connection.
     pub(crate) fn waiting(&self) -> Waiting {
         self.parked.waiting()
+    }
+
+    /// Whether its server works on a task.
+    pub(crate) fn has_task(&self) -> bool {
+        self.tasks.any()
     }
 
     /// Whether anybody ever called.

@@ -19,8 +19,8 @@ use crate::{
     catalog::{Catalog, CatalogConfig, Item, Names},
     id::{Owner, ServerName},
     store::{CatalogRecord, EventRecord, Key, NamesRecord, Store},
-    upstream::TransportConfig,
-    wire::{Each, Primitive},
+    upstream::{ServerFacts, TransportConfig},
+    wire::{Each, Primitive, RawValue, extension},
 };
 
 /// What a server offers, as far as its owner's view shows it.
@@ -28,7 +28,24 @@ use crate::{
 pub(crate) struct Offer {
     pub(crate) server: ServerName,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) said: Said,
+}
+
+/// What a server says of itself to its clients.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    /// Advice to the model.
     pub(crate) instructions: Option<Arc<str>>,
+    /// What it declares beyond the protocol.
+    pub(crate) extensions: Option<Arc<RawValue>>,
+}
+
+impl Said {
+    /// What it said when its link was made.
+    pub(crate) fn of(facts: &ServerFacts) -> Self {
+        let extensions = extension::declared(&facts.capabilities).map(Into::into);
+        Self { instructions: facts.instructions.clone(), extensions }
+    }
 }
 
 /// What a server offered when it was last listed, if its definition is still the same.
@@ -53,8 +70,9 @@ pub(crate) fn offer(
     if catalog.hash().to_string() != record.hash {
         return None;
     }
-    let instructions = record.instructions.clone();
-    Some(Offer { server: server.clone(), catalog: Arc::new(catalog), instructions })
+    let (instructions, extensions) = (record.instructions.clone(), record.extensions.clone());
+    let said = Said { instructions, extensions };
+    Some(Offer { server: server.clone(), catalog: Arc::new(catalog), said })
 }
 
 /// Keeps what a server offers. One in this process is made anew by whoever embeds us and is
@@ -70,7 +88,8 @@ pub(crate) fn put_offer(store: &dyn Store, owner: &Owner, offer: &Offer, config:
             let items = offer.catalog.items(primitive).iter();
             items.map(|item| Arc::clone(&item.raw)).collect()
         }),
-        instructions: offer.instructions.clone(),
+        instructions: offer.said.instructions.clone(),
+        extensions: offer.said.extensions.clone(),
         listed_at: SystemTime::now(),
         withdrawn_at: None,
     });
@@ -142,6 +161,12 @@ pub(crate) fn sweep(exchange: &Exchange) {
     exchange.store.sweep(&configured, before.unwrap_or(SystemTime::UNIX_EPOCH));
 }
 
+/// What tells a server's definition from any other for as long as it takes a call to end, inside
+/// what only we can read; empty for a server in this process.
+pub(super) fn program(config: &ServerConfig) -> String {
+    fingerprint("", config).unwrap_or_default()
+}
+
 /// What tells this definition from any other as far as it decides what is offered; `None` for a
 /// server in this process. Salted, because arguments and addresses may hold secrets that are easy
 /// to guess.
@@ -211,12 +236,16 @@ mod tests {
         let server = ServerName::new("a").unwrap();
         let tool = raw(&json!({"name": "echo", "inputSchema": {}}));
         let catalog = Arc::new(Catalog::from(vec![Item::read(Primitive::Tool, &tool).unwrap()]));
-        let given = Offer { server: server.clone(), catalog, instructions: Some("i".into()) };
+        let extensions = Some(raw(&json!({"extensions": {"a.b/c": {}}})).into());
+        let instructions = Some("i".into());
+        let said = Said { instructions, extensions };
+        let given = Offer { server: server.clone(), catalog, said };
         let config = stdio(|_| {});
         put_offer(&store, &Owner::Store, &given, &config);
         let found = offer(&store, &Owner::Store, &server, &config).unwrap();
         assert_eq!(found.catalog.hash(), given.catalog.hash());
-        assert_eq!(found.instructions.as_deref(), Some("i"));
+        assert_eq!(found.said.instructions.as_deref(), Some("i"));
+        assert_eq!(found.said.extensions.unwrap().get(), r#"{"extensions":{"a.b/c":{}}}"#);
         let changed = stdio(|it| it.command = "uvx".to_owned());
         assert!(offer(&store, &Owner::Store, &server, &changed).is_none());
         store.withdraw(&Owner::Store, &server, SystemTime::now());

@@ -2,7 +2,7 @@
 //!
 //! Built once from a definition, so that a bad glob is found before anything starts.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use super::server::{Retry, ServerConfig, ToolRule};
 use crate::{
@@ -23,9 +23,10 @@ pub(crate) struct ToolPolicy {
 impl ToolPolicy {
     /// Compiles the globs of a definition.
     pub(crate) fn new(config: &ServerConfig) -> Result<Self, FilterError> {
-        let rules = config
-            .tool_rules
-            .iter()
+        let mut rules: Vec<_> = config.tool_rules.iter().collect();
+        rules.sort_by_key(|(glob, _)| Reverse(plain(glob)));
+        let rules = rules
+            .into_iter()
             .map(|(glob, rule)| {
                 let filter = ToolFilter { allow: vec![glob.clone()], deny: Vec::new() };
                 Ok((filter.matcher()?, rule.clone()))
@@ -53,6 +54,13 @@ impl ToolPolicy {
         let mut of_tool = self.rules.iter().filter(|(glob, _)| glob.passes(tool));
         of_tool.find_map(|(_, rule)| setting(rule))
     }
+}
+
+/// How closely a glob names a tool: whether it is a plain name, and how many of its characters stand
+/// for themselves.
+fn plain(glob: &str) -> (bool, usize) {
+    let wild = glob.chars().filter(|c| "*?[]{}".contains(*c)).count();
+    (wild == 0, glob.chars().count() - wild)
 }
 
 fn is_harmless(definition: &RawValue) -> bool {
@@ -92,7 +100,12 @@ mod tests {
             assert!(!policy(retry, trusts, &[]).may_repeat("get", &read));
         }
         let never = policy(Retry::Safe, true, &[("get*", Retry::Safe), ("g*", Retry::Never)]);
-        assert!(!never.may_repeat("get", &read), "the first in the order of their text decides");
+        assert!(never.may_repeat("get", &read), "what names it most closely decides");
+        let rules = [("*", Retry::Never), ("get_*", Retry::Safe), ("get_one", Retry::Never)];
+        let rules = policy(Retry::Never, false, &rules);
+        for (tool, safe) in [("get_one", false), ("get_two", true), ("put", false)] {
+            assert_eq!(rules.may_repeat(tool, &write), safe, "{tool}");
+        }
         assert!(policy(Retry::Never, false, &[("get*", Retry::Safe)]).may_repeat("get", &write));
     }
 }

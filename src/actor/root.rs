@@ -15,7 +15,7 @@ use super::{
     janitor::{JanitorActor, JanitorMsg},
     router::{RouterActor, RouterMsg},
     task::Timer,
-    vigil::{STUCK, Vigil},
+    vigil::{Question, STUCK, Vigil},
 };
 use crate::{id::Owner, restart::Meter};
 
@@ -42,6 +42,8 @@ pub(crate) enum RootMsg {
     },
     /// Time to ask whether everybody still answers.
     Watch,
+    /// Say that you are there.
+    Alive(Question),
     /// Stop everything from the leaves up, then end.
     Shutdown,
 }
@@ -97,6 +99,7 @@ impl Actor for RootActor {
                 state.reconfigure(settings, owners, done);
             }
             RootMsg::Watch => state.watch(&myself).await?,
+            RootMsg::Alive(question) => question.answer(),
             RootMsg::Shutdown => {
                 state.watch.clear();
                 state.stopping = true;

@@ -17,16 +17,17 @@ use tokio::sync::watch;
 use super::{
     exchange::{Exchange, ServerSpec},
     handle::ConnectionHandle,
-    kept::{self, Offer},
+    kept::{self, Offer, Said},
     server::Isolation,
     subject::Subject,
     vigil::Question,
 };
 use crate::{
-    catalog::{Catalog, Member, Names, Prefix, ToolMatcher, Versions, View},
+    catalog::{
+        Catalog, Extensions, Member, Names, Prefix, ToolMatcher, Versions, View, instructions,
+    },
     id::{Owner, ServerName},
     restart::State,
-    wire::Primitive,
 };
 
 mod table;
@@ -73,7 +74,7 @@ struct Entry {
     handle: Arc<ConnectionHandle>,
     spec: ServerSpec,
     catalog: Option<Arc<Catalog>>,
-    instructions: Option<Arc<str>>,
+    said: Said,
 }
 
 /// One owner as the router knows it.
@@ -182,11 +183,9 @@ impl RouterState {
     fn attach(&mut self, handle: Arc<ConnectionHandle>, spec: ServerSpec) {
         let key = (handle.owner.clone(), handle.seat.server.clone());
         let owners = self.seeing(&key.0, &key.1);
-        let (catalog, instructions) = match self.entries.remove(&key) {
-            Some(entry) => (entry.catalog, entry.instructions),
-            None => (None, None),
-        };
-        self.entries.insert(key, Entry { handle, spec, catalog, instructions });
+        let known = self.entries.remove(&key);
+        let (catalog, said) = known.map(|it| (it.catalog, it.said)).unwrap_or_default();
+        self.entries.insert(key, Entry { handle, spec, catalog, said });
         self.publish(&owners);
     }
 
@@ -203,11 +202,11 @@ impl RouterState {
 
     fn listed(&mut self, owner: &Owner, offers: Vec<Offer>) {
         let mut owners = Vec::new();
-        for Offer { server, catalog, instructions } in offers {
+        for Offer { server, catalog, said } in offers {
             let seeing = self.seeing(owner, &server);
             if let Some(entry) = self.entries.get_mut(&(owner.clone(), server)) {
                 entry.catalog = Some(catalog);
-                entry.instructions = instructions;
+                entry.said = said;
                 owners.extend(seeing);
             }
         }
@@ -220,7 +219,7 @@ impl RouterState {
         let owners = self.seeing(&owner, &server);
         if let Some(entry) = self.entries.get_mut(&(owner, server)) {
             entry.catalog = None;
-            entry.instructions = None;
+            entry.said = Said::default();
             self.publish(&owners);
         }
     }
@@ -289,7 +288,8 @@ impl RouterState {
     }
 
     fn build(&self, owner: &Owner, scope: &mut Scope, before: &View) -> OwnerView {
-        let members = self.members(owner, &scope.grants);
+        let mut members = self.members(owner, &scope.grants);
+        members.sort_by_key(|(server, definition, _)| (definition.spec.config.order, *server));
         let empty = Catalog::default();
         let list: Vec<Member<'_>> = members
             .iter()
@@ -313,13 +313,16 @@ impl RouterState {
             .filter(|(_, definition, _)| definition.catalog.is_none())
             .map(|(server, definition, _)| ((*server).clone(), Arc::clone(&definition.handle)))
             .collect();
-        let instructions: Vec<String> = members
-            .iter()
-            .filter_map(|(server, definition, _)| {
-                let text = definition.instructions.as_deref()?;
-                Some(format!("## {server}\n\n{text}"))
-            })
-            .collect();
+        let instructions = instructions::merged(
+            members
+                .iter()
+                .filter_map(|(server, it, _)| Some((*server, it.said.instructions.as_deref()?))),
+        );
+        let extensions = Extensions::of(
+            members
+                .iter()
+                .filter_map(|(server, it, _)| Some((*server, it.said.extensions.as_deref()?))),
+        );
         let routes = members
             .iter()
             .map(|(server, definition, serving)| {
@@ -329,12 +332,15 @@ impl RouterState {
                 let is_shared = isolation == Isolation::Shared;
                 let handle = Arc::clone(&serving.handle);
                 let readdressed = view.is_contested(server).then(|| Arc::clone(&view));
-                ((*server).clone(), Route { handle, policy, by_session, is_shared, readdressed })
+                let program = Arc::clone(&definition.spec.program);
+                let route = Route { handle, policy, program, by_session, is_shared, readdressed };
+                ((*server).clone(), route)
             })
             .collect();
         OwnerView {
             view,
-            instructions: (!instructions.is_empty()).then(|| instructions.join("\n\n").into()),
+            instructions,
+            extensions,
             versions: scope.versions.clone(),
             routes,
             unlisted,
@@ -374,8 +380,7 @@ impl RouterState {
         let Some(scope) = self.scopes.get(owner) else {
             return false;
         };
-        let named = matches!(subject.primitive(), Primitive::Tool | Primitive::Prompt)
-            && self.exchange.settings().catalog.prefix == Prefix::Always;
+        let named = subject.is_named() && self.exchange.settings().catalog.prefix == Prefix::Always;
         self.members(owner, &scope.grants).into_iter().any(|(server, definition, _)| {
             let state = definition.handle.standing().state;
             // One that is ready without a catalog has it on the way to this mailbox.

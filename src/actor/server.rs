@@ -12,7 +12,7 @@ use crate::{
     id::Seat,
     restart::Restart,
     unit,
-    upstream::{Protocol, TransportConfig},
+    upstream::{Protocol, Root, TransportConfig},
     wire::{Abilities, Ability},
 };
 
@@ -58,7 +58,8 @@ pub struct ServerConfig {
     /// Calls waiting at most, for a connection or for a place in flight. Default: 256.
     #[serde(default = "max_queue")]
     pub max_queue: u32,
-    /// Stop it after this long without a call; 0 is never. Default: 0s.
+    /// Stop it after this long without a call, unless somebody watches its resources; 0 is never.
+    /// Default: 0s.
     #[serde(default, with = "unit::duration")]
     #[schemars(with = "String")]
     pub idle_stop: Duration,
@@ -72,11 +73,15 @@ pub struct ServerConfig {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "unit::optional_duration")]
     #[schemars(with = "Option<String>")]
     pub timeout: Option<Duration>,
+    /// The places that it is told of when it asks for roots, instead of its clients' own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<Root>,
     /// Which of its tools are shown. Default: all.
     #[serde(default)]
     pub tools: ToolFilter,
-    /// What holds for tools whose own name matches the glob; where several match, the first in
-    /// the order of their text decides each setting.
+    /// What holds for tools whose own name matches the glob; where several match, the one
+    /// that names the tool most closely decides each setting: a plain name before any glob, then
+    /// the glob with more characters that stand for themselves, then the order of their text.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tool_rules: BTreeMap<String, ToolRule>,
 }
@@ -104,7 +109,7 @@ pub enum Startup {
     /// With the runtime.
     #[default]
     Eager,
-    /// By its first call, once its tools are known.
+    /// By its first call or subscription, once its tools are known.
     Lazy,
 }
 
@@ -143,12 +148,18 @@ const fn max_queue() -> u32 {
 
 impl ServerConfig {
     /// What the server is told that it may ask for during calls. A connection that serves several
-    /// agents asks nobody; places are asked for before the first call, so only a session has them.
+    /// agents asks nobody; places are asked for before the first call, so only a session has them,
+    /// or the configuration.
     pub(crate) fn abilities(&self, seat: &Seat) -> Abilities {
-        match (self.isolation, &seat.session) {
-            (Isolation::Shared, _) => Abilities::NONE,
-            (Isolation::Session, Some(_)) => Abilities::of_calls().and(Ability::Roots),
-            (Isolation::Agent | Isolation::Session, _) => Abilities::of_calls(),
+        let abilities = match self.isolation {
+            Isolation::Shared => Abilities::NONE,
+            Isolation::Agent | Isolation::Session => Abilities::of_calls(),
+        };
+        if !self.roots.is_empty() || self.isolation == Isolation::Session && seat.session.is_some()
+        {
+            abilities.and(Ability::Roots)
+        } else {
+            abilities
         }
     }
 
@@ -172,6 +183,7 @@ impl ServerConfig {
             trust_annotations: false,
             retry: Retry::default(),
             timeout: None,
+            roots: Vec::new(),
             tools: ToolFilter::default(),
             tool_rules: BTreeMap::new(),
         }

@@ -59,6 +59,8 @@ pub struct ServerStatus {
     pub in_flight: usize,
     /// Calls waiting.
     pub waiting: usize,
+    /// Questions of the server that wait for somebody's answer; their calls are in flight.
+    pub asking: usize,
     /// How long the first of those that wait for the connection has.
     #[serde(rename = "waited_ms", with = "optional_millis")]
     pub waited: Option<Duration>,
@@ -188,6 +190,7 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         tools: usize::try_from(handle.tools.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
         in_flight,
         waiting,
+        asking: standing.live.as_ref().map_or(0, |live| live.link.asking()),
         waited: (!parked.is_nobody()).then_some(parked.longest),
         calls: handle.stats.calls.load(Ordering::Relaxed),
         failures: handle.stats.failures.load(Ordering::Relaxed),

@@ -1,5 +1,5 @@
 //! What a request is about: a tool to call, a prompt to fill in, a resource to read, an argument to
-//! complete.
+//! complete, a task that a call was made into.
 //!
 //! Names only, as the caller's view knows them. Whose they are is the router's affair.
 
@@ -17,36 +17,62 @@ pub enum Subject {
     /// Suggests values for an argument: of the prompt of an exposed name, or of the resource
     /// template at a URI.
     Completion(Primitive, String),
+    /// A method that no revision of the protocol knows.
+    Extension {
+        /// The method.
+        method: String,
+        /// The URI that its parameters name, if they name one.
+        uri: Option<String>,
+    },
+    /// Asks about a task, by `tasks/get`, `tasks/update`, `tasks/cancel` or `tasks/result`. The
+    /// request's `origin` is the server that made it.
+    Task {
+        /// What is asked.
+        method: &'static str,
+        /// The name of the task: its server's own, where the request goes to that.
+        id: String,
+    },
 }
 
 impl Subject {
     /// The request's method.
-    pub const fn method(&self) -> &'static str {
+    pub fn method(&self) -> &str {
         match self {
             Self::Tool(_) => method::TOOLS_CALL,
             Self::Prompt(_) => method::PROMPTS_GET,
             Self::Resource(_) => method::RESOURCES_READ,
             Self::Completion(..) => method::COMPLETE,
+            Self::Extension { method, .. } => method,
+            Self::Task { method, .. } => method,
         }
     }
 
-    /// What kind of thing it is about.
-    pub const fn primitive(&self) -> Primitive {
+    /// What kind of thing it is about, where the catalog has it.
+    pub const fn primitive(&self) -> Option<Primitive> {
         match self {
-            Self::Tool(_) => Primitive::Tool,
-            Self::Prompt(_) => Primitive::Prompt,
-            Self::Resource(_) => Primitive::Resource,
-            Self::Completion(primitive, _) => *primitive,
+            Self::Tool(_) => Some(Primitive::Tool),
+            Self::Prompt(_) => Some(Primitive::Prompt),
+            Self::Resource(_) => Some(Primitive::Resource),
+            Self::Completion(primitive, _) => Some(*primitive),
+            Self::Extension { .. } | Self::Task { .. } => None,
         }
     }
 
-    /// Its exposed name, or its URI.
+    /// Whether it has an exposed name: it is about a tool or a prompt.
+    pub const fn is_named(&self) -> bool {
+        matches!(self.primitive(), Some(Primitive::Tool | Primitive::Prompt))
+    }
+
+    /// Its exposed name, its URI, or the method of an extension; of a task nothing, because whoever
+    /// has its name has it.
     pub fn name(&self) -> &str {
         match self {
             Self::Tool(name)
             | Self::Prompt(name)
             | Self::Resource(name)
-            | Self::Completion(_, name) => name,
+            | Self::Completion(_, name)
+            | Self::Extension { method: name, .. } => name,
+            Self::Task { .. } => "",
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use futures::future::{BoxFuture, FutureExt as _};
@@ -334,18 +335,18 @@ fn nothing_gone(loaded: Loaded, in_force: &Files) -> Result<Loaded, ConfigErrors
 
 /// Settings that differ from those that the parts were started with, and cannot follow.
 fn restart_needed(started: &Config, wanted: &Config) -> Vec<String> {
+    let time = |duration: Duration| humantime::format_duration(duration).to_string();
     let parts = |config: &Config| {
-        let Config { server, limits, timeouts, telemetry, .. } = config;
+        let Config { server, limits, telemetry, .. } = config;
         serde_json::json!({
             "server": {
                 "host": server.host,
                 "port": server.port,
-                "session_idle": server.session_idle,
+                "session_idle": time(server.session_idle),
                 "max_sessions": server.max_sessions,
-                "keep_alive": server.keep_alive,
+                "keep_alive": time(server.keep_alive),
             },
             "limits": { "body_bytes": limits.body_bytes },
-            "timeouts": { "drain": timeouts.drain },
             "telemetry": { "otlp": telemetry.otlp, "log": { "format": telemetry.log.format } },
         })
     };

@@ -4,9 +4,9 @@
 //! belongs to others.
 
 use std::{
-    fs::{DirBuilder, File, TryLockError},
+    fs::{DirBuilder, File, Metadata, TryLockError},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -69,7 +69,17 @@ pub struct StateDir(PathBuf);
 #[derive(Debug)]
 #[must_use = "the directory is free again when the lock is dropped"]
 pub struct Lock {
-    _file: File,
+    path: PathBuf,
+    file: File,
+}
+
+impl Lock {
+    /// Whether the file of the lock is still the one that others look at.
+    pub fn holds(&self) -> bool {
+        let place = |file: &Metadata| (file.dev(), file.ino());
+        let ours = self.file.metadata().ok();
+        ours.is_some() && ours.as_ref().map(place) == self.path.metadata().ok().as_ref().map(place)
+    }
 }
 
 impl StateDir {
@@ -129,7 +139,8 @@ impl StateDir {
         builder.create(&self.0).map_err(unusable)?;
         let mut options = File::options();
         options.read(true).write(true).create(true).mode(0o600);
-        let mut file = options.open(self.0.join("lock")).map_err(unusable)?;
+        let path = self.0.join("lock");
+        let mut file = options.open(&path).map_err(unusable)?;
         let end = Instant::now() + LINGERING;
         while let Err(refused) = file.try_lock() {
             match refused {
@@ -147,7 +158,7 @@ impl StateDir {
         // The file stays where it is when we end: removing it would let two have the lock.
         let named = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         named.map_err(unusable)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { path, file })
     }
 }
 
@@ -212,7 +223,12 @@ mod tests {
         let own = std::process::id();
         assert!(matches!(error, StateError::Locked { pid: Some(pid), .. } if pid == own));
         assert!(error.to_string().contains(&format!("(process {own})")));
+        assert!(lock.holds());
         drop(lock);
-        assert!(state.acquire().await.is_ok());
+        let lock = state.acquire().await.unwrap();
+        std::fs::remove_dir_all(state.path()).unwrap();
+        assert!(!lock.holds(), "nobody looks at a file that was removed");
+        let again = state.acquire().await.unwrap();
+        assert!(again.holds() && !lock.holds());
     }
 }

@@ -40,8 +40,7 @@ impl Item {
         let name = object.text(primitive.key()).filter(|name| !name.is_empty());
         let name = name.ok_or(ItemError::NoName(primitive))?;
         // It is JSON already, so its first character tells what it is.
-        let is_object = |schema: &RawValue| schema.get().starts_with('{');
-        if primitive == Primitive::Tool && !object.get("inputSchema").is_some_and(is_object) {
+        if primitive == Primitive::Tool && !object.get("inputSchema").is_some_and(Object::is) {
             // Errors are logged, and a server may send a name of any length.
             return Err(ItemError::NoSchema(name.chars().take(64).collect()));
         }

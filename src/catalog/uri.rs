@@ -7,6 +7,7 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use regex::{Regex, RegexBuilder};
+use serde_json::Value;
 
 use crate::{
     id::ServerName,
@@ -61,6 +62,32 @@ pub fn rewrite(
         changed = true;
     }
     changed.then(|| object.to_raw())
+}
+
+/// The URIs that an extension's result names, wherever in it: the values of members called `uri`,
+/// at most so many of them.
+pub fn named(result: &RawValue, limit: usize) -> Vec<String> {
+    fn collect(value: &Value, limit: usize, found: &mut Vec<String>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| collect(item, limit, found)),
+            Value::Object(members) => {
+                for (key, value) in members {
+                    match value.as_str().filter(|_| key == "uri" && found.len() < limit) {
+                        Some(uri) if !is_too_long(uri) => found.push(uri.to_owned()),
+                        _ => collect(value, limit, found),
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut found = Vec::new();
+    if result.get().contains("\"uri\"")
+        && let Ok(value) = serde_json::from_str(result.get())
+    {
+        collect(&value, limit, &mut found);
+    }
+    found
 }
 
 fn each_uri(list: &RawValue, change: Change<'_>) -> Option<Box<RawValue>> {
@@ -171,6 +198,14 @@ pub fn template(template: &str) -> Option<Regex> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_uris_of_an_extension_are_found_wherever_they_stand() {
+        let result = r#"{"skills":[{"uri":"skill://a","files":[{"uri":"skill://b","n":1}]}],"url":"x:y","uri":7}"#;
+        let result = RawValue::from_string(result.to_owned()).unwrap();
+        assert_eq!(named(&result, 9), ["skill://a", "skill://b"]);
+        assert_eq!(named(&result, 1), ["skill://a"]);
+    }
 
     fn marked(text: &str) -> Option<String> {
         let raw = RawValue::from_string(text.to_owned()).unwrap();

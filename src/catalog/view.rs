@@ -13,7 +13,7 @@ use regex::Regex;
 use super::{Catalog, ContentHash, Item, Names, OwnTool, ToolMatcher, nearest, uri};
 use crate::{
     id::ServerName,
-    wire::{Each, Object, Primitive, RawValue},
+    wire::{Each, Object, Primitive, RawValue, task},
 };
 
 /// Templates of a view that are matched; what further ones give is found by links.
@@ -63,6 +63,8 @@ pub struct ViewItem {
     pub upstream: Arc<str>,
     /// Its raw definition with the exposed name.
     pub raw: Arc<RawValue>,
+    /// Whether it is a tool that is called as a task or not at all.
+    pub needs_task: bool,
     /// What the URIs of a template match.
     expands: Option<Regex>,
 }
@@ -182,6 +184,7 @@ impl View {
             exposed,
             server: server.clone(),
             upstream: Arc::clone(&item.name),
+            needs_task: primitive == Primitive::Tool && task::is_required(&source),
         });
         view.sections.get_mut(primitive).push(shown, source);
     }
@@ -194,7 +197,8 @@ impl View {
             let (name, raw): (Arc<str>, _) = (tool.name().into(), tool.definition());
             let (exposed, source) = (Arc::clone(&name), Arc::clone(&raw));
             let server = ServerName::ourselves();
-            let item = ViewItem { exposed, server, upstream: name, raw, expands: None };
+            let (needs_task, expands) = (false, None);
+            let item = ViewItem { exposed, server, upstream: name, raw, needs_task, expands };
             self.sections.tools.push(item, source);
         }
         self.seal()
@@ -271,11 +275,14 @@ impl View {
         if !self.is_contested(server) || !(may_name("\"uri\"") || may_name("\"resourceUri\"")) {
             return None;
         }
-        uri::rewrite(body, &mut |uri| {
-            let listed = self.resource(uri).map(|(server, _)| server);
-            let first = listed.or_else(|| self.by_template(uri))?;
-            (first != server).then(|| uri::qualified(server, uri))
-        })
+        uri::rewrite(body, &mut |uri| self.addressed(server, uri))
+    }
+
+    /// What this view calls a URI of a server's; `None` where it is the same.
+    pub fn addressed(&self, server: &ServerName, uri: &str) -> Option<String> {
+        let listed = self.resource(uri).map(|(server, _)| server);
+        let first = listed.or_else(|| self.by_template(uri))?;
+        (first != server).then(|| uri::qualified(server, uri))
     }
 
     /// Whether it names URIs of a server in another way than the server does.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{
     asking::{Asking, AskingOf},
     output,
+    wait::Waiting,
 };
 use crate::{
     face::operator::{AddServer, RemoveServer},
@@ -37,6 +38,9 @@ pub(super) struct AddArgs {
     /// Replace a server that was added before
     #[arg(long)]
     replace: bool,
+    /// Return when it is ready, or fail with the reason why it is not
+    #[arg(long)]
+    wait: bool,
     /// The command and its arguments
     #[arg(last = true, value_name = "COMMAND", group = "way")]
     command: Vec<String>,
@@ -87,8 +91,18 @@ pub(super) async fn add(args: AddArgs) -> Result<()> {
         (None, None) => bail!("name a command behind `--`, or a --url"),
     }
     let entry = raw(&entry);
+    let (server, of) = (args.server.clone(), agent.clone());
+    let waiting = if args.wait {
+        Some(Waiting::begin(&control, of.as_ref(), &server, None).await?)
+    } else {
+        None
+    };
     let wish = AddServer { server: args.server, agent, entry, replace: args.replace };
-    print(&control.post("/servers/add", &wish).await?, asking.json)
+    print(&control.post("/servers/add", &wish).await?, asking.json)?;
+    match waiting {
+        Some(waiting) => waiting.ready().await,
+        None => Ok(()),
+    }
 }
 
 /// Has the instance remove a server that was added.

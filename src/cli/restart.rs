@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Place, control::Control, output};
+use super::{Place, control::Control, output, wait::Waiting};
 use crate::id::{AgentId, Incarnation, ServerName};
 
 /// Arguments of `restart`.
@@ -16,9 +16,15 @@ pub(super) struct Args {
     /// This agent's connection, instead of the shared one
     #[arg(long, value_name = "NAME")]
     agent: Option<AgentId>,
+    /// Only this session's own connection, as `status` names it
+    #[arg(long, value_name = "KEY", conflicts_with = "handover")]
+    session: Option<String>,
     /// Start the next process or session beside the present one, which serves until that is ready
     #[arg(long)]
     handover: bool,
+    /// Return when it is ready, or fail with the reason why it is not
+    #[arg(long)]
+    wait: bool,
 }
 
 #[derive(Serialize)]
@@ -26,6 +32,8 @@ struct Restart<'a> {
     server: &'a ServerName,
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<&'a AgentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
     handover: bool,
 }
 
@@ -37,13 +45,22 @@ struct Restarted {
 /// Asks for the restart and returns; `status` shows how it goes. A handover is waited for.
 pub(super) async fn run(args: Args) -> Result<()> {
     let control = Control::of(&args.place.state_dir()?);
-    let Args { server, agent, handover, .. } = &args;
-    let restart = Restart { server, agent: agent.as_ref(), handover: *handover };
+    let Args { server, agent, session, handover, wait, .. } = &args;
+    let (agent, session) = (agent.as_ref(), session.as_deref());
+    let waiting = match wait {
+        true => Some(Waiting::begin(&control, agent, server, session).await?),
+        false => None,
+    };
+    let restart = Restart { server, agent, session, handover: *handover };
     let answer = control.post("/restart", &restart).await?;
     let Restarted { incarnation } = serde_json::from_str(answer.get())?;
     output::data(&match incarnation {
         Some(incarnation) => format!("{server} {incarnation} took over"),
+        None if *handover => format!("{server} did not serve; restarting it"),
         None => format!("restarting {server}"),
     })?;
-    Ok(())
+    match waiting.filter(|_| incarnation.is_none()) {
+        Some(waiting) => waiting.ready().await,
+        None => Ok(()),
+    }
 }

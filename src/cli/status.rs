@@ -52,6 +52,9 @@ pub(super) struct Connection {
     calls: u64,
     pub(super) in_flight: usize,
     pub(super) waiting: usize,
+    /// An instance of an earlier version does not say.
+    #[serde(default)]
+    pub(super) asking: usize,
 }
 
 /// Where the whole stands and for how long.
@@ -103,6 +106,16 @@ impl Connection {
         }
     }
 
+    /// Whether it is this owner's connection to this server.
+    pub(super) fn is(&self, owner: &str, server: &str, session: Option<&str>) -> bool {
+        self.owner == owner && self.server == server && self.session.as_deref() == session
+    }
+
+    /// How it is. One that sleeps until its first call is not on its way anywhere.
+    fn health(&self) -> &str {
+        if self.state == "idle" { "asleep" } else { &self.health }
+    }
+
     /// How long it has been in its state.
     pub(super) fn since(&self) -> Option<Duration> {
         self.since_ms.map(Duration::from_millis)
@@ -129,7 +142,7 @@ impl Connection {
             self.name(),
             self.owner.clone(),
             self.state.clone(),
-            self.health.clone(),
+            self.health().to_owned(),
             self.incarnation.to_string(),
             self.pid.map_or_else(String::new, |pid| pid.to_string()),
             self.tools.to_string(),

@@ -82,6 +82,7 @@ fn standing(connection: &Connection) -> String {
     let facts = [
         connection.pid.map(|pid| format!("pid {pid}")),
         (connection.in_flight > 0).then(|| format!("{} in flight", connection.in_flight)),
+        (connection.asking > 0).then(|| format!("{} waiting for an answer", connection.asking)),
         (connection.waiting > 0).then(|| format!("{} waiting", connection.waiting)),
         connection.next_try().map(|next| format!("next try in {}", told(next))),
     ];

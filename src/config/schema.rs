@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     actor::server::{ServerConfig, ToolRule},
-    upstream::{http::HttpConfig, stdio::StdioConfig},
+    upstream::{Root, http::HttpConfig, stdio::StdioConfig},
 };
 
 /// The schema of a configuration file.
@@ -63,6 +63,7 @@ fn entry(generator: &mut SchemaGenerator) -> Value {
     ours.extend(properties::<StdioConfig>(generator));
     ours.extend(properties::<HttpConfig>(generator));
     let rule = generator.subschema_for::<ToolRule>();
+    let root = generator.subschema_for::<Root>();
     let scalars = json!({"type": ["string", "number", "boolean"]});
     let names = json!({"type": "array", "items": {"type": "string"}});
     let filter = json!({
@@ -98,6 +99,10 @@ fn entry(generator: &mut SchemaGenerator) -> Value {
         (
             "timeout",
             json!({"description": "Deadline of its calls: a duration such as \"2m\", or a number: from 1000 on milliseconds, below seconds.", "type": ["string", "number"]}),
+        ),
+        (
+            "roots",
+            json!({"description": "The places that it is told of when it asks for roots, instead of its clients' own: file:// URIs.", "type": "array", "items": {"anyOf": [{"type": "string"}, root]}}),
         ),
         ("tools", filter),
     ] {

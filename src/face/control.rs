@@ -35,7 +35,7 @@ use super::{
 use crate::{
     access::{CallRequest, Gate, Principal, Subject},
     error::Kind,
-    id::{AgentId, Incarnation, Owner, ServerName},
+    id::{AgentId, Incarnation, Owner, ServerName, SessionKey},
     wire::{Object, RawValue},
 };
 
@@ -64,6 +64,7 @@ pub enum ControlError {
 #[derive(Debug)]
 pub struct ControlSocket {
     path: PathBuf,
+    app: Router,
     served: Served,
 }
 
@@ -92,9 +93,25 @@ impl ControlSocket {
         let stopping = life.stopping.clone();
         let told = timeline::routes(Arc::clone(&gate), Arc::clone(&operator), stopping);
         let routes = endpoint.routes().merge(routes(gate)).merge(wishes(operator)).merge(told);
-        let app = bounded(routes, body_bytes);
-        let served = Served::start(listener, with_request_id(app), life);
-        Ok(Self { path, served })
+        let app = with_request_id(bounded(routes, body_bytes));
+        let served = Served::start(listener, app.clone(), life);
+        Ok(Self { path, app, served })
+    }
+
+    /// Listens anew where somebody removed the socket; says whether that was so. Who is connected
+    /// stays so.
+    ///
+    /// # Errors
+    /// [`ControlError::Bind`] when the socket cannot be made.
+    pub async fn restore(&mut self) -> Result<bool, ControlError> {
+        if fs::symlink_metadata(&self.path).await.is_ok() {
+            return Ok(false);
+        }
+        let listener = listen(&self.path)
+            .await
+            .map_err(|source| ControlError::Bind { path: self.path.clone(), source })?;
+        self.served.also(listener, self.app.clone());
+        Ok(true)
     }
 
     /// Where it listens.
@@ -233,6 +250,8 @@ async fn call(State(gate): State<Arc<Gate>>, request: Request) -> Response {
 struct Restart {
     server: ServerName,
     agent: Option<String>,
+    /// Only this session's own connection.
+    session: Option<SessionKey>,
     #[serde(default)]
     handover: bool,
 }
@@ -248,12 +267,12 @@ struct Restarted {
 async fn restart(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     let id = RequestId::of(&request);
     let restarted = async {
-        let Restart { server, agent, handover } = body(request).await?;
+        let Restart { server, agent, session, handover } = body(request).await?;
         let (principal, owner) = (Principal::local(), owner(agent.as_deref())?);
         let incarnation = if handover {
-            Some(gate.hand_over(&principal, &owner, &server).await?)
+            gate.hand_over(&principal, &owner, &server).await?
         } else {
-            gate.restart(&principal, &owner, &server).await?;
+            gate.restart(&principal, &owner, &server, session.as_ref()).await?;
             None
         };
         Ok(Json(Restarted { server, incarnation }).into_response())

@@ -16,6 +16,7 @@ mod list;
 pub(crate) mod listen;
 pub(crate) mod modern;
 mod received;
+pub(crate) mod subscribe;
 mod told;
 mod translate;
 
@@ -27,13 +28,13 @@ use std::{convert::Infallible, sync::Arc};
 use client::Client;
 
 use crate::{
-    access::{Principal, SessionLease},
+    access::{Gate, Principal, SessionLease},
     id::Owner,
     trace::Context,
     wire::{
         Era, Id, Object, ParseError, RawValue, Revision,
         envelope::{self, code},
-        meta, method,
+        extension, meta, method,
     },
 };
 
@@ -95,6 +96,22 @@ fn names_revision(params: &RawValue) -> bool {
                 Some(meta.get(meta::PROTOCOL_VERSION).is_some())
             })
             .unwrap_or_default()
+}
+
+/// Takes a notification of a client that its servers may want.
+pub(crate) async fn notified(
+    gate: &Gate,
+    caller: &Caller,
+    method: &str,
+    params: Option<&RawValue>,
+) {
+    if method != method::ROOTS_CHANGED && !extension::may_own(method) {
+        return;
+    }
+    let Caller { principal, owner, session, .. } = caller;
+    let session = session.as_ref().map(|lease| lease.key());
+    // An owner that is no more has no servers that could want it.
+    gate.notify(principal, owner, session, method, params).await.ok();
 }
 
 /// The members of a batch, where the session's revision has batches.

@@ -27,6 +27,7 @@ const LOOKS: u32 = 300;
 #[derive(Debug)]
 pub(super) struct Ledger {
     directory: PathBuf,
+    instance: String,
     /// It could not be written; said once.
     failed: AtomicBool,
 }
@@ -42,16 +43,32 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        DirBuilder::new().mode(0o700).create(directory)?;
-        fs::write(directory.join(INSTANCE), format!("{}\n{instance}\n", process::boot()))?;
-        Ok(Self { directory: directory.to_owned(), failed: AtomicBool::new(false) })
+        let instance = instance.to_owned();
+        let failed = AtomicBool::new(false);
+        let ledger = Self { directory: directory.to_owned(), instance, failed };
+        ledger.begin()?;
+        Ok(ledger)
+    }
+
+    /// An empty directory that says whose it is.
+    fn begin(&self) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(&self.directory)?;
+        let header = format!("{}\n{}\n", process::boot(), self.instance);
+        fs::write(self.directory.join(INSTANCE), header)
     }
 
     /// A launch is about to run.
     pub(super) fn began(&self, launch: u64, leader: Leader, program: &Path) {
         let Leader { pid, start } = leader;
         let entry = format!("{pid} {start} {}\n", program.display());
-        if let Err(error) = fs::write(self.file(launch), entry)
+        let written = match fs::write(self.file(launch), &entry) {
+            // Somebody removed the directory: what runs from now on is noted.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.begin().and_then(|()| fs::write(self.file(launch), &entry))
+            }
+            written => written,
+        };
+        if let Err(error) = written
             && !self.failed.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(

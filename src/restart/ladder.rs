@@ -4,7 +4,7 @@
 //! Owned by the supervisor of the connection, which tells it what happened and carries out what it
 //! decides. It outlives the incarnations; it starts nothing and never looks at a clock.
 //!
-//! | state | `start` | `ready` | a failure | refused, fatal | asked to stop | idle |
+//! | state | `start` | `ready` | a failure | refused, absent, fatal | asked to stop | idle |
 //! |---|---|---|---|---|---|---|
 //! | idle, backoff | connecting | | backoff or open | failed | stopped | idle |
 //! | connecting | | ready | backoff or open | failed | stopped | idle |
@@ -16,8 +16,8 @@
 //!
 //! The first two columns are told by methods of that name, the others by [`Ladder::ended`]; an
 //! empty field changes nothing. A failure ([`Exit::Lost`], [`Exit::RateLimited`], [`Exit::Bug`];
-//! the loss of a ready connection too) leads to backoff while there were at most `intensity` in
-//! `period`, and to open after that. Without reconnection it leads to stopped. Idle leads to idle
+//! the loss of a ready connection too) leads to backoff while the losses in `period` and the tries
+//! that failed since it was last ready are at most `intensity`, and to open after that. Without reconnection it leads to stopped. Idle leads to idle
 //! for permanent servers only, to stopped for others; temporary servers stop after any end.
 //! [`Ladder::drain`] moves what is under way to draining, [`Ladder::stop`] anything to stopped,
 //! and [`Ladder::reset`] what waits or was given up to idle.
@@ -44,9 +44,9 @@ pub struct Policy {
     pub cap: Duration,
     /// How long a connection must have been ready before its past is forgotten. Default: 30 s.
     pub stable: Duration,
-    /// Failures in `period` at most before the circuit opens. Default: 5.
+    /// Losses in `period` and failed tries in a row at most before the circuit opens. Default: 5.
     pub intensity: u32,
-    /// The window of `intensity`. Default: 60 s.
+    /// The window of losses. Default: 60 s.
     pub period: Duration,
     /// The pause before the first probe of an open circuit; later ones double. Default: 5 s.
     pub open_first: Duration,
@@ -92,8 +92,9 @@ pub struct Ladder {
     opened: u32,
     /// Ends of lives that were ready.
     losses: Meter,
-    /// Failed tries since it was last ready.
-    tries: Meter,
+    /// Failed tries since it was last ready, however long each took: one that hangs is no better
+    /// than one that fails at once.
+    tries: u32,
     /// When it became ready; meant only while it is.
     ready_since: Duration,
 }
@@ -104,11 +105,11 @@ impl Ladder {
         Self {
             backoff: policy.backoff(),
             losses: policy.meter(),
-            tries: policy.meter(),
             policy,
             state: State::Idle,
             attempt: 0,
             opened: 0,
+            tries: 0,
             ready_since: Duration::ZERO,
         }
     }
@@ -125,7 +126,7 @@ impl Ladder {
 
     /// Losses in the period before `now`, and failed tries since it was last ready.
     pub fn recent_failures(&self, now: Duration) -> usize {
-        self.losses.recent(now) + self.tries.recent(now)
+        self.losses.recent(now).saturating_add(usize::try_from(self.tries).unwrap_or(usize::MAX))
     }
 
     /// What it is climbed by.
@@ -138,7 +139,7 @@ impl Ladder {
     pub fn set_policy(&mut self, policy: Policy) {
         if (policy.intensity, policy.period) != (self.policy.intensity, self.policy.period) {
             self.losses = policy.meter();
-            self.tries = policy.meter();
+            self.tries = 0;
         }
         self.backoff = policy.backoff();
         self.policy = policy;
@@ -161,7 +162,7 @@ impl Ladder {
         if matches!(self.state, State::Connecting | State::HalfOpen) {
             self.state = State::Ready;
             self.ready_since = now;
-            self.tries.clear();
+            self.tries = 0;
         }
     }
 
@@ -239,6 +240,12 @@ impl Ladder {
             Exit::Refused => {
                 Decision::Fail { probe: self.policy.reconnect.then_some(self.policy.refused_probe) }
             }
+            Exit::Absent if !self.policy.reconnect => Decision::Stop,
+            Exit::Absent => {
+                let pause = self.open_pause(jitter);
+                self.opened = self.opened.saturating_add(1);
+                Decision::Fail { probe: Some(self.backoff.bounded(pause)) }
+            }
             Exit::Lost | Exit::Bug => self.failed(now, None, jitter),
             Exit::RateLimited { retry_after } => self.failed(now, Some(retry_after), jitter),
         }
@@ -249,8 +256,11 @@ impl Ladder {
             return Decision::Stop;
         }
         let probing = matches!(self.state, State::Open | State::HalfOpen);
-        let meter = if self.state == State::Ready { &mut self.losses } else { &mut self.tries };
-        meter.record(now);
+        if self.state == State::Ready {
+            self.losses.record(now);
+        } else {
+            self.tries = self.tries.saturating_add(1);
+        }
         let intensity = usize::try_from(self.policy.intensity).unwrap_or(usize::MAX);
         let kept = self.recent_failures(now) <= intensity;
         let earlier = self.attempt;
@@ -285,7 +295,7 @@ impl Ladder {
         self.attempt = 0;
         self.opened = 0;
         self.losses.clear();
-        self.tries.clear();
+        self.tries = 0;
     }
 }
 

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use ractor::Actor;
+use tokio_util::sync::CancellationToken;
 
-use super::{Runtime, RuntimeConfig, RuntimeHandle, SpawnError, Tree, owners};
+use super::{Runtime, RuntimeConfig, RuntimeHandle, SpawnError, Tree, owners, pulse::Pulse};
 use crate::{
     actor::{exchange::Exchange, kept, root::RootActor},
     guard::Guard,
@@ -60,7 +61,9 @@ impl RuntimeBuilder {
         *exchange.owners.lock() = owners;
         exchange.events.restore(kept::events(&*exchange.store));
         let (root, _) = Actor::spawn(None, RootActor, Arc::clone(&exchange)).await?;
-        let handle = RuntimeHandle { tree: Arc::new(Tree { exchange, root }) };
+        let hung = CancellationToken::new();
+        let pulse = Pulse::begin(&exchange, &root, &hung);
+        let handle = RuntimeHandle { tree: Arc::new(Tree { exchange, root, hung, _pulse: pulse }) };
         let exchange = Arc::downgrade(&handle.tree.exchange);
         handle.on_cleanup("store", move || {
             if let Some(exchange) = exchange.upgrade() {

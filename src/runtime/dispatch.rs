@@ -3,6 +3,7 @@
 //! No mailbox is on it, except for a name that the snapshot cannot place.
 
 use std::{
+    borrow::Cow,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -21,16 +22,23 @@ use crate::{
         router::{RouterMsg, RoutingTable, Target},
         subject::Subject,
     },
-    catalog::OwnTool,
+    catalog::{OwnTool, View},
     error::{Classify as _, Kind},
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     upstream::Deadline,
-    wire::{Abilities, Object, Primitive, RawValue, depth::is_deeper_than},
+    wire::{Object, Primitive, RawValue, depth::is_deeper_than, method},
 };
 
 /// How deep parameters may be nested. Many servers drop a message that is deeper than their parser
 /// goes, 128 levels for `serde_json`, without an answer: the caller would wait in vain.
 const DEEPEST: usize = 100;
+
+/// How long a URI that nobody is known to have waits for servers that are started for the first
+/// time: unlike a name it does not say whose it is, and one of them may never come.
+const URI_WAIT: Duration = Duration::from_secs(5);
+
+/// How long the router is waited for to publish, which takes it no time unless it hangs.
+const PUBLISHED: Duration = Duration::from_secs(5);
 
 /// When a session may find a place for a connection of its own, where all are in use.
 const SESSION_RETRY: Duration = Duration::from_secs(5);
@@ -46,6 +54,7 @@ impl RuntimeHandle {
         if exchange.sealed.load(Ordering::Acquire) {
             return Err(CallError::Draining);
         }
+        self.is_known(owner, &request.subject)?;
         let _under_way = exchange.tracker.token();
         exchange.calls.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
@@ -70,7 +79,7 @@ impl RuntimeHandle {
         request: CallRequest,
         started: Instant,
     ) -> Result<Answer, CallError> {
-        if !request.params.get().starts_with('{') {
+        if !Object::is(&request.params) {
             return Err(CallError::Invalid("the parameters of a call are an object".to_owned()));
         }
         if is_deeper_than(DEEPEST, &request.params) {
@@ -81,8 +90,12 @@ impl RuntimeHandle {
             let scope = Scope::new(self.clone(), owner.clone());
             return introspect::answer(&scope, tool, &request);
         }
-        let target = match self.placed(owner, &request)? {
+        let target = match self.placed(owner, &request.subject, request.origin.as_ref())? {
             Some(target) => target,
+            None if matches!(request.subject, Subject::Task { .. }) => {
+                let why = "unknown task; its server is no longer here";
+                return Err(CallError::Invalid(why.to_owned()));
+            }
             None => self.resolve(owner, &request).await?,
         };
         let deadline = self.deadline(&target, request.timeout, started);
@@ -103,13 +116,10 @@ impl RuntimeHandle {
     ) -> Result<Answer, CallError> {
         let caller = Arc::from(owner.as_str());
         let CallRequest { subject, params, progress, session, mut dialogue, .. } = request;
-        let params = match subject {
-            Subject::Completion(primitive, _) => referring(params, primitive, &target.upstream),
-            Subject::Tool(_) | Subject::Prompt(_) | Subject::Resource(_) => params,
-        };
+        let params = for_server(params, &subject, target);
         dialogue.party = Some(Whose { owner: owner.clone(), session: session.clone() });
         if target.route.is_shared {
-            dialogue.abilities = Abilities::NONE;
+            dialogue.abilities = dialogue.abilities.unasked();
         }
         dialogue.server = Some(target.route.handle.seat.server.clone());
         let handle = match session {
@@ -126,7 +136,7 @@ impl RuntimeHandle {
         let errand = Errand { telemetry, caller, target, params, progress, dialogue, deadline };
         let mut answer = handle.call(errand).await?;
         if let Some(view) = &target.route.readdressed
-            && let Some(result) = view.readdressed(&answer.server, &answer.result)
+            && let Some(result) = readdressed(view, &target.method, &answer)
         {
             answer.result = result;
         }
@@ -141,13 +151,25 @@ impl RuntimeHandle {
         table.owner(owner)?.view.resolve(name).map(|_| tool)
     }
 
-    /// Places a name by the snapshot.
-    fn placed(&self, owner: &Owner, request: &CallRequest) -> Result<Option<Target>, CallError> {
+    /// Whether somebody knows the method. Nobody waits for one that a server may come to know, because
+    /// clients are told of it first.
+    fn is_known(&self, owner: &Owner, subject: &Subject) -> Result<(), CallError> {
+        let Subject::Extension { method, uri } = subject else { return Ok(()) };
         let table = self.tree.exchange.table.load();
-        match table.owner(owner) {
-            Some(view) => Ok(view.target(&request.subject, request.origin.as_ref())),
-            None => Err(unknown_owner(owner)),
-        }
+        let view = table.owner(owner).ok_or_else(|| unknown_owner(owner))?;
+        view.extended(method, uri.as_deref()).map(drop).map_err(CallError::UnknownMethod)
+    }
+
+    /// Places a name by the snapshot.
+    pub(super) fn placed(
+        &self,
+        owner: &Owner,
+        subject: &Subject,
+        origin: Option<&ServerName>,
+    ) -> Result<Option<Target>, CallError> {
+        let table = self.tree.exchange.table.load();
+        let view = table.owner(owner).ok_or_else(|| unknown_owner(owner))?;
+        Ok(view.target(subject, origin))
     }
 
     /// Asks the router for a name that the snapshot does not have: a server that is being
@@ -166,13 +188,12 @@ impl RuntimeHandle {
                 return handle.unlisted();
             }
             let (primitive, name) = (request.subject.primitive(), request.subject.name());
-            let near = view.and_then(|view| view.view.near(primitive, name));
+            let near = view.and_then(|view| view.view.near(primitive?, name));
             let (name, near) = (name.to_owned(), near.map(ToOwned::to_owned));
             match primitive {
-                Primitive::Tool => CallError::UnknownTool { name, near },
-                Primitive::Prompt | Primitive::Resource | Primitive::Template => {
-                    CallError::Unknown { what: primitive.noun(), name, near }
-                }
+                Some(Primitive::Tool) => CallError::UnknownTool { name, near },
+                Some(other) => CallError::Unknown { what: other.noun(), name, near },
+                None => CallError::Unknown { what: "method", name, near },
             }
         };
         let (reply, placed) = concurrency::oneshot();
@@ -183,7 +204,10 @@ impl RuntimeHandle {
         };
         self.tree.root.cast(RootMsg::Router(message)).map_err(|_| CallError::Draining)?;
         let limit = request.timeout.unwrap_or(Duration::MAX);
-        let limit = limit.min(self.tree.exchange.settings().timeouts.call);
+        let mut limit = limit.min(self.tree.exchange.settings().timeouts.call);
+        if matches!(request.subject, Subject::Resource(_)) {
+            limit = limit.min(URI_WAIT);
+        }
         let unlisted = || {
             let name = request.subject.name();
             format!(
@@ -198,7 +222,7 @@ impl RuntimeHandle {
     }
 
     /// The session's own connection to a server; only its first call asks the supervisor.
-    async fn session_handle(
+    pub(super) async fn session_handle(
         &self,
         owner: &Owner,
         server: &ServerName,
@@ -226,9 +250,9 @@ impl RuntimeHandle {
     pub(super) async fn flush(&self) {
         let (reply, flushed) = concurrency::oneshot();
         let message = RootMsg::Router(RouterMsg::Flush(reply.into()));
-        // A router that dies meanwhile publishes in its next life.
+        // A router that dies or hangs meanwhile publishes in its next life.
         if self.tree.root.cast(message).is_ok() {
-            flushed.await.ok();
+            tokio::time::timeout(PUBLISHED, flushed).await.ok();
         }
     }
 
@@ -237,8 +261,30 @@ impl RuntimeHandle {
         let settings = self.tree.exchange.settings();
         let timeouts = &settings.timeouts;
         let own = of_caller.unwrap_or(Duration::MAX);
-        let idle = target.timeout().unwrap_or(timeouts.call).min(own);
+        // What a task comes to is answered once it has, however silent its server is until then.
+        let longest = (target.method == method::TASKS_RESULT).then_some(timeouts.call_max);
+        let idle = longest.or(target.timeout()).unwrap_or(timeouts.call).min(own);
         Deadline::since(started, idle, timeouts.call_max.max(idle).min(own))
+    }
+}
+
+/// Parameters with the names that their server knows, where they stand deeper inside than the
+/// link replaces them.
+pub(super) fn for_server(
+    params: Arc<RawValue>,
+    subject: &Subject,
+    target: &Target,
+) -> Arc<RawValue> {
+    match subject {
+        Subject::Completion(primitive, _) => referring(params, *primitive, &target.upstream),
+        Subject::Extension { uri: Some(uri), .. } if **uri != *target.upstream => {
+            with_uri(params, &target.upstream)
+        }
+        Subject::Tool(_)
+        | Subject::Prompt(_)
+        | Subject::Resource(_)
+        | Subject::Extension { .. }
+        | Subject::Task { .. } => params,
     }
 }
 
@@ -256,6 +302,26 @@ fn referring(params: Arc<RawValue>, primitive: Primitive, upstream: &str) -> Arc
     reference.put(key, upstream);
     object.put(REFERENCE, &reference);
     object.to_raw().into()
+}
+
+/// Parameters that name a URI as its server does.
+fn with_uri(params: Arc<RawValue>, uri: &str) -> Arc<RawValue> {
+    let Some(mut object) = Object::read(&params) else { return params };
+    object.put("uri", uri);
+    object.to_raw().into()
+}
+
+/// A result whose links lead back to its server, where they would lead elsewhere. The result of a
+/// task stands inside of what its server says of that.
+fn readdressed(view: &View, method: &str, answer: &Answer) -> Option<Box<RawValue>> {
+    const RESULT: &str = "result";
+    if method != method::TASKS_GET {
+        return view.readdressed(&answer.server, &answer.result);
+    }
+    let mut task = Object::read(&answer.result)?;
+    let result = view.readdressed(&answer.server, task.get(RESULT)?)?;
+    task.set(RESULT, Cow::Owned(result));
+    Some(task.to_raw())
 }
 
 fn sessions_full(server: &ServerName, limit: u32) -> CallError {

@@ -74,7 +74,12 @@ pub fn explain(status: &ServerStatus, events: &[Arc<Event>], now: SystemTime) ->
         decided: reason.decided().filter(|_| is_settled(status.state)).map(ToOwned::to_owned),
         next,
         waiting: waiting(status, events),
-        remedy: remedy::remedy(status, fault.and_then(|(_, down)| down.trouble)),
+        remedy: match reason {
+            Reason::Wish(_) if status.state == State::Ready => Some(remedy::not_replaced(status)),
+            Reason::Nothing | Reason::Wish(_) | Reason::Fault(..) | Reason::Words(_) => {
+                remedy::remedy(status, fault.and_then(|(_, down)| down.trouble))
+            }
+        },
         brief: format!("{brief}."),
         stderr: fault.map(|(_, down)| down.stderr.clone()).unwrap_or_default(),
     }
@@ -101,7 +106,13 @@ fn reason<'a>(status: &'a ServerStatus, events: &'a [Arc<Event>]) -> Reason<'a> 
     let fallback = || status.cause.as_deref().map_or(Reason::Nothing, Reason::Words);
     let tried_again = |event: &Event| matches!(event.from, State::Backoff | State::Open);
     match status.state {
-        State::Ready if status.health != Health::Warning => Reason::Nothing,
+        // A life that was to take over and did not is no failure of the one that serves on.
+        State::Ready if status.health != Health::Warning => match last {
+            Some(event) if status.cause.is_some() && event.from == State::Ready => {
+                Reason::Wish(event)
+            }
+            _ => Reason::Nothing,
+        },
         State::Idle if status.incarnation == Incarnation(0) => Reason::Nothing,
         State::Idle | State::Draining | State::Stopped => {
             last.map_or_else(fallback, |event| of_event(event))
@@ -164,8 +175,9 @@ impl<'a> Reason<'a> {
                 Some(exit) => Some(format!("its process {exit}")),
                 None => down.trouble.map(|trouble| remedy::brief(trouble).to_owned()),
             },
-            // Why it starts anew may name a server that the agent does not see.
-            Self::Wish(event) if event.to == State::Connecting => None,
+            // Why it starts anew may name a server that the agent does not see, and why it could
+            // not be replaced is in the server's words.
+            Self::Wish(event) if matches!(event.to, State::Connecting | State::Ready) => None,
             Self::Wish(event) => Some(event.cause.to_string()),
             Self::Nothing | Self::Words(_) => None,
         }

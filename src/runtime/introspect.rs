@@ -74,7 +74,7 @@ pub(super) fn answer(
         OwnTool::Status => status(scope, session),
         OwnTool::Why => why(scope, session, &wanted(&request.params)?),
     };
-    Ok(Answer { result, server: OURSELVES.clone(), incarnation: Incarnation::default() })
+    Ok(Answer::of(OURSELVES.clone(), result))
 }
 
 /// Who answers, in traces and logs.

@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+pub use error::{AddError, WaitError};
 use ractor::{RpcReplyPort, concurrency};
 use rmcp::ServerHandler;
 use tokio::sync::watch;
@@ -14,69 +15,18 @@ use super::{
     dispatch::unknown_owner,
 };
 use crate::{
-    actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, status},
-    catalog::{FilterError, Versions, View},
-    id::{Incarnation, Owner, Seat, ServerName},
+    actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, router::Route, status},
+    catalog::{Versions, View},
+    id::{Incarnation, Owner, Seat, ServerName, SessionKey},
     restart::State,
     upstream::{Connect, TransportConfig, memory::InProcess},
+    wire::RawValue,
 };
 
-/// Why a server was not added, updated or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum AddError {
-    /// A server of this name is there already.
-    #[error("server {0:?} exists already; update or remove it")]
-    Exists(ServerName),
-    /// No server of this name.
-    #[error("unknown server {0:?}")]
-    Unknown(ServerName),
-    /// A glob of the definition does not compile.
-    #[error("server {server:?}: {source}")]
-    Filter {
-        /// The server.
-        server: ServerName,
-        /// What is wrong.
-        #[source]
-        source: FilterError,
-    },
-    /// The definition is of an in-process server, which comes with its handler.
-    #[error("server {0:?} is in-process: add it with its handler")]
-    NoConnector(ServerName),
-    /// The runtime has ended.
-    #[error("the runtime has ended")]
-    Ended,
-}
+mod error;
 
 fn connector(server: &ServerName, config: &ServerConfig) -> Result<Arc<dyn Connect>, AddError> {
     config.transport.connector().ok_or_else(|| AddError::NoConnector(server.clone()))
-}
-
-/// Why a server is not ready.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WaitError {
-    /// No server of this name.
-    #[error("unknown server {0:?}")]
-    Unknown(ServerName),
-    /// It will not be tried again by itself.
-    #[error("{server} is {state}: {cause}")]
-    GivenUp {
-        /// The server.
-        server: ServerName,
-        /// `failed` or `stopped`.
-        state: State,
-        /// Why.
-        cause: String,
-    },
-    /// It did not become ready in time.
-    #[error("{server} was not ready in time; it is {state}{cause}")]
-    Timeout {
-        /// The server.
-        server: ServerName,
-        /// Where it stood.
-        state: State,
-        /// Why, after a colon, where that is known.
-        cause: String,
-    },
 }
 
 /// The store or one agent.
@@ -173,17 +123,34 @@ impl Scope {
     pub async fn restart(&self, server: &ServerName) -> Result<(), AddError> {
         self.known(server)?;
         let (owner, server) = (self.owner.clone(), server.clone());
-        self.ask(|reply| AgentsMsg::Restart { owner, server, reply }).await
+        self.ask(|reply| AgentsMsg::Restart { owner, server, session: None, reply }).await
+    }
+
+    /// Restarts one session's own connection to a server, and no other.
+    ///
+    /// # Errors
+    /// [`AddError::Unknown`] if the session has none.
+    pub async fn restart_of(
+        &self,
+        server: &ServerName,
+        session: &SessionKey,
+    ) -> Result<(), AddError> {
+        let seat = Seat::of_session(server.clone(), session.clone());
+        if self.runtime.tree.exchange.handle(&self.owner, &seat).is_none() {
+            return Err(AddError::Unknown(server.clone()));
+        }
+        let (owner, server, session) = (self.owner.clone(), seat.server, seat.session);
+        self.ask(|reply| AgentsMsg::Restart { owner, server, session, reply }).await
     }
 
     /// Replaces a server's connection without an interruption: its next life is started beside
     /// the present one, connected and listed, then takes the calls over, and the one before
-    /// finishes what it has under way, for at most `timeouts.drain`. Gives the life that serves.
+    /// finishes what it has under way, for at most `timeouts.drain`. Gives the life that serves;
+    /// `None` where there was none to take over from, so that the server is restarted.
     ///
     /// # Errors
-    /// In words, why the present life serves on; a new one without any tools is not taken. A server
-    /// that does not serve is restarted, and that is said.
-    pub async fn hand_over(&self, server: &ServerName) -> Result<Incarnation, String> {
+    /// In words, why the present life serves on; a new one without any tools is not taken.
+    pub async fn hand_over(&self, server: &ServerName) -> Result<Option<Incarnation>, String> {
         let (owner, name) = (self.owner.clone(), server.clone());
         self.known(server).map_err(|error| error.to_string())?;
         self.ask(|reply| AgentsMsg::HandOver { owner, server: name, reply })
@@ -301,6 +268,31 @@ impl Scope {
         Ok(view.instructions.clone())
     }
 
+    /// What this scope's servers declare beyond the protocol, as far as clients are told: an
+    /// object with `extensions` and `experimental`.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] if the agent is gone.
+    pub fn extensions(&self) -> Result<Option<Box<RawValue>>, CallError> {
+        let table = self.runtime.tree.exchange.table.load();
+        let view = table.owner(&self.owner).ok_or_else(|| unknown_owner(&self.owner))?;
+        Ok(view.extensions.shown().map(ToOwned::to_owned))
+    }
+
+    /// What tells the definition of one of this scope's servers from any other.
+    pub(crate) fn program_of(&self, server: &ServerName) -> Option<Arc<str>> {
+        let table = self.runtime.tree.exchange.table.load();
+        table.owner(&self.owner)?.program(server).cloned()
+    }
+
+    /// The server that a request goes to at present, and what tells its definition from any other.
+    pub(crate) fn program(&self, request: &CallRequest) -> Option<(ServerName, Arc<str>)> {
+        let table = self.runtime.tree.exchange.table.load();
+        let target = table.owner(&self.owner)?.target(&request.subject, request.origin.as_ref())?;
+        let Route { handle, program, .. } = target.route;
+        Some((handle.seat.server.clone(), program))
+    }
+
     /// Calls a tool, or asks for something else that this scope sees. Dropping the future cancels
     /// the request.
     ///
@@ -308,6 +300,23 @@ impl Scope {
     /// [`CallError`]; what was provably not sent says so.
     pub async fn call(&self, request: CallRequest) -> Result<Answer, CallError> {
         self.runtime.call(&self.owner, request).await
+    }
+
+    /// Whether a tool of this scope's is called as a task or not at all (MCP 2025-11-25).
+    pub(crate) fn needs_task(&self, tool: &str) -> bool {
+        let table = self.runtime.tree.exchange.table.load();
+        let view = table.owner(&self.owner);
+        view.and_then(|view| view.view.resolve(tool)).is_some_and(|tool| tool.needs_task)
+    }
+
+    /// Carries out a request whose answer nobody waits for.
+    pub(crate) fn send(&self, request: CallRequest) {
+        // Outside of a tokio runtime there is nobody left who could carry it out.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let scope = self.clone();
+            let sent = async move { scope.call(request).await.map(drop).ok() };
+            self.runtime.tree.exchange.tracker.spawn_on(sent, &runtime);
+        }
     }
 
     fn known(&self, server: &ServerName) -> Result<(), AddError> {

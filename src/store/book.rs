@@ -10,7 +10,14 @@ use std::{
 };
 
 use super::{CatalogRecord, Key, NamesRecord};
-use crate::id::{Owner, ServerName};
+use crate::{
+    id::{Owner, ServerName},
+    wire::RawValue,
+};
+
+fn text(raw: Option<&RawValue>) -> Option<&str> {
+    raw.map(RawValue::get)
+}
 
 /// Catalogs and names.
 #[derive(Debug, Default)]
@@ -31,6 +38,7 @@ impl Book {
             known.fingerprint == record.fingerprint
                 && known.hash == record.hash
                 && known.instructions == record.instructions
+                && text(known.extensions.as_deref()) == text(record.extensions.as_deref())
                 && known.withdrawn_at == record.withdrawn_at
         });
         if !same {
@@ -107,6 +115,7 @@ mod tests {
             hash: "h".to_owned(),
             items: Each::default(),
             instructions: None,
+            extensions: None,
             listed_at: SystemTime::UNIX_EPOCH + Duration::from_secs(at),
             withdrawn_at: None,
         }

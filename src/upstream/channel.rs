@@ -8,9 +8,11 @@ use std::time::Duration;
 use super::http::remote::Remote;
 use super::{
     LinkEnd, RequestError,
+    dialogue::Inquiries,
+    news::News,
     peer::{Call, Peer},
 };
-use crate::wire::RawValue;
+use crate::wire::{RawValue, Revision};
 
 /// The live other side of a link.
 #[derive(Debug)]
@@ -29,6 +31,29 @@ impl Channel {
             Self::Stream(peer) => peer.request(call).await,
             #[cfg(feature = "upstream-http")]
             Self::Http(remote) => remote.request(call).await,
+        }
+    }
+
+    /// Sends a notification; a modern one over HTTP names its revision.
+    pub(super) async fn notify(
+        &self,
+        method: &str,
+        params: Option<&RawValue>,
+        revision: Option<Revision>,
+    ) {
+        match (self, revision) {
+            (Self::Stream(peer), _) => peer.notify(method, params).await,
+            #[cfg(feature = "upstream-http")]
+            (Self::Http(remote), revision) => remote.notify(method, params, revision).await,
+        }
+    }
+
+    /// The server's questions.
+    pub(super) fn inquiries(&self) -> &Inquiries {
+        match self {
+            Self::Stream(peer) => peer.inquiries(),
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.inquiries(),
         }
     }
 
@@ -68,12 +93,21 @@ impl Channel {
         }
     }
 
-    /// Resolves when a list changed since the last time.
-    pub(super) async fn lists_changed(&self) {
+    /// Whether what the server sends arrives in its order, whatever it belongs to.
+    pub(super) const fn is_ordered(&self) -> bool {
         match self {
-            Self::Stream(peer) => peer.lists_changed().await,
+            Self::Stream(_) => true,
             #[cfg(feature = "upstream-http")]
-            Self::Http(remote) => remote.lists_changed().await,
+            Self::Http(_) => false,
+        }
+    }
+
+    /// What the server told unasked.
+    pub(super) fn news(&self) -> &News {
+        match self {
+            Self::Stream(peer) => peer.news(),
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.news(),
         }
     }
 

@@ -4,13 +4,19 @@
 //! links' half decides whose call a server's request belongs to. Nothing is kept longer than its
 //! call, and what belongs to nobody is answered here and never guessed.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Deadline, StderrRing, deadline::Hold};
+use super::{Deadline, Roots, StderrRing, deadline::Hold};
 use crate::{
     id::{Owner, ServerName, SessionKey},
     wire::{
@@ -49,6 +55,8 @@ pub struct Dialogue {
     pub server: Option<ServerName>,
     /// What the caller can be asked for.
     pub abilities: Abilities,
+    /// What the caller declares beyond the protocol, as [`crate::wire::extension::declared`] gives it.
+    pub extensions: Option<Arc<RawValue>>,
     /// The least level of log messages that the caller wants; `None` for none.
     pub level: Option<Level>,
     /// Where it is asked; without it the server learns that it cannot be.
@@ -58,7 +66,7 @@ pub struct Dialogue {
 impl Dialogue {
     /// What the server may count on.
     pub fn offered(&self) -> Abilities {
-        if self.sink.is_some() { self.abilities } else { Abilities::NONE }
+        if self.sink.is_some() { self.abilities } else { self.abilities.unasked() }
     }
 }
 
@@ -137,11 +145,20 @@ pub fn declined(method: &str) -> Response {
 /// 2026-07-28, elicitation).
 pub fn introduced(server: &str, method: &str, params: Option<&RawValue>) -> Box<RawValue> {
     let mut object = Object::read_optional(params).unwrap_or_default();
-    let message = object.typed::<String>("message").filter(|_| method == method::ELICIT);
-    if let Some(message) = message {
-        object.put("message", &format!("[{server}] {message}"));
+    let message = object.get("message").filter(|_| method == method::ELICIT);
+    if let Some(message) = message.and_then(|message| said_by(server, message)) {
+        object.set("message", Cow::Owned(message));
     }
     meta::with_key(&object.to_raw(), meta::ORIGIN, &raw(server))
+}
+
+/// A text that names its server first; what follows stays as it was written, because even one
+/// that is no valid text must not hide who asks. `None` for what is no text.
+fn said_by(server: &str, message: &RawValue) -> Option<Box<RawValue>> {
+    let rest = message.get().strip_prefix('"')?;
+    let name = raw(&format!("[{server}] "));
+    let name = name.get().strip_suffix('"')?;
+    RawValue::from_string(format!("{name}{rest}")).ok()
 }
 
 /// A call in flight, as its server may ask back.
@@ -235,9 +252,35 @@ fn spell(value: &Value, words: &mut String) {
 
 /// A server's requests that wait for their answers, of one link.
 #[derive(Debug, Default)]
-pub(super) struct Inquiries(Mutex<HashMap<Id, DialogueSink>>);
+pub(super) struct Inquiries {
+    open: Mutex<Asking>,
+    /// Roots of the configuration, which answer for everybody.
+    roots: OnceLock<Roots>,
+}
+
+#[derive(Debug, Default)]
+struct Asking {
+    last: u64,
+    /// By the server's own id. It may use one again, so each question has a number of ours too.
+    by_id: HashMap<Id, (u64, DialogueSink)>,
+}
 
 impl Inquiries {
+    /// Questions for roots are answered with these, if there are any.
+    pub(super) fn know(&self, roots: Roots) {
+        self.roots.set(roots).ok();
+    }
+
+    /// Roots of the configuration, if there are any.
+    pub(super) fn roots(&self) -> Option<&Roots> {
+        self.roots.get().filter(|roots| roots.are_known())
+    }
+
+    /// How many questions wait for an answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.open.lock().by_id.len()
+    }
+
     /// Takes a server's request to the party that it belongs to. `send` gets the response, at once
     /// or when it is answered.
     pub(super) fn ask(
@@ -257,6 +300,10 @@ impl Inquiries {
                 });
             }
         };
+        let configured = self.roots().filter(|_| method == method::ROOTS).and_then(Roots::answer);
+        if let Some(roots) = configured {
+            return respond(Ok(roots));
+        }
         let Some(Party { dialogue, deadline }) = party else {
             return respond(declined(method));
         };
@@ -266,18 +313,11 @@ impl Inquiries {
             let text = "the client of this call cannot be asked for that";
             return respond(Err(ErrorObject::new(code::METHOD_NOT_FOUND, text)));
         };
-        let room = {
-            let mut open = self.0.lock();
-            let room = open.len() < OPEN && !open.contains_key(id);
-            if room {
-                open.insert(id.clone(), sink.clone());
-            }
-            room
-        };
-        if !room {
+        let Some(number) = self.open.lock().enter(id, &sink) else {
             return respond(declined(method));
-        }
-        let open = Open { inquiries: Arc::clone(self), id: id.clone(), _hold: deadline.hold() };
+        };
+        let (inquiries, id) = (Arc::clone(self), id.clone());
+        let open = Open { inquiries, id: id.clone(), number, _hold: deadline.hold() };
         let reply = Reply::new(method, move |response| {
             if open.is_wanted() {
                 drop(open);
@@ -286,7 +326,7 @@ impl Inquiries {
         });
         let server = dialogue.server.clone().unwrap_or_else(ServerName::ourselves);
         let params = introduced(server.as_str(), method, params);
-        let asked = Asked { server, id: id.clone(), method, params, reply };
+        let asked = Asked { server, id, method, params, reply };
         // Where there is no room or nobody any more, dropping the reply declines it.
         drop(sink.try_send(Told::Asked(asked)));
     }
@@ -295,10 +335,22 @@ impl Inquiries {
     pub(super) fn withdraw(&self, params: Option<&RawValue>) {
         let id = params.and_then(Object::read).and_then(|params| params.typed::<Id>("requestId"));
         if let Some(id) = id
-            && let Some(sink) = self.0.lock().remove(&id)
+            && let Some((_, sink)) = self.open.lock().by_id.remove(&id)
         {
             sink.try_send(Told::Withdrawn(id)).ok();
         }
+    }
+}
+
+impl Asking {
+    /// The number of a new question; `None` where there is no room, or its id is open already.
+    fn enter(&mut self, id: &Id, sink: &DialogueSink) -> Option<u64> {
+        if self.by_id.len() >= OPEN || self.by_id.contains_key(id) {
+            return None;
+        }
+        self.last += 1;
+        self.by_id.insert(id.clone(), (self.last, sink.clone()));
+        Some(self.last)
     }
 }
 
@@ -306,19 +358,23 @@ impl Inquiries {
 struct Open {
     inquiries: Arc<Inquiries>,
     id: Id,
+    number: u64,
     _hold: Hold,
 }
 
 impl Open {
     /// Whether the server still wants an answer.
     fn is_wanted(&self) -> bool {
-        self.inquiries.0.lock().contains_key(&self.id)
+        let open = self.inquiries.open.lock();
+        open.by_id.get(&self.id).is_some_and(|(number, _)| *number == self.number)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.inquiries.0.lock().remove(&self.id);
+        if self.is_wanted() {
+            self.inquiries.open.lock().by_id.remove(&self.id);
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use super::{
     stderr::cut,
 };
 use crate::wire::{
-    Abilities, ErrorObject, RawValue, Revision, envelope::code, meta::Stamp, method, raw,
+    Abilities, Ability, ErrorObject, Object, RawValue, Revision, envelope::code, meta::Stamp,
+    method, raw,
 };
 
 mod answer;
@@ -49,9 +50,15 @@ pub(super) fn stamp(revision: Revision) -> Stamp {
 
 /// The parameters of `initialize`, with what the server may ask for.
 pub(super) fn initialize(abilities: Abilities) -> Box<RawValue> {
+    let stated = abilities.to_raw();
+    let mut capabilities = Object::read(&stated).unwrap_or_default();
+    if abilities.has(Ability::Roots) {
+        // Those of the configuration and those of a session's client may change.
+        capabilities.put("roots", &serde_json::json!({ "listChanged": true }));
+    }
     raw(&serde_json::json!({
         "protocolVersion": Revision::LATEST_LEGACY,
-        "capabilities": abilities.to_raw(),
+        "capabilities": capabilities,
         "clientInfo": OURSELVES,
     }))
 }
@@ -179,6 +186,7 @@ impl Talk<'_> {
                 deadline: Deadline::new(limit, limit),
                 trace: None,
                 dialogue: None,
+                acknowledged: None,
                 // A notification before `initialize` ends some servers.
                 cancellable: false,
             })

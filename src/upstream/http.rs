@@ -14,6 +14,8 @@ use super::{Connect, ConnectContext, ConnectError, Link};
 use crate::secret::Secret;
 
 #[cfg(feature = "upstream-http")]
+mod client;
+#[cfg(feature = "upstream-http")]
 mod events;
 #[cfg(feature = "upstream-http")]
 mod fault;
@@ -23,6 +25,8 @@ mod handshake;
 mod legs;
 #[cfg(feature = "upstream-http")]
 pub(super) mod remote;
+#[cfg(feature = "upstream-http")]
+mod request;
 #[cfg(feature = "upstream-http")]
 mod target;
 
@@ -85,6 +89,7 @@ impl Connect for Http {
             context.stderr.begin(context.incarnation, target.secrets());
             let limit = context.message_limit;
             let remote = remote::Remote::new(target, limit, Arc::clone(&context.stderr));
+            remote.inquiries().know(context.roots.clone());
             let facts =
                 handshake::agree(&remote, context.protocol, context.abilities, context.timeout)
                     .await?;

@@ -3,37 +3,39 @@
 //! Made by a connector, owned by one connection actor, shared with the callers of its
 //! incarnation. When it ends it says why, once, and never comes back.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use serde::Deserialize;
 
 use super::{
-    Deadline, Dialogue, LinkEnd, ProgressSink, RequestError, ServerFacts, channel::Channel, era,
-    peer::Call,
+    Deadline, Dialogue, LinkEnd, ProgressSink, RequestError, ServerFacts, Updated,
+    channel::Channel,
+    era,
+    peer::{Acknowledged, Call},
 };
 use crate::{
     trace::Context,
     wire::{
-        Era, Level, Object, Primitive, RawValue, envelope::code, meta::Stamp, method, raw, result,
+        Ability, Era, Level, Object, Primitive, RawValue, Task,
+        envelope::code,
+        extension,
+        meta::{self, Stamp},
+        method, raw, result, task,
     },
 };
 
-/// The lists whose changes a modern server announces, by the member of a listen filter that asks
-/// for it. Templates have none of their own.
-const ANNOUNCED: [(Primitive, &str); 3] = [
-    (Primitive::Tool, "toolsListChanged"),
-    (Primitive::Prompt, "promptsListChanged"),
-    (Primitive::Resource, "resourcesListChanged"),
-];
-/// Pages of one list that are read at most.
-const PAGES: usize = 1000;
+mod listen;
+
+/// How long a notification may take to be sent.
+const ASIDE: Duration = Duration::from_secs(5);
+/// How often a server may ask for roots of the configuration during one request.
+const ROUNDS: u32 = 10;
 
 /// One request to a server.
 #[derive(Debug)]
 pub struct Request {
     /// The method, such as `tools/call`.
-    pub method: &'static str,
+    pub method: Cow<'static, str>,
     /// Parameters as the caller sent them. Reserved `_meta` keys of the caller's leg may still
     /// stand in them; the link states its own.
     pub params: Option<Arc<RawValue>>,
@@ -86,48 +88,101 @@ impl Link {
     /// # Errors
     /// [`RequestError`] says above all whether the server may have executed it.
     pub async fn request(&self, request: Request) -> Result<Box<RawValue>, RequestError> {
-        let dialogue = request.dialogue.as_deref();
-        let stated = self.stated(dialogue);
-        if let Some(level) = dialogue.and_then(|dialogue| dialogue.level) {
-            self.want_messages(level, &request.deadline).await;
+        self.sent(request, None).await
+    }
+
+    /// Sends a request; the acknowledgement of a subscription goes to `acknowledged`.
+    async fn sent(
+        &self,
+        request: Request,
+        acknowledged: Option<Acknowledged>,
+    ) -> Result<Box<RawValue>, RequestError> {
+        let Request { method, mut params, name, progress, deadline, trace, dialogue } = request;
+        let stated = self.stated(dialogue.as_deref());
+        if let Some(level) = dialogue.as_ref().and_then(|dialogue| dialogue.level) {
+            self.want_messages(level, &deadline).await;
         }
-        let may_ask = dialogue.is_some();
-        let call = Call {
-            method: request.method,
-            params: request.params.as_deref(),
-            name: request.name.as_deref(),
-            stamp: stated.as_ref().or(self.stamp.as_ref()),
-            progress: request.progress,
-            deadline: request.deadline,
-            trace: request.trace.as_ref(),
-            dialogue: request.dialogue,
-            cancellable: true,
-        };
-        let result = match self.channel.request(&call).await {
+        for round in 0.. {
+            let call = Call {
+                method: &method,
+                params: params.as_deref(),
+                name: name.as_deref(),
+                stamp: stated.as_ref().or(self.stamp.as_ref()),
+                progress: progress.clone(),
+                deadline: deadline.clone(),
+                trace: trace.as_ref(),
+                dialogue: dialogue.clone(),
+                acknowledged: acknowledged.clone(),
+                cancellable: true,
+            };
+            let result = self.exchange(&call).await?;
+            let roots = self.channel.inquiries().roots().filter(|_| round < ROUNDS);
+            match roots.and_then(|roots| roots.continued(call.params, &result)) {
+                Some(again) => params = Some(again.into()),
+                None => return Ok(result),
+            }
+        }
+        Err(RequestError::Malformed("the server asks without end".to_owned()))
+    }
+
+    /// Sends a request once; one that misses headers of its tool is not executed and sent again.
+    async fn exchange(&self, call: &Call<'_>) -> Result<Box<RawValue>, RequestError> {
+        let result = match self.channel.request(call).await {
             // Not executed: the tool's schema says which headers the server misses.
             Err(RequestError::Server(error))
                 if error.code() == code::HEADER_MISMATCH && call.method == method::TOOLS_CALL =>
             {
                 Box::pin(self.list(Primitive::Tool, call.deadline.clone())).await?;
-                self.channel.request(&call).await?
+                self.channel.request(call).await?
             }
             outcome => outcome?,
         };
         match self.facts.era {
-            Era::Modern => complete(&result, may_ask)?,
+            // What other types of results an extension has is its own affair.
+            Era::Modern if extension::may_own(call.method) => object(&result)?,
+            Era::Modern => complete(&result, call.dialogue.is_some().then_some(call.method))?,
             Era::Legacy => object(&result)?,
         }
         Ok(result)
     }
 
+    /// Sends a notification, for which there is neither an answer nor an error: a server that is
+    /// gone gets none.
+    pub async fn notify(&self, method: &str, params: Option<&RawValue>) {
+        let params = meta::for_next_leg(params, None, None, None, []);
+        let revision = self.stamp.as_ref().map(|stamp| stamp.revision);
+        let sent = self.channel.notify(method, params.as_deref(), revision);
+        tokio::time::timeout(ASIDE, sent).await.ok();
+    }
+
+    /// Tells the server that the roots are others now. Modern ones ask when they need them.
+    pub async fn roots_changed(&self) {
+        if self.facts.era == Era::Legacy {
+            self.notify(method::ROOTS_CHANGED, None).await;
+        }
+    }
+
+    /// Questions of the server that wait for an answer.
+    pub fn asking(&self) -> usize {
+        self.channel.inquiries().waiting()
+    }
+
     /// What a modern server is told of the caller, where that can do more than nothing.
     fn stated(&self, dialogue: Option<&Dialogue>) -> Option<Stamp> {
         let (stamp, dialogue) = (self.stamp.as_ref()?, dialogue?);
-        let (abilities, level) = (dialogue.offered(), dialogue.level);
-        if abilities.is_empty() && level.is_none() {
+        let (mut abilities, level) = (dialogue.offered(), dialogue.level);
+        if self.channel.inquiries().roots().is_some() {
+            abilities = abilities.and(Ability::Roots);
+        }
+        let extensions = dialogue.extensions.as_deref();
+        if abilities.is_empty() && level.is_none() && extensions.is_none() {
             return None;
         }
-        Some(Stamp { capabilities: abilities.to_raw(), level, ..stamp.clone() })
+        let mut capabilities = abilities.to_raw();
+        if let Some(extensions) = extensions {
+            capabilities = extension::added(&capabilities, extensions);
+        }
+        Some(Stamp { capabilities, level, ..stamp.clone() })
     }
 
     /// Has a legacy server send messages of a level. Its level is that of the whole connection, so
@@ -154,116 +209,16 @@ impl Link {
             deadline: deadline.clone(),
             trace: None,
             dialogue: None,
+            acknowledged: None,
             cancellable: true,
         };
         // A server that refuses sends what it likes, which is filtered all the same.
         self.channel.request(&call).await.ok();
     }
 
-    /// The raw definitions of all that the server has of one kind, every page of them; none where
-    /// it declares no such thing.
-    ///
-    /// # Errors
-    /// [`RequestError::Malformed`] also for a list without end: a repeated cursor, more than
-    /// 1,000 pages, or more bytes than one message may have.
-    pub async fn list(
-        &self,
-        primitive: Primitive,
-        deadline: Deadline,
-    ) -> Result<Vec<Box<RawValue>>, RequestError> {
-        let mut items = Vec::new();
-        if !self.declares(primitive.capability()) {
-            return Ok(items);
-        }
-        let method = primitive.list_method();
-        let endless = |why: &str| {
-            RequestError::Malformed(format!("what the server lists by {method} has no end: {why}"))
-        };
-        let mut params = None;
-        let mut seen = HashSet::new();
-        let mut bytes = 0;
-        for _ in 0..PAGES {
-            let result = self
-                .request(Request {
-                    method,
-                    params,
-                    name: None,
-                    progress: None,
-                    deadline: deadline.clone(),
-                    trace: None,
-                    dialogue: None,
-                })
-                .await?;
-            bytes += result.get().len();
-            if bytes > self.message_limit {
-                return Err(endless("it exceeds limits.message_bytes in all"));
-            }
-            let page = Page::read(primitive, &result)?;
-            items.extend(page.items);
-            let Some(cursor) = page.next_cursor else {
-                if primitive == Primitive::Tool {
-                    self.channel.learn(&items);
-                }
-                return Ok(items);
-            };
-            let next = serde_json::json!({ "cursor": &cursor });
-            if !seen.insert(cursor) {
-                return Err(endless("it repeats a cursor"));
-            }
-            params = Some(raw(&next).into());
-        }
-        Err(endless("it has more than 1000 pages"))
-    }
-
-    /// Whether a tool of the server can be called over this link. Modern HTTP has tools that want
-    /// arguments repeated as headers which cannot be, and clients must leave those out.
-    pub fn can_call(&self, tool: &RawValue) -> bool {
-        self.channel.can_call(tool)
-    }
-
     fn declares(&self, capability: &str) -> bool {
         Object::read(&self.facts.capabilities)
             .is_some_and(|capabilities| capabilities.get(capability).is_some())
-    }
-
-    /// Whether the server tells of changed lists only to who listens: a modern one that declares
-    /// it. A legacy server tells by itself.
-    pub fn wants_listener(&self) -> bool {
-        self.facts.era == Era::Modern && ANNOUNCED.into_iter().any(|(it, _)| self.tells_of(it))
-    }
-
-    /// Asks the server to tell of changed lists, and waits until it stops doing so.
-    ///
-    /// # Errors
-    /// The server refused, or the link is over.
-    pub async fn listen(&self) -> Result<(), RequestError> {
-        let mut filter = Object::default();
-        for (_, member) in ANNOUNCED.into_iter().filter(|(it, _)| self.tells_of(*it)) {
-            filter.put(member, &true);
-        }
-        let mut params = Object::default();
-        params.put("notifications", &filter);
-        let request = Request {
-            method: method::LISTEN,
-            params: Some(params.to_raw().into()),
-            name: None,
-            progress: None,
-            deadline: Deadline::new(Duration::MAX, Duration::MAX),
-            trace: None,
-            dialogue: None,
-        };
-        self.request(request).await.map(drop)
-    }
-
-    fn tells_of(&self, primitive: Primitive) -> bool {
-        #[derive(Deserialize, Default)]
-        #[serde(default, rename_all = "camelCase")]
-        struct Capability {
-            list_changed: bool,
-        }
-        Object::read(&self.facts.capabilities)
-            .and_then(|capabilities| capabilities.typed::<Capability>(primitive.capability()))
-            .is_some_and(|capability| capability.list_changed)
     }
 
     /// Asks for any sign of life; an error response is one.
@@ -277,7 +232,7 @@ impl Link {
         };
         let answer = self
             .request(Request {
-                method,
+                method: method.into(),
                 params: None,
                 name: None,
                 progress: None,
@@ -313,7 +268,17 @@ impl Link {
     pub async fn event(&self) -> Option<LinkEvent> {
         tokio::select! {
             biased;
-            () = self.channel.lists_changed() => Some(LinkEvent::ListsChanged),
+            () = self.channel.news().lists_changed() => Some(LinkEvent::ListsChanged),
+            _ = self.channel.ended() => None,
+        }
+    }
+
+    /// The resources that changed by the server's own word since this was asked last; `None` once
+    /// the link is over. Only those are told that it was asked to tell of.
+    pub async fn updated(&self) -> Option<Vec<Updated>> {
+        tokio::select! {
+            biased;
+            updated = self.channel.news().updated() => Some(updated),
             _ = self.channel.ended() => None,
         }
     }
@@ -335,60 +300,40 @@ impl Link {
     }
 }
 
-/// One page of a list.
-struct Page {
-    items: Vec<Box<RawValue>>,
-    next_cursor: Option<String>,
-}
-
-impl Page {
-    fn read(primitive: Primitive, result: &RawValue) -> Result<Self, RequestError> {
-        let read = || {
-            let object = Object::read(result)?;
-            let next_cursor = match object.get("nextCursor") {
-                Some(_) => object.typed("nextCursor")?,
-                None => None,
-            };
-            Some(Self { items: object.typed(primitive.member())?, next_cursor })
-        };
-        read().ok_or_else(|| {
-            RequestError::Malformed(format!(
-                "the result of {} has no `{}` array, or a `nextCursor` that is no string",
-                primitive.list_method(),
-                primitive.member()
-            ))
-        })
-    }
-}
-
-/// Only a complete result is a result, or one that wants input where the server may ask for it.
-fn complete(result: &RawValue, may_ask: bool) -> Result<(), RequestError> {
-    #[derive(Deserialize)]
-    struct Typed {
-        #[serde(default, rename = "resultType")]
-        result_type: Option<String>,
-    }
+/// Only a complete result is a result; in the answer to a caller's request also one that wants
+/// input, and to its call of a tool a task.
+fn complete(result: &RawValue, asked: Option<&str>) -> Result<(), RequestError> {
     object(result)?;
-    let Ok(Typed { result_type }) = serde_json::from_str(result.get()) else {
-        return Err(RequestError::Malformed(
-            "the `resultType` of the result is no string".to_owned(),
-        ));
-    };
-    match result_type.as_deref() {
-        None | Some("complete") => Ok(()),
-        Some(result::INPUT_REQUIRED) if may_ask => Ok(()),
+    let object = Object::read(result).unwrap_or_default();
+    if object.get(result::RESULT_TYPE).is_none() {
+        return Ok(());
+    }
+    match object.text(result::RESULT_TYPE).as_deref() {
+        Some("complete") => Ok(()),
+        Some(result::INPUT_REQUIRED) if asked.is_some() => Ok(()),
+        Some(task::TASK)
+            if asked.is_some_and(|method| Task::told(Era::Modern, method, result).is_some()) =>
+        {
+            Ok(())
+        }
         Some(other) => Err(RequestError::Malformed(format!(
             "the server gave a result of the type {other:?}, which was not offered to it"
         ))),
+        None => {
+            let why = "the `resultType` of the result is no string";
+            Err(RequestError::Malformed(why.to_owned()))
+        }
     }
 }
 
 fn object(result: &RawValue) -> Result<(), RequestError> {
-    if result.get().starts_with('{') {
+    if Object::is(result) {
         return Ok(());
     }
     Err(RequestError::Malformed("the server's result is no JSON object".to_owned()))
 }
+
+mod pages;
 
 #[cfg(test)]
 mod tests;

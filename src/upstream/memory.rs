@@ -72,6 +72,7 @@ where
                 context.message_limit,
                 Arc::clone(&context.stderr),
             );
+            peer.inquiries().know(context.roots.clone());
             let facts = era::agree(&peer, context.protocol, context.abilities, context.timeout)
                 .await
                 .map_err(|failure| failure.error)?;

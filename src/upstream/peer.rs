@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Deadline, Dialogue, LinkEnd, ProgressSink, RequestError, StderrRing,
     dialogue::{Inquiries, Party},
+    news::News,
     vital::Vital,
 };
 use crate::{
@@ -51,6 +52,9 @@ use writer::{Gate, Outgoing};
 
 /// Requests that wait to be written, at most; beyond it callers wait, inside their deadlines.
 const QUEUE: usize = 64;
+
+/// Where the raw parameters of an acknowledgement go; there is one.
+pub(super) type Acknowledged = mpsc::Sender<Box<RawValue>>;
 
 type Answer = Result<Box<RawValue>, RequestError>;
 
@@ -89,6 +93,8 @@ pub(super) struct Call<'a> {
     pub(super) trace: Option<&'a Context>,
     /// Who is behind it, where the server may ask back.
     pub(super) dialogue: Option<Arc<Dialogue>>,
+    /// Wanted where a subscription is acknowledged before its answer.
+    pub(super) acknowledged: Option<Acknowledged>,
     /// Whether the server is told when it is given up; a handshake must not be cancelled.
     pub(super) cancellable: bool,
 }
@@ -131,7 +137,7 @@ struct Shared {
     shut: CancellationToken,
     /// There is something to write that is not in the queue.
     wake: Notify,
-    lists_changed: Notify,
+    news: News,
     vital: Vital,
     oddities: Oddities,
     first_garbage: OnceLock<String>,
@@ -154,7 +160,7 @@ impl Peer {
             gate: Mutex::default(),
             shut: CancellationToken::new(),
             wake: Notify::new(),
-            lists_changed: Notify::new(),
+            news: News::default(),
             vital: Vital::new(),
             oddities: Oddities::default(),
             first_garbage: OnceLock::new(),
@@ -179,12 +185,7 @@ impl Peer {
         let mut line = envelope::request(&id, call.method, params.as_deref());
         drop(params);
         line.push(b'\n');
-        let answer = shared.pending.register(
-            id,
-            call.progress.clone(),
-            call.deadline.clone(),
-            call.party(),
-        )?;
+        let answer = shared.pending.register(id, call)?;
         let mut ticket = Ticket { shared, id, cancellable: call.cancellable, open: true };
         let exchange = async {
             // A queue without a writer means that the link ends, which answers the request.
@@ -213,6 +214,11 @@ impl Peer {
         let mut line = envelope::notification(method, params);
         line.push(b'\n');
         self.lines.send(Outgoing { id: None, line }).await.ok();
+    }
+
+    /// The server's questions.
+    pub(super) fn inquiries(&self) -> &Inquiries {
+        &self.shared.inquiries
     }
 
     /// How long no message was received; since the start if there was none.
@@ -245,9 +251,9 @@ impl Peer {
         self.body.pid()
     }
 
-    /// Resolves when a list changed since the last time.
-    pub(super) async fn lists_changed(&self) {
-        self.shared.lists_changed.notified().await;
+    /// What the server told unasked.
+    pub(super) fn news(&self) -> &News {
+        &self.shared.news
     }
 
     /// Resolves with the cause when the link is over.

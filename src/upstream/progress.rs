@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::Deadline;
-use crate::wire::{RawValue, raw};
+use crate::wire::{Object, RawValue, raw};
 
 /// What our own words add to the value: so little that a server's first step exceeds them.
 const STEP: f64 = 1e-4;
@@ -69,8 +69,6 @@ impl ProgressSink {
 }
 
 /// What a progress notification says that matters on the way.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct Said {
     /// The leg's own token.
     pub(super) progress_token: u64,
@@ -81,7 +79,9 @@ pub(super) struct Said {
 impl Said {
     /// Reads the parameters of a progress notification.
     pub(super) fn read(params: &RawValue) -> Option<Self> {
-        serde_json::from_str(params.get()).ok()
+        let params = Object::read(params)?;
+        let progress_token = params.typed("progressToken")?;
+        Some(Self { progress_token, progress: params.typed("progress")? })
     }
 }
 

@@ -173,6 +173,7 @@ async fn attempt(
         context.message_limit,
         Arc::clone(&context.stderr),
     );
+    peer.inquiries().know(context.roots.clone());
     let facts = era::agree(&peer, protocol, context.abilities, within).await?;
     Ok(Link::new(Channel::Stream(peer), facts, context.message_limit))
 }

@@ -73,6 +73,7 @@ where
             let (source, sink) = split(stream);
             let stderr = Arc::clone(&context.stderr);
             let peer = Peer::new(source, sink, Arc::new(Nothing), context.message_limit, stderr);
+            peer.inquiries().know(context.roots.clone());
             let rest = end.saturating_duration_since(Instant::now());
             let facts = era::agree(&peer, context.protocol, context.abilities, rest)
                 .await
@@ -119,6 +120,7 @@ mod tests {
             incarnation: Incarnation(1),
             protocol: Protocol::Legacy,
             abilities: crate::wire::Abilities::NONE,
+            roots: crate::upstream::Roots::default(),
             timeout: Duration::from_secs(1),
             message_limit: 4096,
             stderr: Arc::new(StderrRing::default()),

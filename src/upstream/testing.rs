@@ -131,6 +131,7 @@ pub(super) fn call(method: &str) -> Call<'_> {
         deadline: later(),
         trace: None,
         dialogue: None,
+        acknowledged: None,
         cancellable: true,
     }
 }

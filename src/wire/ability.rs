@@ -1,11 +1,12 @@
-//! What a client can be asked for: elicitation, sampling, roots (MCP, `ClientCapabilities`).
+//! What a client can be asked for: elicitation, sampling, roots (MCP, `ClientCapabilities`); and
+//! whether it takes tasks.
 //!
 //! Read from what a client declares, stated anew to a server. It never says whether a request
 //! belongs to the client.
 
 use serde::Serialize;
 
-use super::{Object, RawValue, method};
+use super::{Object, RawValue, method, task};
 
 /// One thing that a client can do for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Ability {
     SamplingContext = 16,
     /// Names the places that it works in.
     Roots = 32,
+    /// Takes a task in the place of a result (2026-07-28, the extension for tasks).
+    Tasks = 64,
 }
 
 /// What a client can do for a server.
@@ -42,6 +45,12 @@ impl Abilities {
     #[must_use]
     pub const fn without(self, ability: Ability) -> Self {
         Self(self.0 & !(ability as u8))
+    }
+
+    /// Those that need nobody who answers.
+    #[must_use]
+    pub const fn unasked(self) -> Self {
+        Self(self.0 & Ability::Tasks as u8)
     }
 
     /// Everything that can be asked for during a call without naming places.
@@ -84,10 +93,12 @@ impl Abilities {
             add(parts.get("context").is_some(), Ability::SamplingContext);
         }
         add(capabilities.get("roots").and_then(Object::read).is_some(), Ability::Roots);
+        let extensions = capabilities.get("extensions").and_then(Object::read).unwrap_or_default();
+        add(extensions.get(task::EXTENSION).and_then(Object::read).is_some(), Ability::Tasks);
         abilities
     }
 
-    /// Raw `ClientCapabilities`. The roots never announce changes.
+    /// Raw `ClientCapabilities`. It does not say whether changed roots are announced.
     pub fn to_raw(self) -> Box<RawValue> {
         let part = |parts: &[(&'static str, Ability)]| {
             let mut object = Object::default();
@@ -108,6 +119,9 @@ impl Abilities {
         }
         if self.has(Ability::Roots) {
             capabilities.put("roots", &Empty {});
+        }
+        if self.has(Ability::Tasks) {
+            capabilities.put("extensions", &task::extensions());
         }
         capabilities.to_raw()
     }
@@ -158,6 +172,10 @@ mod tests {
                 r#"{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{}},"roots":{}}"#,
             ),
             (r#"{"elicitation":1,"sampling":null}"#, "{}"),
+            (
+                r#"{"extensions":{"x":{},"io.modelcontextprotocol/tasks":{}}}"#,
+                r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#,
+            ),
         ] {
             assert_eq!(Abilities::read(&raw(declared)).to_raw().get(), stated);
         }

@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::Id;
+use super::{Id, Object};
 
 /// JSON-RPC error codes that this crate sends (specification, "Error object"; MCP 2026-07-28).
 pub mod code {
@@ -177,11 +177,7 @@ impl ErrorObject {
 
     /// Reads a received error object; `None` without an integer `code`.
     pub fn read(raw: &RawValue) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Code {
-            code: i64,
-        }
-        let Code { code } = serde_json::from_str(raw.get()).ok()?;
+        let code = Object::read(raw)?.typed("code")?;
         Some(Self { code, raw: raw.to_owned().into() })
     }
 
@@ -192,12 +188,7 @@ impl ErrorObject {
 
     /// The error's message; empty where the peer sent none.
     pub fn message(&self) -> String {
-        #[derive(Deserialize)]
-        struct Text {
-            #[serde(default)]
-            message: String,
-        }
-        serde_json::from_str::<Text>(self.raw.get()).map(|text| text.message).unwrap_or_default()
+        Object::read(&self.raw).and_then(|error| error.typed("message")).unwrap_or_default()
     }
 
     /// The whole object as it was sent.
@@ -321,6 +312,7 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1}"#, "no `method`, `result` or `error`"),
             (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, "`id` is neither a string nor a number"),
             (r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1}}"#, "more than one of"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"x","method":"y"}"#, "duplicate field"),
         ] {
             let error = Message::parse(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{Level, Object, Revision};
+use super::{Id, Level, Object, Revision, change};
 
 /// The parameter and result member that holds metadata.
 pub const META: &str = "_meta";
@@ -30,10 +30,6 @@ pub const ORIGIN: &str = "io.switchboard/origin";
 /// Why a call failed, for a program to read.
 pub const FAILURE: &str = "io.switchboard/failure";
 
-/// Keys that belong to one leg and are stated anew on the next.
-const OF_ONE_LEG: [&str; 5] =
-    [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL, PROGRESS_TOKEN];
-
 /// What a modern client states about itself to a server.
 #[derive(Clone, Debug)]
 pub struct Stamp {
@@ -45,6 +41,11 @@ pub struct Stamp {
     pub capabilities: Box<RawValue>,
     /// The log messages that it wants; `None` for none.
     pub level: Option<Level>,
+}
+
+/// The listen request that a notification's parameters name.
+pub fn subscription(params: &RawValue) -> Option<Id> {
+    Object::read(Object::read(params)?.get(META)?)?.typed(SUBSCRIPTION_ID)
 }
 
 /// Rewrites a request's parameters for the next leg: the member that names what it is about is set
@@ -67,7 +68,8 @@ pub fn for_next_leg<'t>(
     }
     let had_meta = params_object.get(META).map(ToOwned::to_owned);
     let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
-    meta.retain(|key| !OF_ONE_LEG.contains(&key));
+    let keys = meta.len();
+    meta.retain(|key| !change::OF_ONE_LEG.has_meta(key) && !change::PROGRESS_TOKEN.has_meta(key));
     if let Some(stamp) = stamp {
         meta.put(PROTOCOL_VERSION, stamp.revision.as_str());
         meta.set(CLIENT_INFO, Cow::Borrowed(&*stamp.client));
@@ -82,10 +84,10 @@ pub fn for_next_leg<'t>(
     for (key, value) in trace {
         meta.put(key, value);
     }
-    if meta.is_empty() {
-        params_object.remove(META);
-    } else {
+    if !meta.is_empty() {
         params_object.set(META, Cow::Owned(meta.to_raw()));
+    } else if keys > 0 {
+        params_object.remove(META);
     }
     if params.is_none() && params_object.is_empty() {
         return None;

@@ -9,6 +9,11 @@ pub const INPUT_REQUIRED: &str = "input_required";
 /// The member of a result that says its type.
 pub const RESULT_TYPE: &str = "resultType";
 
+/// The member of such a result, and of the request that follows, with what only its sender reads.
+pub const STATE: &str = "requestState";
+/// The member of the request that follows with the answers.
+pub const RESPONSES: &str = "inputResponses";
+
 /// A result is searched up to this many bytes: texts of errors are short.
 const SEARCHED: usize = 64 * 1024;
 

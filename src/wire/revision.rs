@@ -93,6 +93,12 @@ impl Revision {
     pub const fn has_batches(self) -> bool {
         matches!(self, Self::V2024_11_05 | Self::V2025_03_26)
     }
+
+    /// Whether tasks are part of it. They came with 2025-11-25; later they are an extension with
+    /// other rules.
+    pub const fn has_tasks(self) -> bool {
+        matches!(self, Self::V2025_11_25)
+    }
 }
 
 impl fmt::Display for Revision {

@@ -8,18 +8,29 @@ from fastmcp import Client
 
 async def main():
     job = task.task()
-    async with Client(job["url"], mode=job["mode"]) as client:
+
+    async def fill_in(message, response_type, params, context):
+        return {"name": job["text"]}
+
+    async def complete(messages, params, context):
+        return messages[0].content.text
+
+    async with Client(
+        job["url"], mode=job["mode"], elicitation_handler=fill_in, sampling_handler=complete
+    ) as client:
+
+        async def call(tool, arguments):
+            return (await client.call_tool(tool, arguments)).content[0].text
+
         tools = [tool.name for tool in await client.list_tools()]
-        legacy = await client.call_tool("everything_echo", {"message": job["text"]})
-        modern = await client.call_tool("demo_echo", {"text": job["text"]})
-        task.report(
-            "fastmcp",
-            job["mode"],
-            client.protocol_version,
-            tools,
-            echo_legacy=legacy.content[0].text,
-            echo_modern=modern.content[0].text,
-        )
+        if "answers" in job:
+            seen = {"answers": await task.answers(job, call)}
+        else:
+            seen = {
+                "echo_legacy": await call("everything_echo", {"message": job["text"]}),
+                "echo_modern": await call("demo_echo", {"text": job["text"]}),
+            }
+        task.report("fastmcp", job["mode"], client.protocol_version, tools, **seen)
 
 
 asyncio.run(main())

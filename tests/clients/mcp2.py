@@ -6,6 +6,7 @@ import httpx2
 import task
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CreateMessageResult, ElicitResult, TextContent
 
 
 def target(job):
@@ -37,9 +38,22 @@ async def changed(client, arguments):
 
 async def main():
     job = task.task()
-    async with Client(target(job), mode=job["mode"]) as client:
+
+    async def fill_in(_, params):
+        return ElicitResult(action="accept", content={"name": job["text"]})
+
+    async def complete(_, params):
+        content = TextContent(type="text", text=params.messages[0].content.text)
+        return CreateMessageResult(role="assistant", content=content, model="it")
+
+    async with Client(
+        target(job), mode=job["mode"], elicitation_callback=fill_in, sampling_callback=complete
+    ) as client:
         if "watch" in job:
             seen = {"tools": await changed(client, job["watch"])}
+        elif "answers" in job:
+            said = await task.answers(job, lambda *words: call(client, *words))
+            seen = {"tools": await names(client), "answers": said}
         else:
             seen = {
                 "tools": await names(client),

@@ -2,10 +2,18 @@
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
-import { ToolListChangedNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
-import { report, task } from "./task.mjs";
+import {
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  ToolListChangedNotificationSchema,
+} from "@modelcontextprotocol/sdk/types.js";
+import { answers, capabilities, complete, fillIn, report, task } from "./task.mjs";
 
-const client = new Client({ name: "it", version: "1" });
+const client = new Client({ name: "it", version: "1" }, { capabilities });
+if (task.answers) {
+  client.setRequestHandler(ElicitRequestSchema, fillIn);
+  client.setRequestHandler(CreateMessageRequestSchema, complete);
+}
 const transport = new StreamableHTTPClientTransport(new URL(task.url), {
   requestInit: { headers: task.headers },
 });
@@ -22,6 +30,8 @@ if (task.watch) {
   );
   await call("grower_grow", task.watch);
   await told;
+} else if (task.answers) {
+  seen.answers = await answers(call);
 } else {
   seen.echo_legacy = await call("everything_echo", { message: task.text });
   seen.echo_modern = await call("demo_echo", { text: task.text });

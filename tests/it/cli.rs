@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::support::{
     binary::{PROGRAM, Switchboard},
+    outgoing::to_client,
     process,
     wait::{PATIENCE, until},
 };
@@ -302,16 +303,27 @@ async fn through_stdio(mut command: Command, lines: &[Value], answers: usize) ->
     while answered(&read) < answers {
         let line = timeout(PATIENCE, output.next_line()).await.expect("a line").unwrap();
         let line = line.unwrap_or_else(|| panic!("it ended after {read:#?}"));
-        read.push(serde_json::from_str(&line).unwrap());
+        read.push(heard(lines, &line));
     }
     drop(input);
     let ended = timeout(PATIENCE, child.wait()).await.expect("it ends").unwrap();
     assert!(ended.success(), "{ended}");
     while let Some(line) = output.next_line().await.unwrap() {
-        read.push(serde_json::from_str(&line).unwrap());
+        read.push(heard(lines, &line));
     }
     assert_eq!(answered(&read), answers, "{read:#?}");
     read
+}
+
+/// A message to the client that said these lines; one that initialises is legacy.
+fn heard(said: &[Value], line: &str) -> Value {
+    let message: Value = serde_json::from_str(line).unwrap();
+    let mut named = said.iter().filter_map(|line| line["params"]["protocolVersion"].as_str());
+    let revision = named.next().and_then(Revision::parse).unwrap_or(Revision::LATEST);
+    let asked = said.iter().find(|line| line["id"] == message["id"]);
+    let asked = asked.filter(|_| message.get("method").is_none() && message.get("id").is_some());
+    to_client(revision, asked.and_then(|line| line["method"].as_str()), &message);
+    message
 }
 
 fn request(id: u64, method: &str, params: Value) -> Value {

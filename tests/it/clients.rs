@@ -3,6 +3,7 @@
 //!
 //! `tests/scripts/setup.sh` installs them; `tests/clients` has one small program for each.
 
+mod answer;
 mod oracle;
 mod page;
 mod program;

@@ -531,7 +531,10 @@ async fn a_tool_that_wants_its_arguments_as_headers_gets_them() {
     let (_upstream, runtime, _) = working(true, move |_, asked| match asked.method() {
         "tools/list" => {
             let tool = json!({ "name": "work", "inputSchema": schema });
-            Some(asked.result(&json!({ "tools": [tool] })))
+            let list = json!({ "type": "array", "x-mcp-header": "List" });
+            let schema = json!({ "type": "object", "properties": { "list": list } });
+            let impossible = json!({ "name": "impossible", "inputSchema": schema });
+            Some(asked.result(&json!({ "tools": [impossible, tool] })))
         }
         "tools/call" => {
             let headers = ["mcp-name", "mcp-method", "mcp-param-region", "mcp-protocol-version"];
@@ -553,6 +556,9 @@ async fn a_tool_that_wants_its_arguments_as_headers_gets_them() {
     .await;
     let answer = call(&runtime.store(), "a_work", &json!({ "region": "größ" })).await.unwrap();
     assert_eq!(said(&answer), "done");
+    let view = runtime.store().tools().unwrap();
+    let names: Vec<&str> = view.tools().iter().map(|tool| &*tool.exposed).collect();
+    assert_eq!(names, ["a_work"], "a tool that no client may call is left out, and only that");
     runtime.stop().await;
 }
 

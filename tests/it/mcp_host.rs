@@ -8,14 +8,17 @@ use switchboard::{
     access::Gate,
     face::http::{HttpFace, HttpFaceConfig, RunningFace},
     id::{AgentId, ServerName},
-    runtime::{AgentConfig, Runtime, RuntimeConfig, RuntimeHandle},
+    runtime::{AgentConfig, Runtime, RuntimeConfig, RuntimeHandle, ServerConfig},
+    upstream::TransportConfig,
     wire::Revision,
 };
 use tokio::time::timeout;
 
 use crate::support::{
     http::Client,
+    outgoing::to_client,
     script::{Script, text},
+    tap::tapped,
     wait::PATIENCE,
 };
 
@@ -87,9 +90,9 @@ pub async fn runtime(script: &Script, page_size: u32) -> (RuntimeHandle, Arc<Gat
     config.agents.insert(AgentId::new(AGENT).unwrap(), AgentConfig::default());
     let runtime = Runtime::spawn(config).await.unwrap();
     let server = ServerName::new(SERVER).unwrap();
-    let factory = Script::clone(script);
     let store = runtime.store();
-    store.add_handler(server.clone(), move || factory.server()).await.unwrap();
+    let config = ServerConfig::new(TransportConfig::InProcess);
+    store.add_connector(server.clone(), config, tapped(script)).await.unwrap();
     store.wait_ready(&server, PATIENCE).await.unwrap();
     let gate = Gate::new(runtime.clone());
     (runtime, gate)
@@ -131,18 +134,19 @@ pub struct Event {
 
 /// An event stream, read as it comes.
 pub struct Events {
+    revision: Revision,
     response: reqwest::Response,
     text: String,
 }
 
 impl Events {
-    /// Reads a response that is a stream.
+    /// Reads a response that is a stream for a client of this revision.
     #[track_caller]
-    pub fn of(response: reqwest::Response) -> Self {
+    pub fn of(revision: Revision, response: reqwest::Response) -> Self {
         let headers = response.headers();
         assert_eq!(headers["content-type"], "text/event-stream");
         assert_eq!(headers["x-accel-buffering"], "no");
-        Self { response, text: String::new() }
+        Self { revision, response, text: String::new() }
     }
 
     /// The next event; `None` at the stream's end. Comments are skipped.
@@ -150,10 +154,11 @@ impl Events {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let block: String = self.text.drain(..end + 2).collect();
-                match event(&block) {
-                    Some(event) => return Some(event),
-                    None => continue,
+                let Some(event) = event(&block) else { continue };
+                if !event.data.is_null() {
+                    to_client(self.revision, None, &event.data);
                 }
+                return Some(event);
             }
             let chunk = timeout(PATIENCE, self.response.chunk()).await.expect("an event in time");
             self.text.push_str(std::str::from_utf8(&chunk.unwrap()?).unwrap());

@@ -65,16 +65,18 @@ async fn every_legacy_revision_is_agreed_on_and_served() {
     for revision in LEGACY {
         let session = client.initialize(revision).await;
         assert_eq!(session.server["protocolVersion"], json!(revision));
-        assert_eq!(
-            session.server["capabilities"],
-            json!({
-                "logging": {},
-                "tools": {"listChanged": true},
-                "prompts": {"listChanged": true},
-                "resources": {"listChanged": true},
-                "completions": {},
-            })
-        );
+        let mut offered = json!({
+            "logging": {},
+            "tools": {"listChanged": true},
+            "prompts": {"listChanged": true},
+            "resources": {"listChanged": true},
+            "completions": {},
+        });
+        if revision == Revision::V2025_11_25 {
+            let calls = json!({"tools": {"call": {}}});
+            offered["tasks"] = json!({"list": {}, "cancel": {}, "requests": calls});
+        }
+        assert_eq!(session.server["capabilities"], offered);
         assert_eq!(session.request("ping", json!({})).await.result(), &json!({}));
         let listed = session.request("tools/list", json!({})).await;
         assert_eq!(listed.result()["tools"][0]["name"], "demo_echo");
@@ -173,7 +175,8 @@ async fn a_lost_connection_does_not_cancel_and_its_answer_is_resumed() {
     for revision in LEGACY {
         let session = client.initialize(revision).await;
         let call = request(5, "tools/call", progressing("demo_gated"));
-        let mut lost = Events::of(session.post().json(&call).send().await.unwrap());
+        let mut lost =
+            Events::of(session.revision(), session.post().json(&call).send().await.unwrap());
         if revision == Revision::V2025_11_25 {
             let primer = lost.next().await.unwrap();
             assert!(primer.data.is_null() && primer.id.is_some());
@@ -183,7 +186,7 @@ async fn a_lost_connection_does_not_cancel_and_its_answer_is_resumed() {
         drop(lost);
         gate.add_permits(1);
         let resume = stream(&session, &host).header("last-event-id", seen.id.unwrap());
-        let mut resumed = Events::of(resume.send().await.unwrap());
+        let mut resumed = Events::of(session.revision(), resume.send().await.unwrap());
         let answer = resumed.message().await;
         assert_eq!(
             (&answer["id"], &answer["result"]["content"][0]["text"]),
@@ -236,7 +239,7 @@ async fn a_call_is_cancelled_by_notification_and_by_the_sessions_end() {
         assert_eq!(session.notify("notifications/cancelled", cancelled).await, 202);
     };
     let (response, ()) = tokio::join!(call, cancel);
-    assert!(Events::of(response.unwrap()).next().await.is_none());
+    assert!(Events::of(session.revision(), response.unwrap()).next().await.is_none());
     timeout(PATIENCE, ends.recv()).await.expect("cancelled").unwrap();
 
     let call = session.post().json(&hang).send();
@@ -258,10 +261,10 @@ async fn a_change_is_told_on_one_stream_of_a_session_even_if_it_came_before_the_
     let client = host.client();
     let session = client.initialize(Revision::V2025_11_25).await;
     host.grow("early").await;
-    let mut first = Events::of(stream(&session, &host).send().await.unwrap());
+    let mut first = Events::of(session.revision(), stream(&session, &host).send().await.unwrap());
     let changed = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
     assert_eq!(first.message().await, changed);
-    let mut second = Events::of(stream(&session, &host).send().await.unwrap());
+    let mut second = Events::of(session.revision(), stream(&session, &host).send().await.unwrap());
     let primer = second.next().await.unwrap();
     assert!(primer.data.is_null());
     host.grow("late").await;
@@ -280,13 +283,13 @@ async fn a_change_that_a_lost_stream_told_is_told_again_when_it_is_resumed() {
     let host = Host::start(Script::new().echo()).await;
     let client = host.client();
     let session = client.initialize(Revision::V2025_11_25).await;
-    let mut lost = Events::of(stream(&session, &host).send().await.unwrap());
+    let mut lost = Events::of(session.revision(), stream(&session, &host).send().await.unwrap());
     let primer = lost.next().await.unwrap().id.unwrap();
     host.grow("more").await;
     lost.message().await;
     drop(lost);
     let resume = || stream(&session, &host).header("last-event-id", &primer);
-    let mut resumed = Events::of(resume().send().await.unwrap());
+    let mut resumed = Events::of(session.revision(), resume().send().await.unwrap());
     assert_eq!(resumed.message().await["method"], "notifications/tools/list_changed");
     host.grow("still more").await;
     assert_eq!(resumed.message().await["method"], "notifications/tools/list_changed");

@@ -48,6 +48,7 @@ async fn a_modern_client_discovers_lists_and_calls() {
             "prompts": {"listChanged": true},
             "resources": {"listChanged": true},
             "completions": {},
+            "extensions": {"io.modelcontextprotocol/tasks": {}},
         })
     );
     assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "switchboard");
@@ -218,7 +219,7 @@ async fn progress_is_streamed_with_the_clients_own_token_before_the_answer() {
     let client = host.client();
     let params = json!({"name": "demo_step", "_meta": {"progressToken": "mine"}});
     let response = modern_post(&client, &json!("call-1"), "tools/call", params).send().await;
-    let mut events = Events::of(response.unwrap());
+    let mut events = Events::of(Revision::LATEST, response.unwrap());
     for progress in [1.0, 2.0] {
         let message = events.message().await;
         assert_valid(Revision::LATEST, "ProgressNotification", &message);
@@ -252,7 +253,7 @@ async fn a_slow_answer_gets_its_head_early_and_signs_of_life() {
     let alive = timeout(PATIENCE, response.chunk()).await.unwrap().unwrap().unwrap();
     assert_eq!(&*alive, b": keep-alive\n\n");
     release.send(()).await.unwrap();
-    let answer = Events::of(response).message().await;
+    let answer = Events::of(Revision::LATEST, response).message().await;
     assert_eq!(answer["result"]["content"][0]["text"], "at last");
     host.stop().await;
 }
@@ -289,7 +290,7 @@ async fn a_listener_is_acknowledged_told_of_changes_and_ended_with_a_result() {
     let client = host.client();
     let filter = json!({"notifications": {"toolsListChanged": true, "unheardOf": true}});
     let response = modern_post(&client, &json!("l-1"), "subscriptions/listen", filter).send().await;
-    let mut events = Events::of(response.unwrap());
+    let mut events = Events::of(Revision::LATEST, response.unwrap());
     let subscription = "io.modelcontextprotocol/subscriptionId";
     let acknowledged = events.message().await;
     assert_valid(Revision::LATEST, "SubscriptionsAcknowledgedNotification", &acknowledged);

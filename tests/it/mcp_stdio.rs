@@ -24,6 +24,7 @@ use crate::{
     mcp_host::{grow, modern, runtime},
     mcp_modern::step,
     support::{
+        outgoing::to_client,
         schema::assert_valid,
         script::{Script, text},
         wait::PATIENCE,
@@ -39,6 +40,10 @@ struct Client {
     stop: CancellationToken,
     serving: JoinSet<std::io::Result<()>>,
     runtime: RuntimeHandle,
+    /// The legacy revision that was agreed on; it is modern until then.
+    revision: Revision,
+    /// Its last request.
+    asked: Option<(u64, String)>,
 }
 
 impl Client {
@@ -52,7 +57,7 @@ impl Client {
         serving.spawn(serve(reader, writer, gate, options, stop.clone()));
         let (output, input) = split(ours);
         let output = BufReader::new(output).lines();
-        Self { input, output, stop, serving, runtime }
+        Self { input, output, stop, serving, runtime, revision: Revision::LATEST, asked: None }
     }
 
     async fn say(&mut self, message: &Value) {
@@ -64,12 +69,20 @@ impl Client {
     }
 
     async fn request(&mut self, id: u64, method: &str, params: Value) {
+        self.asked = Some((id, method.to_owned()));
         self.say(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await;
     }
 
     async fn hear(&mut self) -> Value {
         let line = timeout(PATIENCE, self.output.next_line()).await.expect("a line in time");
-        serde_json::from_str(&line.unwrap().expect("a line before the end")).unwrap()
+        self.read(&line.unwrap().expect("a line before the end"))
+    }
+
+    fn read(&self, line: &str) -> Value {
+        let message: Value = serde_json::from_str(line).unwrap();
+        let asked = self.asked.as_ref().filter(|(id, _)| message["id"] == *id);
+        to_client(self.revision, asked.map(|(_, method)| method.as_str()), &message);
+        message
     }
 
     async fn ask(&mut self, id: u64, method: &str, params: Value) -> Value {
@@ -80,6 +93,7 @@ impl Client {
     }
 
     async fn initialize(&mut self, revision: Revision) {
+        self.revision = revision;
         let params = json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": {}});
         let answer = self.ask(0, "initialize", params).await;
         assert_valid(revision, "InitializeResult", &answer["result"]);
@@ -92,7 +106,7 @@ impl Client {
         self.input.shutdown().await.unwrap();
         let mut rest = Vec::new();
         while let Some(line) = timeout(PATIENCE, self.output.next_line()).await.unwrap().unwrap() {
-            rest.push(serde_json::from_str(&line).unwrap());
+            rest.push(self.read(&line));
         }
         let served = timeout(PATIENCE, self.serving.join_next()).await.unwrap();
         served.unwrap().unwrap().unwrap();

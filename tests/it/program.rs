@@ -152,18 +152,19 @@ async fn a_program_that_is_told_to_end_finishes_calls_refuses_others_and_ends_st
     let client = switchboard.client();
     let filter = json!({"notifications": {"toolsListChanged": true}});
     let listen = modern_post(&client, &json!("l"), "subscriptions/listen", filter);
-    let mut listening = Events::of(listen.send().await.unwrap());
+    let mut listening = Events::of(Revision::LATEST, listen.send().await.unwrap());
     listening.message().await;
     let session = client.initialize(Revision::V2025_06_18).await;
     let stream = of_session(&session, reqwest::Method::GET, switchboard.url());
-    let mut standing = Events::of(stream.send().await.unwrap());
+    let mut standing = Events::of(session.revision(), stream.send().await.unwrap());
     let slow = json!({
         "name": "demo_slow",
         "arguments": {"seconds": 4, "steps": 4},
         "_meta": {"progressToken": 1},
     });
     let slow = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": slow});
-    let mut working = Events::of(session.post().json(&slow).send().await.unwrap());
+    let mut working =
+        Events::of(session.revision(), session.post().json(&slow).send().await.unwrap());
     working.message().await;
 
     process::signal(switchboard.pid(), rustix::process::Signal::TERM);

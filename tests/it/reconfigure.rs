@@ -88,7 +88,7 @@ async fn a_change_touches_what_differs_and_nothing_else() {
     let changes = change(&runtime, wanted.clone()).await;
     assert_eq!(
         changes.to_string(),
-        "added: d; restarted: c; changed in place: b",
+        "added: d; connecting anew: c; changed in place: b",
         "what was done is said"
     );
     until("a new life has taken over", async || (echo(&store, "c_echo").await == 2).then_some(()))

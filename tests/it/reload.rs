@@ -81,7 +81,7 @@ async fn of_many_servers_only_the_changed_one_is_started_anew() {
     let done = reload(&switchboard).await;
     let changes = &done["changes"];
     // The file's change may have been seen before it was asked for.
-    let seen = switchboard.log().contains("restarted: s7; changed in place: s3");
+    let seen = switchboard.log().contains("connecting anew: s7; changed in place: s3");
     assert!(
         seen || (changes["restarted"] == json!(["s7"]) && changes["in_place"] == json!(["s3"]))
     );
@@ -348,6 +348,22 @@ async fn what_cannot_be_started_is_a_warning_and_what_cannot_be_written_leaves_n
     assert!(fs::symlink_metadata(&beside).is_err(), "what came of it is gone");
     assert_eq!(code(&switchboard.command(&more).await).0, Some(0));
     assert!(switchboard.stop().await.success());
+}
+
+#[tokio::test]
+async fn whoever_waits_hears_that_a_server_is_ready_or_why_it_is_not() {
+    let switchboard = Switchboard::serve(&servers(&["a"])).await;
+    let added = switchboard.command(&["add", "b", "--wait", "--", PROGRAM, "demo-server"]).await;
+    assert_eq!(text(&added.stdout), "added: b\nb #1 is ready\n", "{added:?}");
+    let again = switchboard.command(&["restart", "b", "--wait"]).await;
+    assert_eq!(text(&again.stdout), "restarting b\nb #2 is ready\n", "{again:?}");
+
+    let missing = ["add", "c", "--wait", "--", "no-such-program"];
+    let (failed, why) = code(&switchboard.command(&missing).await);
+    assert!(failed == Some(1) && why.contains("c is not ready but failed: cannot start"), "{why}");
+    let handed = switchboard.command(&["restart", "c", "--handover"]).await;
+    assert_eq!(text(&handed.stdout), "c did not serve; restarting it\n", "{handed:?}");
+    assert!(handed.status.success() && switchboard.stop().await.success());
 }
 
 #[tokio::test]

@@ -77,6 +77,22 @@ async fn each_session_has_its_own_connection_until_it_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_sessions_connection_is_restarted_and_no_other() {
+    let (runtime, server) = isolated(&Script::new().echo(), RuntimeConfig::default()).await;
+    let store = runtime.store();
+    let lives = async || {
+        let one = call(&store, "a_echo", "one").await.unwrap().incarnation.0;
+        (one, call(&store, "a_echo", "two").await.unwrap().incarnation.0)
+    };
+    let (one, two) = lives().await;
+    let common = store.server(&server).unwrap().incarnation;
+    store.restart_of(&server, &session("one")).await.unwrap();
+    assert_eq!(lives().await, (one + 1, two));
+    assert_eq!(store.server(&server).unwrap().incarnation, common);
+    assert!(store.restart_of(&server, &session("three")).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unused_connection_is_closed_and_the_next_call_makes_another() {
     let script = Script::new().echo();
     let (runtime, _) = isolated(&script, RuntimeConfig::default()).await;

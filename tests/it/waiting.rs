@@ -6,12 +6,13 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use switchboard::{
     access::Gate,
-    error::Kind,
+    error::{Classify as _, Kind},
     face::http::{HttpFace, HttpFaceConfig},
     runtime::{
         CallError, CallRequest, Progress, ProgressSink, Runtime, RuntimeConfig, RuntimeHandle,
+        Subject,
     },
-    wire::Revision,
+    wire::{RawValue, Revision},
 };
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -152,16 +153,18 @@ async fn clients_of_both_eras_hear_why_their_calls_wait() {
     let call = json!({"name": "demo_gated", "_meta": {"progressToken": "mine"}});
     let mut first = {
         let post = modern_post(&client, &json!(1), "tools/call", call.clone());
-        Events::of(post.send().await.unwrap())
+        Events::of(Revision::LATEST, post.send().await.unwrap())
     };
     assert_eq!(first.message().await["params"]["progress"], 1.0, "it is with its server");
     let session = client.initialize(Revision::V2025_06_18).await;
     let legacy = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call});
-    let waiting =
-        [session.post().json(&legacy), modern_post(&client, &json!(2), "tools/call", call)];
+    let waiting = [
+        (session.revision(), session.post().json(&legacy)),
+        (Revision::LATEST, modern_post(&client, &json!(2), "tools/call", call)),
+    ];
     let mut told = Vec::new();
-    for post in waiting {
-        let mut events = Events::of(post.send().await.unwrap());
+    for (revision, post) in waiting {
+        let mut events = Events::of(revision, post.send().await.unwrap());
         let words = &events.message().await["params"];
         assert_eq!(words["message"], "demo is busy with other calls; the call waits its turn");
         assert_eq!((&words["progressToken"], &words["progress"]), (&json!("mine"), &json!(0.0001)));
@@ -174,4 +177,16 @@ async fn clients_of_both_eras_hear_why_their_calls_wait() {
     }
     assert_eq!(first.message().await["result"]["content"][0]["text"], "through");
     session.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_uri_that_nobody_has_is_not_waited_for_as_long_as_a_server_takes() {
+    let runtime = runtime().await;
+    Flaky::new(&Script::new(), &[], Attempt::Hangs).add(&runtime, "slow").await;
+    let subject = Subject::Resource("notes://nowhere".to_owned());
+    let params = RawValue::from_string(r#"{"uri":"notes://nowhere"}"#.to_owned()).unwrap();
+    let began = Instant::now();
+    let refused = runtime.store().call(CallRequest::about(subject, params.into())).await;
+    assert_eq!(refused.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(began.elapsed().as_secs(), 5);
 }

@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     io::{Read as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
     process::{Output, Stdio},
     sync::{Arc, Mutex},
 };
@@ -134,11 +135,39 @@ async fn a_server_that_keeps_failing_shows_its_last_lines_without_its_secrets() 
         "{brief}"
     );
 
-    let told = shown(&switchboard, &["why", "broken"]).await;
+    let told = until("it is asked between two tries", async || {
+        let told = shown(&switchboard, &["why", "broken"]).await;
+        told.starts_with("broken keeps failing and is paused").then_some(told)
+    })
+    .await;
     assert!(told.contains("\nits last error output\n  | first\n  | no luck with ***\n"), "{told}");
     assert!(told.contains("`switchboard restart broken`"), "{told}");
     let all = told + &story.to_string() + &shown(&switchboard, &["events", "--json"]).await;
     assert!(!all.contains("c4n4ry"), "{all}");
+    assert!(switchboard.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_program_that_is_installed_later_is_found_without_a_word() {
+    let config = json!({"mcpServers": {"late": {"command": "./late"}}});
+    let switchboard = Switchboard::serve(&config).await;
+    let told = until("it is given up", async || {
+        let told = shown(&switchboard, &["why", "late"]).await;
+        told.contains("was given up").then_some(told)
+    })
+    .await;
+    assert!(told.contains("  decided  given up, looked at again in "), "{told}");
+    assert!(told.contains("  next     in "), "{told}");
+    let program = switchboard.config().with_file_name("late");
+    let beside = program.with_extension("new");
+    std::fs::write(&beside, format!("#!/bin/sh\nexec {PROGRAM} demo-server\n")).unwrap();
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(&beside, &program).unwrap();
+    until("it serves", async || {
+        let server = switchboard.status().await["servers"][0].clone();
+        (server["state"] == "ready").then_some(())
+    })
+    .await;
     assert!(switchboard.stop().await.success());
 }
 
@@ -159,7 +188,10 @@ async fn a_wrong_command_is_explained_by_where_it_stands() {
     .await;
     assert!(told.starts_with("search of agent research was given up (life #1, "), "{told}");
     assert!(told.contains("cannot start \"no-such-program-c4n4ry\""), "{told}");
-    assert!(told.contains("  do       correct `command`, `args` or `cwd`"), "{told}");
+    assert!(
+        told.contains("  do       install the program, or correct `command`, `args` or `cwd`"),
+        "{told}"
+    );
     assert!(told.contains("/config.json: agents.research.mcpServers.search\n"), "{told}");
     until("its tools are listed by the common connection", async || {
         let granted = shown(&switchboard, &["why", "shared", "--agent", "research"]).await;

@@ -44,10 +44,10 @@ impl AgentState {
         spec: ServerSpec,
         granted: bool,
     ) -> Arc<ConnectionHandle> {
-        let handle = self
-            .exchange
-            .handle(&self.owner, &seat)
-            .unwrap_or_else(|| ConnectionHandle::new(self.owner.clone(), seat.clone(), &spec));
+        let handle = self.exchange.handle(&self.owner, &seat).unwrap_or_else(|| {
+            let watches = self.exchange.watches(&self.owner, &seat);
+            ConnectionHandle::new(self.owner.clone(), seat.clone(), &spec, watches)
+        });
         handle.redefine(&spec);
         let (actor, place) = (myself.clone(), seat.clone());
         handle.set_starter(move || {

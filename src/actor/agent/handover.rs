@@ -16,20 +16,25 @@ use crate::{
         handle::Live,
     },
     catalog::Catalog,
-    id::{Seat, ServerName},
+    id::{Seat, ServerName, SessionKey},
     restart::State,
     upstream::Protocol,
 };
 
 impl AgentState {
-    /// Restarts every connection to a server; a session's own only if it has one at the moment.
+    /// Restarts every connection to a server, or one session's own; a session's own only if it has
+    /// one at the moment.
     pub(super) async fn restart(
         &mut self,
         myself: &ActorRef<AgentMsg>,
         server: &ServerName,
+        session: Option<&SessionKey>,
     ) -> Result<(), ActorProcessingErr> {
         let cause = "restart was asked for";
         for seat in self.seats(server) {
+            if session.is_some() && seat.session.as_ref() != session {
+                continue;
+            }
             let Some(child) = self.children.get_mut(&seat) else { continue };
             if child.actor.is_none()
                 && child.ladder.state() == State::Idle
@@ -70,9 +75,9 @@ impl AgentState {
                 self.hand_over(myself, &seat, spec, cause, Some(reply)).await
             }
             _ => {
-                self.restart(myself, server).await?;
+                self.restart(myself, server, None).await?;
                 // Who asked may have left.
-                reply.send(Err("it did not serve, so it is restarted".to_owned())).ok();
+                reply.send(Ok(None)).ok();
                 Ok(())
             }
         }

@@ -13,7 +13,7 @@ use crate::{
     actor::{
         child::Child,
         handle::Live,
-        kept::{self, Offer},
+        kept::{self, Offer, Said},
         router::RouterMsg,
     },
     catalog::{Catalog, Diff},
@@ -62,7 +62,7 @@ impl AgentState {
             self.exchange.telemetry.listed(seat.server.as_str(), changed);
         }
         if child.lists() {
-            child.instructions.clone_from(&live.link.facts().instructions);
+            child.said = Said::of(live.link.facts());
         }
         self.offered(seat);
         // After the listing is on its way, so that who sees it ready and asks the router finds

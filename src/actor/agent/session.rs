@@ -66,7 +66,10 @@ impl AgentState {
         }
         // Whoever asked for one that was never called is on the way to call it.
         own.retain(|(_, handle)| {
-            handle.load() == (0, 0) && (handle.was_called() || handle.unused_for() > FIRST_CALL)
+            handle.load() == (0, 0)
+                && !handle.has_task()
+                && !handle.is_watched()
+                && (handle.was_called() || handle.unused_for() > FIRST_CALL)
         });
         own.sort_by_key(|(_, handle)| Reverse(handle.unused_for()));
         let (longest, _) = own.first().ok_or(NotOpened::Full(limit))?;

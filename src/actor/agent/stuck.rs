@@ -17,6 +17,7 @@ impl AgentState {
     ) -> Result<(), ActorProcessingErr> {
         let mut stuck = Vec::new();
         for child in self.children.values_mut() {
+            child.watch_successor(&self.exchange);
             let Some(actor) = &child.actor else { continue };
             if child.vigil.finds_stuck(actor, ConnectionMsg::Alive) {
                 stuck.push((actor.get_cell(), child.handle.standing().live));

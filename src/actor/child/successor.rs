@@ -14,14 +14,16 @@ use crate::{
         event::Detail,
         exchange::{Exchange, ServerSpec},
         handle::Live,
+        vigil::{STUCK, Vigil},
     },
     catalog::Catalog,
     id::Incarnation,
     restart::Exit,
 };
 
-/// Who waits to hear which life serves, or why it is still the one before.
-pub(crate) type HandedOver = RpcReplyPort<Result<Incarnation, String>>;
+/// Who waits to hear which life took over, `None` where none served and it is restarted, or why the
+/// one before serves on.
+pub(crate) type HandedOver = RpcReplyPort<Result<Option<Incarnation>, String>>;
 
 /// A life that is to take over.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub(crate) struct Successor {
     /// The definition that it was made by.
     spec: ServerSpec,
     life: Life,
+    vigil: Vigil,
     reply: Option<HandedOver>,
 }
 
@@ -41,10 +44,10 @@ impl Successor {
         spec: ServerSpec,
         reply: Option<HandedOver>,
     ) -> Self {
-        Self { actor, incarnation, spec, life: Life::begin(), reply }
+        Self { actor, incarnation, spec, life: Life::begin(), vigil: Vigil::default(), reply }
     }
 
-    fn answer(&mut self, outcome: Result<Incarnation, String>) {
+    fn answer(&mut self, outcome: Result<Option<Incarnation>, String>) {
         if let Some(reply) = self.reply.take() {
             // Who asked may have left.
             reply.send(outcome).ok();
@@ -109,7 +112,7 @@ impl Child {
             return None;
         }
         let mut successor = self.successor.take()?;
-        successor.answer(Ok(live.incarnation));
+        successor.answer(Ok(Some(live.incarnation)));
         if let Some(before) = self.actor.replace(successor.actor) {
             // One that ended this moment needs no telling.
             before.cast(ConnectionMsg::Retire).ok();
@@ -134,6 +137,15 @@ impl Child {
         let mut standing = self.handle.standing();
         standing.cause = Some(cause.into());
         self.handle.publish(standing);
+    }
+
+    /// Asks the life that is to take over for an answer; one that hangs is given up.
+    pub(crate) fn watch_successor(&mut self, exchange: &Exchange) {
+        let Some(next) = &mut self.successor else { return };
+        if next.vigil.finds_stuck(&next.actor, ConnectionMsg::Alive) {
+            next.actor.kill();
+            self.not_succeeded(exchange, STUCK);
+        }
     }
 
     /// The life that was awaited is no longer wanted.

@@ -82,7 +82,7 @@ impl From<ConnectError> for ConnectionFailure {
             ConnectError::Busy { retry_after, .. } => {
                 (Exit::RateLimited { retry_after: *retry_after }, Trouble::Busy)
             }
-            ConnectError::Spawn { .. } => (Exit::Fatal, Trouble::Command),
+            ConnectError::Spawn { .. } => (Exit::Absent, Trouble::Command),
             ConnectError::Protocol(_) => (Exit::Fatal, Trouble::Protocol),
             ConnectError::Configuration(_) | ConnectError::Unsupported(_) => {
                 (Exit::Fatal, Trouble::Configuration)

@@ -126,7 +126,8 @@ impl ConnectionState {
     pub(super) fn idle(&mut self, myself: &ActorRef<ConnectionMsg>) {
         let limit = self.idle_limit();
         let unused = self.handle.unused_for();
-        if self.handle.load() == (0, 0) && unused >= limit {
+        let is_needed = self.handle.has_task() || self.handle.is_watched();
+        if self.handle.load() == (0, 0) && unused >= limit && !is_needed {
             self.close(myself, Exit::Idle, Duration::ZERO);
         } else {
             let rest = limit.saturating_sub(unused).max(Duration::from_secs(1));

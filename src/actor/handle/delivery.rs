@@ -21,7 +21,7 @@ use crate::{
     id::Incarnation,
     trace::Telemetry,
     upstream::{Deadline, Dialogue, LinkEnd, ProgressSink, Request, RequestError},
-    wire::RawValue,
+    wire::{RawValue, Task},
 };
 
 /// The least pause before a busy server is asked again.
@@ -97,7 +97,7 @@ impl ConnectionHandle {
             waited("connected", parked);
             let leg = Leg::begin(telemetry, self, &live, target);
             let request = Request {
-                method: target.method,
+                method: target.method.clone(),
                 params: Some(Arc::clone(&params)),
                 name: target.name(),
                 progress: progress.clone(),
@@ -111,7 +111,11 @@ impl ConnectionHandle {
                 Ok(result) => {
                     drop(permit);
                     let server = self.seat.server.clone();
-                    return Ok(Answer { result, server, incarnation: live.incarnation });
+                    let task = Task::told(live.link.facts().era, &target.method, &result);
+                    if let Some(task) = &task {
+                        self.tasks.note(task);
+                    }
+                    return Ok(Answer { result, server, incarnation: live.incarnation, task });
                 }
                 // In a session that was opened for it just now it is the call that is refused, and
                 // every further try would take the session from all others.

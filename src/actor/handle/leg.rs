@@ -10,7 +10,7 @@ use crate::{
     error::Classify as _,
     trace::{self, Context, Operation, TARGET, Telemetry},
     upstream::RequestError,
-    wire::{RawValue, envelope::code, result},
+    wire::{RawValue, envelope::code, method, result},
 };
 
 /// A wait that is shorter is none worth telling of.
@@ -44,6 +44,7 @@ impl<'a> Leg<'a> {
         target: &Target,
     ) -> Self {
         let server = handle.seat.server.as_str();
+        let method = method::known(&target.method).unwrap_or("other");
         let revision = live.link.facts().revision.as_str();
         let span = tracing::info_span!(
             target: TARGET,
@@ -51,7 +52,7 @@ impl<'a> Leg<'a> {
             otel.name = Empty,
             otel.kind = "client",
             otel.status_code = Empty,
-            mcp.method.name = target.method,
+            mcp.method.name = method,
             mcp.protocol.version = revision,
             gen_ai.operation.name = Empty,
             gen_ai.tool.name = Empty,
@@ -63,9 +64,8 @@ impl<'a> Leg<'a> {
             "error.type" = Empty,
         );
         if !span.is_disabled() {
-            trace::describe(&span, target.method, target.name().as_deref());
+            trace::describe(&span, method, target.name().as_deref());
         }
-        let method = target.method;
         Self { telemetry, method, server, revision, started: Instant::now(), ended: false, span }
     }
 

@@ -36,6 +36,7 @@ impl ConnectionHandle {
         let what = match standing.state {
             _ if self.is_removed() => "was removed",
             State::Open | State::HalfOpen => "keeps failing and is paused",
+            State::Failed if standing.next.is_some() => "failed",
             State::Failed => "failed and will not be tried again until an operator steps in",
             State::Stopped => "is stopped",
             State::Draining => "is being shut down",

@@ -2,13 +2,13 @@
 //!
 //! Immutable; read by every call, built by the router alone.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
     actor::{handle::ConnectionHandle, policy::ToolPolicy, subject::Subject},
-    catalog::{Names, Versions, View, ViewItem},
+    catalog::{Extensions, Names, Versions, View, ViewItem, uri},
     id::{Owner, ServerName},
     wire::{Primitive, RawValue, method},
 };
@@ -24,6 +24,8 @@ pub(crate) struct RoutingTable {
 pub(crate) struct OwnerView {
     pub(crate) view: Arc<View>,
     pub(crate) instructions: Option<Arc<str>>,
+    /// What its servers declare beyond the protocol.
+    pub(crate) extensions: Extensions,
     /// Grow when a list of the view really differs.
     pub(crate) versions: watch::Sender<Versions>,
     pub(super) routes: HashMap<ServerName, Route>,
@@ -37,6 +39,8 @@ pub(crate) struct OwnerView {
 pub(crate) struct Route {
     pub(crate) handle: Arc<ConnectionHandle>,
     pub(crate) policy: Arc<ToolPolicy>,
+    /// What tells the server's definition from any other.
+    pub(crate) program: Arc<str>,
     /// Each session has a connection of its own; the handle is that of calls without one.
     pub(crate) by_session: bool,
     /// Several owners are served by the one connection.
@@ -50,17 +54,22 @@ pub(crate) struct Route {
 pub(crate) struct Target {
     pub(crate) route: Route,
     /// What is asked.
-    pub(crate) method: &'static str,
-    /// What it is about, by its server's own name.
+    pub(crate) method: Cow<'static, str>,
+    /// What it is about, by its server's own name; of an extension its URI there, or nothing.
     pub(crate) upstream: Arc<str>,
     /// What its server says of it, if it is a tool.
     definition: Option<Arc<RawValue>>,
+    /// No revision of the protocol knows the method.
+    is_extension: bool,
 }
 
 impl Target {
     /// Whether a request that may have run does no harm when it runs again: everything but a
-    /// tool only reads (MCP, server features).
+    /// tool only reads (MCP, server features). What an extension's does nobody knows.
     pub(crate) fn may_repeat(&self) -> bool {
+        if self.is_extension {
+            return false;
+        }
         let policy = &self.route.policy;
         self.definition.as_ref().is_none_or(|tool| policy.may_repeat(&self.upstream, tool))
     }
@@ -73,7 +82,7 @@ impl Target {
 
     /// What the server's request calls by its name there; completion names it deeper inside.
     pub(crate) fn name(&self) -> Option<Arc<str>> {
-        method::routed_parameter(self.method).map(|_| Arc::clone(&self.upstream))
+        method::routed_parameter(&self.method).map(|_| Arc::clone(&self.upstream))
     }
 }
 
@@ -111,19 +120,50 @@ impl OwnerView {
                 let (server, upstream) = resource()?;
                 (server, upstream, None)
             }
+            Subject::Task { id, .. } => (origin?, Arc::from(&**id), None),
             Subject::Prompt(_) | Subject::Completion(..) => {
-                let (server, upstream, _) = known(subject.primitive())?;
+                let (server, upstream, _) = known(subject.primitive()?)?;
+                (server, upstream, None)
+            }
+            Subject::Extension { method, uri } => {
+                let (server, upstream) = self.extended(method, uri.as_deref()).ok()?;
                 (server, upstream, None)
             }
         };
         let route = self.routes.get(server)?.clone();
-        Some(Target { route, method: subject.method(), upstream, definition })
+        let is_extension = matches!(subject, Subject::Extension { .. });
+        let method = subject.method();
+        let method = match method::known(method) {
+            Some(known) => Cow::Borrowed(known),
+            None => Cow::Owned(method.to_owned()),
+        };
+        Some(Target { route, method, upstream, definition, is_extension })
+    }
+
+    /// What tells a server's definition from any other.
+    pub(crate) fn program(&self, server: &ServerName) -> Option<&Arc<str>> {
+        self.routes.get(server).map(|route| &route.program)
+    }
+
+    /// The server that an extension's method is for, and the URI of its parameters there.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub(crate) fn extended(
+        &self,
+        method: &str,
+        uri: Option<&str>,
+    ) -> Result<(&ServerName, Arc<str>), String> {
+        let uri = uri.unwrap_or_default();
+        let named = uri::split(uri);
+        let server = self.extensions.server_of(method, named.as_ref().map(|(server, _)| server))?;
+        let own = named.as_ref().filter(|(named, _)| named == server).map_or(uri, |(_, own)| own);
+        Ok((server, own.into()))
     }
 
     /// The connection whose listing may bring an unplaced name.
     pub(crate) fn unlisted(&self, subject: &Subject) -> Option<&Arc<ConnectionHandle>> {
-        let is_named = matches!(subject.primitive(), Primitive::Tool | Primitive::Prompt);
-        let mut unlisted = self.unlisted.iter().filter(|_| is_named);
+        let mut unlisted = self.unlisted.iter().filter(|_| subject.is_named());
         let found = unlisted.find(|(server, _)| self.names.may_be_of(server, subject.name()));
         found.map(|(_, handle)| handle)
     }

@@ -24,6 +24,16 @@ pub(crate) fn server(server: &ServerConfig, path: &KeyPath, report: &mut Report)
     if let Some(timeout) = server.timeout {
         not_zero(timeout, &path.join("timeout"), report);
     }
+    for (at, root) in server.roots.iter().enumerate() {
+        // The one scheme that the protocol allows (MCP, roots).
+        if !root.uri.starts_with("file://") {
+            report.error(
+                &path.join("roots").join(&at.to_string()).join("uri"),
+                "is no file:// URI",
+                "such as \"file:///srv/project\" or \"file://${workspaceFolder}\"",
+            );
+        }
+    }
     let tools = path.join("tools");
     globs(&server.tools, &tools, report);
     for (text, rule) in &server.tool_rules {

@@ -27,7 +27,7 @@ pub(crate) enum Meaning {
 use Meaning::{Allow, Approval, Deny, Disabled, Key};
 
 /// Every key that an entry may have. Of several for the same thing the first one here counts.
-pub(crate) const KEYS: [(&str, Meaning); 39] = [
+pub(crate) const KEYS: [(&str, Meaning); 40] = [
     ("type", Key("type")),
     ("transport", Key("type")),
     ("transportType", Key("type")),
@@ -60,6 +60,7 @@ pub(crate) const KEYS: [(&str, Meaning); 39] = [
     ("trust_annotations", Key("trust_annotations")),
     ("retry", Key("retry")),
     ("timeout", Key("timeout")),
+    ("roots", Key("roots")),
     ("tools", Key("tools")),
     ("includeTools", Allow),
     ("excludeTools", Deny),
@@ -121,6 +122,7 @@ fn shape(key: &str, value: Value) -> Value {
             let duration = number.as_f64().map(timeout).unwrap_or_default();
             Value::String(humantime::format_duration(duration).to_string())
         }
+        ("roots", Value::Array(roots)) => roots.into_iter().map(root).collect(),
         ("tools", Value::Array(names)) => json!({"allow": names}),
         (_, value) => value,
     }
@@ -146,6 +148,11 @@ fn transport(name: &str) -> String {
 /// A number or a truth value as text, because people write ports and flags without quotes.
 fn text(value: Value) -> Value {
     if value.is_number() || value.is_boolean() { Value::String(value.to_string()) } else { value }
+}
+
+/// A root without a name may be written as its URI alone.
+fn root(root: Value) -> Value {
+    if root.is_string() { json!({ "uri": root }) } else { root }
 }
 
 /// Clients write milliseconds or seconds and do not say which: 1000 and more is milliseconds.

@@ -18,6 +18,7 @@ fn translated(servers: &Value) -> (Value, Vec<String>) {
 fn every_alias_is_a_key_of_ours() {
     for (written, ours) in [
         (json!({"httpUrl": "u"}), json!({"url": "u"})),
+        (json!({"roots": ["file:///a"]}), json!({"roots": [{"uri": "file:///a"}]})),
         (json!({"serverUrl": "u"}), json!({"url": "u"})),
         (json!({"working_dir": "d"}), json!({"cwd": "d"})),
         (json!({"env_file": "f"}), json!({"envFile": "f"})),

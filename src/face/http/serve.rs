@@ -77,6 +77,14 @@ impl Served {
         Self { life, accepting }
     }
 
+    /// Serves every connection of another listener too.
+    pub(crate) fn also<L>(&mut self, listener: L, app: Router)
+    where
+        L: Listener<Addr: Peer>,
+    {
+        self.accepting.spawn(accept(listener, app, self.life.clone()));
+    }
+
     /// Stops in order until then, and then at once.
     pub(crate) async fn stop(mut self, until: impl Future<Output = ()>) {
         let Life { stopping, killed, tasks } = &self.life;

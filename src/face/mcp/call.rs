@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use super::{Caller, Fault, Outcome, fault, received::Received, told::Telling, translate};
 use crate::{
     access::{CallRequest, Gate, Progress, ProgressSink, Subject},
-    wire::{Era, Object, Primitive, RawValue, Revision, envelope, meta, method},
+    wire::{Era, Object, Primitive, RawValue, Revision, envelope, extension, meta, method, task},
 };
 
 /// Progress notifications that wait for a slow client at most; what exceeds them is dropped,
@@ -57,9 +57,12 @@ impl Exchange {
         object: Option<&Object<'_>>,
         revision: Revision,
     ) -> Result<Self, Fault> {
-        let params = params.ok_or_else(|| Fault::invalid("`params` is missing"))?;
         let object = object.ok_or_else(|| Fault::invalid("`params` is not an object"))?;
+        if params.is_none() && !extension::may_own(method) {
+            return Err(Fault::invalid("`params` is missing"));
+        }
         let subject = subject(method, object)?;
+        let params = params_of(&subject, params, object, revision);
         let metadata = object.get(meta::META).and_then(Object::read).unwrap_or_default();
         let token = metadata.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned);
         let (sink, progress) = match token {
@@ -77,7 +80,7 @@ impl Exchange {
             progress: sink,
             session: caller.session.as_ref().map(|lease| lease.key().clone()),
             dialogue,
-            ..CallRequest::about(subject.clone(), params.to_owned().into())
+            ..CallRequest::about(subject.clone(), params)
         };
         let gate = Arc::clone(gate);
         let Caller { principal, owner, session, .. } = caller.clone();
@@ -98,6 +101,22 @@ impl Exchange {
             translate::result(&subject, result, revision)
         };
         Ok(Self { answer: answer.boxed(), progress, telling, outcome: None })
+    }
+
+    /// The caller's tasks (2025-11-25).
+    pub(crate) fn list_tasks(gate: &Arc<Gate>, caller: &Caller) -> Self {
+        let gate = Arc::clone(gate);
+        let Caller { principal, owner, session, .. } = caller.clone();
+        Self::of(async move {
+            let key = session.as_ref().map(|lease| lease.key());
+            let tasks = gate.tasks(&principal, &owner, key).await;
+            tasks.map_err(|error| fault::of_request(error, Era::Legacy))
+        })
+    }
+
+    /// A request that brings nothing but its outcome.
+    pub(crate) fn of(answer: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self { answer: answer.boxed(), progress: None, telling: None, outcome: None }
     }
 
     /// The same call, traced and measured.
@@ -156,8 +175,31 @@ fn subject(method: &str, params: &Object<'_>) -> Result<Subject, Fault> {
                         a `uri`";
             Fault::invalid(text)
         }),
-        _ => text("name").map(Subject::Tool),
+        method::TOOLS_CALL => text("name").map(Subject::Tool),
+        _ => match method::of_tasks(method) {
+            Some(method) => text(task::ID).map(|id| Subject::Task { method, id }),
+            None => Ok(Subject::Extension {
+                method: method.to_owned(),
+                uri: params.text("uri").map(Cow::into_owned),
+            }),
+        },
     }
+}
+
+/// The parameters as they are passed on: only in 2025-11-25 a call can ask for a task.
+fn params_of(
+    subject: &Subject,
+    params: Option<&RawValue>,
+    object: &Object<'_>,
+    revision: Revision,
+) -> Arc<RawValue> {
+    let may_ask = revision.has_tasks() || !matches!(subject, Subject::Tool(_));
+    if may_ask || object.get(task::TASK).is_none() {
+        return params.map_or_else(|| object.to_raw(), ToOwned::to_owned).into();
+    }
+    let mut object = object.clone();
+    object.remove(task::TASK);
+    object.to_raw().into()
 }
 
 /// What a completion refers to (MCP, completion).

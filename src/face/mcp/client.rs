@@ -3,19 +3,23 @@
 //! Owned by a session. Requests of servers get ids of ours, because each server counts for itself;
 //! an answer is taken once.
 
-use std::{collections::HashMap, mem};
+use std::{collections::HashMap, mem, sync::Arc};
 
 use parking_lot::Mutex;
 
 use crate::{
     access::{Asked, Dialogue, DialogueSink, Reply},
-    wire::{Abilities, ErrorObject, Id, Level, Object, RawValue, Revision, envelope, method, raw},
+    wire::{
+        Abilities, Ability, ErrorObject, Id, Level, Object, RawValue, Revision, change, envelope,
+        extension, method, raw,
+    },
 };
 
 /// The other side of a legacy session.
 #[derive(Debug)]
 pub(crate) struct Client {
     abilities: Abilities,
+    extensions: Option<Arc<RawValue>>,
     revision: Revision,
     level: Mutex<Option<Level>>,
     open: Mutex<Open>,
@@ -31,8 +35,12 @@ impl Client {
     /// A client that declared itself in the parameters of `initialize`.
     pub(crate) fn new(params: Option<&RawValue>, revision: Revision) -> Self {
         let params = Object::read_optional(params).unwrap_or_default();
-        let abilities = params.get("capabilities").map(Abilities::read).unwrap_or_default();
-        Self { abilities, revision, level: Mutex::default(), open: Mutex::default() }
+        let capabilities = params.get("capabilities");
+        // These are of the modern era; a legacy client asks for a task in its call.
+        let abilities = capabilities.map(Abilities::read).unwrap_or_default();
+        let abilities = abilities.without(Ability::Tasks);
+        let extensions = capabilities.and_then(extension::declared).map(Arc::from);
+        Self { abilities, extensions, revision, level: Mutex::default(), open: Mutex::default() }
     }
 
     /// Which log messages it wants from now on; false where the parameters name no level.
@@ -47,10 +55,11 @@ impl Client {
     /// What a call of this client may be told; `None` where it wants nothing and can do nothing.
     pub(crate) fn dialogue(&self, sink: impl FnOnce() -> DialogueSink) -> Dialogue {
         let level = *self.level.lock();
+        let dialogue = Dialogue { extensions: self.extensions.clone(), ..Dialogue::default() };
         if self.abilities.is_empty() && level.is_none() {
-            return Dialogue::default();
+            return dialogue;
         }
-        Dialogue { abilities: self.abilities, level, sink: Some(sink()), ..Dialogue::default() }
+        Dialogue { abilities: self.abilities, level, sink: Some(sink()), ..dialogue }
     }
 
     /// Takes a server's request; gives the id that the client answers to, and the line that asks.
@@ -69,7 +78,7 @@ impl Client {
         const ID: &str = "elicitationId";
         let Some(mut object) = Object::read(&params) else { return params };
         let is_url = method == method::ELICIT && object.text("mode").as_deref() == Some("url");
-        if !is_url || object.get(ID).is_some() || self.revision != Revision::V2025_11_25 {
+        if !is_url || object.get(ID).is_some() || !change::ADDRESS_ID.is_for(self.revision) {
             return params;
         }
         object.set(ID, std::borrow::Cow::Owned(raw(&uuid::Uuid::new_v4().to_string())));

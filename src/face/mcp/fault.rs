@@ -12,7 +12,7 @@ use crate::{
     access::{CallError, Failure},
     error::{Classify as _, Kind},
     wire::{
-        Era, ErrorObject, Object, Primitive, RawValue,
+        Abilities, Era, ErrorObject, Object, Primitive, RawValue,
         envelope::code,
         meta::{FAILURE, META},
         raw,
@@ -65,6 +65,14 @@ impl Fault {
     /// Parameters that fail their check.
     pub(crate) fn invalid(message: impl AsRef<str>) -> Self {
         Self::new(code::INVALID_PARAMS, message)
+    }
+
+    /// The client has not declared what its request needs.
+    pub(crate) fn lacking(needed: Abilities) -> Self {
+        let text = "this request needs a capability that the client has not declared";
+        let data = raw(&serde_json::json!({ "requiredCapabilities": needed.to_raw() }));
+        let error = ErrorObject::with_data(code::MISSING_CAPABILITY, text, Some(&data));
+        Self { error, head: Head::status(400) }
     }
 
     fn of_kind(kind: Kind, message: &str, data: Option<&RawValue>) -> Self {
@@ -126,10 +134,17 @@ pub(crate) fn of_request(error: CallError, era: Era) -> Fault {
         CallError::Unknown { what, name, .. } if what == Primitive::Resource.noun() => {
             no_resource(&name, &text, era)
         }
+        CallError::UnknownMethod(why) => {
+            // A client of the legacy era would take a 404 for the end of its session.
+            let status = if era == Era::Modern { 404 } else { 200 };
+            Fault::with_status(status, code::METHOD_NOT_FOUND, why)
+        }
         CallError::Draining => Fault::of_kind(kind, &text, None).retry_after(Some(DRAINING_RETRY)),
         CallError::UnknownTool { .. } | CallError::Unknown { .. } | CallError::Invalid(_) => {
             Fault::of_kind(kind, &text, None)
         }
+        // The client's own affair: a status would look like trouble on the way.
+        CallError::TooMany { .. } => Fault { head: Head::OK, ..Fault::of_kind(kind, &text, None) },
     }
 }
 

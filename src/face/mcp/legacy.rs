@@ -9,11 +9,13 @@ use serde::Serialize;
 
 use super::{
     Caller, Exchange, Fault, Reply, fault, list, modern::Capabilities, received::Received,
-    translate,
+    subscribe, translate,
 };
 use crate::{
     access::Gate,
-    wire::{Era, Id, Object, Primitive, RawValue, Revision, envelope::code, method, raw},
+    wire::{
+        Era, Id, Object, Primitive, RawValue, Revision, envelope::code, extension, method, raw,
+    },
 };
 
 /// The revision that a session speaks: the one asked for if it is legacy and known, else our
@@ -34,7 +36,7 @@ pub(crate) fn initialize(
     #[serde(rename_all = "camelCase")]
     struct InitializeResult {
         protocol_version: Revision,
-        capabilities: Capabilities,
+        capabilities: Box<RawValue>,
         server_info: &'static RawValue,
         #[serde(skip_serializing_if = "Option::is_none")]
         instructions: Option<Arc<str>>,
@@ -49,7 +51,7 @@ pub(crate) fn initialize(
     let revision = negotiate(&requested);
     let result = raw(&InitializeResult {
         protocol_version: revision,
-        capabilities: Capabilities::default(),
+        capabilities: Capabilities::shown(gate, caller, revision)?,
         server_info: &translate::IMPLEMENTATION,
         instructions,
     });
@@ -76,12 +78,22 @@ fn try_answer(
     method: &str,
     params: Option<&RawValue>,
 ) -> Result<Reply, Fault> {
+    let start = || {
+        let object = Object::read_optional(params);
+        Exchange::start(gate, caller, method, params, object.as_ref(), revision)
+    };
     Ok(match method {
         method::PING => Reply::Now(Ok(pong())),
         method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE => {
-            let object = params.and_then(Object::read);
-            Reply::Call(Exchange::start(gate, caller, method, params, object.as_ref(), revision)?)
+            Reply::Call(start()?)
         }
+        method::TASKS_LIST if revision.has_tasks() => {
+            Reply::Call(Exchange::list_tasks(gate, caller))
+        }
+        method::TASKS_GET | method::TASKS_RESULT | method::TASKS_CANCEL if revision.has_tasks() => {
+            Reply::Call(start()?)
+        }
+        method::SUBSCRIBE | method::UNSUBSCRIBE => subscribe::answer(caller, method, params)?,
         method::SET_LEVEL => {
             let client = caller.client.as_ref();
             if !client.is_some_and(|client| client.set_level(params)) {
@@ -94,6 +106,7 @@ fn try_answer(
         }
         other => match Primitive::listed_by(other) {
             Some(primitive) => Reply::Now(list::answer(gate, caller, primitive, params, revision)),
+            None if extension::may_own(other) => Reply::Call(start()?),
             None => return Err(Fault::new(code::METHOD_NOT_FOUND, "unknown method")),
         },
     })

@@ -3,13 +3,14 @@
 //! Acknowledged first with what it will carry, then fed by the gate's version of the view. It
 //! ends with a result when we end it, and without one when the client goes.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt, sync::Arc};
 
+use futures::future::{BoxFuture, FutureExt as _};
 use serde::Serialize;
 
-use super::{Caller, Fault, changes::Changes, fault, translate};
+use super::{Caller, Fault, changes::Changes, fault, subscribe, translate};
 use crate::{
-    access::Gate,
+    access::{CallError, Gate, Watching},
     wire::{Era, Id, Object, RawValue, envelope, meta, method, raw},
 };
 
@@ -20,15 +21,33 @@ const FILTERS: [(&str, &str); 3] = [
     ("resourcesListChanged", method::RESOURCES_CHANGED),
 ];
 
+/// The member of a filter that names resources.
+const RESOURCES: &str = "resourceSubscriptions";
+
 /// One open subscription.
-#[derive(Debug)]
 pub(crate) struct Listen {
     id: Id,
     changes: Changes,
     /// The notifications that the client wants to hear, by the names of its filter.
     wanted: Vec<(&'static str, &'static str)>,
+    /// The resources that it is told of; `None` where it named none.
+    resources: Option<Resources>,
     due: VecDeque<&'static str>,
     acknowledged: bool,
+}
+
+struct Resources {
+    watching: Arc<Watching>,
+    /// Those that are watched, by the client's names.
+    agreed: Vec<Arc<str>>,
+    /// Puts the subscriptions on their way; gone once they are.
+    opening: Option<BoxFuture<'static, ()>>,
+}
+
+impl fmt::Debug for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listen").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 #[derive(Serialize)]
@@ -50,13 +69,19 @@ impl Listen {
         id: Id,
         params: Option<&RawValue>,
     ) -> Result<Self, Fault> {
-        let wanted = wanted(params)
+        let Filter { wanted, resources } = filter(params)
             .ok_or_else(|| Fault::invalid("`params.notifications` is not a filter"))?;
-        let changes = gate
-            .changes(&caller.principal, &caller.owner)
-            .map_err(|error| fault::of_request(error, Era::Modern))?;
+        let refused = |error| fault::of_request(error, Era::Modern);
+        let changes = gate.changes(&caller.principal, &caller.owner).map_err(refused)?;
         let changes = Changes::new(changes);
-        Ok(Self { id, changes, wanted, due: VecDeque::new(), acknowledged: false })
+        let resources = match resources {
+            Some(uris) => {
+                let watching = gate.watching(&caller.principal, &caller.owner, None);
+                Some(Resources::of(watching, uris).map_err(refused)?)
+            }
+            None => None,
+        };
+        Ok(Self { id, changes, wanted, resources, due: VecDeque::new(), acknowledged: false })
     }
 
     /// The next notification as one line; `None` when the view is no more. May be dropped and
@@ -70,8 +95,10 @@ impl Listen {
             if let Some(notification) = self.due.pop_front() {
                 return Some(self.changed(notification));
             }
-            if !self.changes.come().await {
-                return None;
+            tokio::select! {
+                biased;
+                come = self.changes.come() => if !come { return None },
+                uri = updated(&mut self.resources) => return Some(self.updated(&uri)),
             }
             let is_wanted = |due: &&str| self.wanted.iter().any(|(_, wanted)| wanted == due);
             self.due.extend(self.changes.take().into_iter().filter(is_wanted));
@@ -99,6 +126,9 @@ impl Listen {
         for (member, _) in &self.wanted {
             notifications.put(member, &true);
         }
+        if let Some(resources) = &self.resources {
+            notifications.put(RESOURCES, &resources.agreed);
+        }
         let mut params = Object::default();
         params.put(meta::META, &self.meta());
         params.put("notifications", &notifications);
@@ -111,13 +141,50 @@ impl Listen {
         envelope::notification(notification, Some(&params.to_raw()))
     }
 
+    fn updated(&self, uri: &str) -> Vec<u8> {
+        let mut params = Object::default();
+        params.put(meta::META, &self.meta());
+        subscribe::updated(uri, params)
+    }
+
     fn meta(&self) -> Meta<'_> {
         Meta { subscription: &self.id, server_info: None }
     }
 }
 
-/// What a filter asks for, as far as we have it; `None` where it is no filter.
-fn wanted(params: Option<&RawValue>) -> Option<Vec<(&'static str, &'static str)>> {
+impl Resources {
+    /// Resources that nobody has are left out, as the acknowledgement says.
+    fn of(watching: Arc<Watching>, uris: Vec<String>) -> Result<Self, CallError> {
+        let agreed = watching.known(uris)?;
+        let (follower, uris) = (Arc::clone(&watching), agreed.clone());
+        let opening = Some(async move { follower.follow(uris).await }.boxed());
+        Ok(Self { watching, agreed, opening })
+    }
+}
+
+/// The next resource that changed; never where none is named.
+async fn updated(resources: &mut Option<Resources>) -> String {
+    let Some(resources) = resources else { return std::future::pending().await };
+    if let Some(opening) = &mut resources.opening {
+        tokio::select! {
+            biased;
+            uri = resources.watching.updated() => return uri,
+            () = opening => {}
+        }
+        resources.opening = None;
+    }
+    resources.watching.updated().await
+}
+
+/// What a filter asks for, as far as we have it.
+#[derive(Debug, PartialEq, Eq)]
+struct Filter {
+    wanted: Vec<(&'static str, &'static str)>,
+    resources: Option<Vec<String>>,
+}
+
+/// Reads a filter; `None` where it is none.
+fn filter(params: Option<&RawValue>) -> Option<Filter> {
     let params = Object::read(params?)?;
     let filter = Object::read(params.get("notifications")?)?;
     let mut wanted = Vec::new();
@@ -126,7 +193,11 @@ fn wanted(params: Option<&RawValue>) -> Option<Vec<(&'static str, &'static str)>
             wanted.push(entry);
         }
     }
-    Some(wanted)
+    let resources = match filter.get(RESOURCES) {
+        Some(_) => Some(filter.typed(RESOURCES)?),
+        None => None,
+    };
+    Some(Filter { wanted, resources })
 }
 
 #[cfg(test)]
@@ -145,19 +216,27 @@ mod tests {
         for (params, expected) in [
             (
                 r#"{"notifications":{"promptsListChanged":true,"toolsListChanged":true,"x":1}}"#,
-                Some(vec!["toolsListChanged", "promptsListChanged"]),
+                Some((vec!["toolsListChanged", "promptsListChanged"], None)),
             ),
-            (r#"{"notifications":{"toolsListChanged":false}}"#, Some(vec![])),
-            (r#"{"notifications":{}}"#, Some(vec![])),
+            (r#"{"notifications":{"toolsListChanged":false}}"#, Some((vec![], None))),
+            (r#"{"notifications":{}}"#, Some((vec![], None))),
+            (
+                r#"{"notifications":{"resourceSubscriptions":["a:1"]}}"#,
+                Some((vec![], Some(vec!["a:1".to_owned()]))),
+            ),
+            (r#"{"notifications":{"resourceSubscriptions":[1]}}"#, None),
+            (r#"{"notifications":{"resourceSubscriptions":"a:1"}}"#, None),
             (r#"{"notifications":{"toolsListChanged":1}}"#, None),
             (r#"{"notifications":[]}"#, None),
             ("{}", None),
         ] {
             let raw = RawValue::from_string(params.to_owned()).unwrap();
-            let names = |of: Vec<(&'static str, _)>| of.into_iter().map(|(it, _)| it).collect();
-            assert_eq!(wanted(Some(&raw)).map(names), expected, "{params}");
+            let read = filter(Some(&raw)).map(|Filter { wanted, resources }| {
+                (wanted.into_iter().map(|(it, _)| it).collect::<Vec<_>>(), resources)
+            });
+            assert_eq!(read, expected, "{params}");
         }
-        assert_eq!(wanted(None), None);
+        assert_eq!(filter(None), None);
     }
 
     #[tokio::test]
@@ -167,6 +246,7 @@ mod tests {
             id: Id::from("l-1"),
             changes: Changes::new(changes),
             wanted: FILTERS.into_iter().take(1).collect(),
+            resources: None,
             due: VecDeque::new(),
             acknowledged: false,
         };

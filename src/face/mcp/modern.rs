@@ -11,15 +11,15 @@ use super::{
     list::{self, Freshness},
     listen::Listen,
     received::Received,
-    translate::is_object,
 };
 use crate::{
     access::Gate,
     wire::{
-        Era, ErrorObject, Id, Object, Primitive, RawValue, Revision,
+        Abilities, Ability, Era, ErrorObject, Id, Object, Primitive, RawValue, Revision,
         envelope::code,
-        meta::{CLIENT_CAPABILITIES, META, PROTOCOL_VERSION},
-        method, raw,
+        extension,
+        meta::{self, CLIENT_CAPABILITIES, META, PROTOCOL_VERSION},
+        method, raw, task,
     },
 };
 
@@ -56,7 +56,7 @@ impl<'a> Request<'a> {
         };
         let version =
             meta.typed::<String>(PROTOCOL_VERSION).ok_or_else(|| missing(PROTOCOL_VERSION))?;
-        if !meta.get(CLIENT_CAPABILITIES).is_some_and(is_object) {
+        if !meta.get(CLIENT_CAPABILITIES).is_some_and(Object::is) {
             return Err(missing(CLIENT_CAPABILITIES));
         }
         Ok(Self { id, method, params, object, version })
@@ -92,29 +92,43 @@ impl<'a> Request<'a> {
 
     fn try_answer(self, gate: &Arc<Gate>, caller: &Caller) -> Result<Reply<Listen>, Fault> {
         let revision = self.revision()?;
+        let start = || {
+            let object = Some(&self.object);
+            Exchange::start(gate, caller, self.method, self.params, object, revision)
+        };
         Ok(match self.method {
             method::DISCOVER => Reply::Now(discover(gate, caller)),
             method::TOOLS_CALL
             | method::PROMPTS_GET
             | method::RESOURCES_READ
-            | method::COMPLETE => Reply::Call(Exchange::start(
-                gate,
-                caller,
-                self.method,
-                self.params,
-                Some(&self.object),
-                revision,
-            )?),
+            | method::COMPLETE => Reply::Call(start()?),
+            method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL => {
+                self.takes_tasks()?;
+                Reply::Call(start()?)
+            }
             method::LISTEN => Reply::Listen(Listen::open(gate, caller, self.id, self.params)?),
             other => match Primitive::listed_by(other) {
                 Some(primitive) => {
                     Reply::Now(list::answer(gate, caller, primitive, self.params, revision))
                 }
+                None if extension::may_own(other) => Reply::Call(start()?),
                 None => {
                     return Err(Fault::with_status(404, code::METHOD_NOT_FOUND, "unknown method"));
                 }
             },
         })
+    }
+}
+
+impl Request<'_> {
+    /// Tasks are for those alone who declare that they take them (MCP extension for tasks).
+    fn takes_tasks(&self) -> Result<(), Fault> {
+        let declared = meta::key(self.params, CLIENT_CAPABILITIES);
+        let abilities = declared.as_deref().map(Abilities::read).unwrap_or_default();
+        if abilities.has(Ability::Tasks) {
+            return Ok(());
+        }
+        Err(Fault::lacking(Abilities::NONE.and(Ability::Tasks)))
     }
 }
 
@@ -124,7 +138,7 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
     #[serde(rename_all = "camelCase")]
     struct DiscoverResult {
         supported_versions: [Revision; 1],
-        capabilities: Capabilities,
+        capabilities: Box<RawValue>,
         #[serde(skip_serializing_if = "Option::is_none")]
         instructions: Option<Arc<str>>,
         #[serde(flatten)]
@@ -135,7 +149,7 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
         .map_err(|error| fault::of_request(error, Era::Modern))?;
     Ok(raw(&DiscoverResult {
         supported_versions: Revision::MODERN,
-        capabilities: Capabilities::default(),
+        capabilities: Capabilities::shown(gate, caller, Revision::LATEST)?,
         instructions,
         freshness: Freshness::of_memory(),
     }))
@@ -148,13 +162,37 @@ pub(crate) struct Capabilities {
     logging: Logging,
     tools: Listed,
     prompts: Listed,
-    resources: Listed,
+    resources: Watched,
     completions: Object<'static>,
+    /// Each tool says for itself whether it can be called as a task (2025-11-25).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<Box<RawValue>>,
 }
 
 /// Messages of servers go to the call that they belong to.
 #[derive(Debug, Default, Serialize)]
 struct Logging {}
+
+impl Capabilities {
+    fn of(revision: Revision) -> Self {
+        let tasks = revision.has_tasks().then(|| {
+            raw(&serde_json::json!({ "list": {}, "cancel": {}, "requests": { "tools": { "call": {} } } }))
+        });
+        let extensions = (revision.era() == Era::Modern).then(task::extensions);
+        Self { tasks, extensions, ..Self::default() }
+    }
+
+    /// Raw capabilities, with what the caller's servers declare beyond the protocol.
+    pub(crate) fn shown(gate: &Gate, caller: &Caller, revision: Revision) -> Outcome {
+        let own = raw(&Self::of(revision));
+        let extensions = gate
+            .extensions(&caller.principal, &caller.owner)
+            .map_err(|error| fault::of_request(error, revision.era()))?;
+        Ok(extensions.map_or_else(|| own.clone(), |it| extension::added(&own, &it)))
+    }
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -165,6 +203,19 @@ struct Listed {
 impl Default for Listed {
     fn default() -> Self {
         Self { list_changed: true }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Watched {
+    list_changed: bool,
+    subscribe: bool,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self { list_changed: true, subscribe: true }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Step, client::Client};
 use crate::{
     access::{Dialogue, Told},
     wire::{
-        Abilities, Id, Level, Object, envelope,
+        Abilities, Id, Level, Object, envelope, extension,
         meta::{CLIENT_CAPABILITIES, LOG_LEVEL},
         method,
     },
@@ -46,6 +46,8 @@ impl Telling {
     /// The dialogue of a modern call, by its metadata. What it wants to know ends the call.
     pub(super) fn of_request(meta: &Object<'_>) -> (Dialogue, Option<Self>) {
         let abilities = meta.get(CLIENT_CAPABILITIES).map(Abilities::read).unwrap_or_default();
+        let extensions = meta.get(CLIENT_CAPABILITIES).and_then(extension::declared);
+        let extensions = extensions.map(Arc::from);
         let level = meta.get(LOG_LEVEL).and_then(Level::read);
         let mut telling = None;
         let sink = level.map(|_| {
@@ -53,7 +55,7 @@ impl Telling {
             telling = Some(Self { client: None, told, open: HashMap::new() });
             sink
         });
-        (Dialogue { abilities, level, sink, ..Dialogue::default() }, telling)
+        (Dialogue { abilities, extensions, level, sink, ..Dialogue::default() }, telling)
     }
 
     /// The next thing that is told; pending once nothing follows. May be dropped and asked again.

@@ -1,40 +1,28 @@
-//! The published table of changes: what a result becomes for the client's revision.
+//! What a server's result or definition becomes for the client's revision: the rows of the table
+//! of changes (`wire::change`) that are about them, walked in order.
 //!
 //! Everything that no row names leaves as the server sent it.
-//!
-//! | client | change |
-//! |---|---|
-//! | modern | `resultType: "complete"` where the server gave none; `serverInfo` in `_meta` is ours |
-//! | modern | a resource's contents that say nothing about keeping them: `ttlMs: 0`, `cacheScope: "private"` |
-//! | legacy | `resultType` is stripped |
-//! | legacy | `structuredContent` that is no object becomes a text block, unless a block says the same |
-//! | legacy | an `outputSchema` whose root is no object is dropped |
-//! | before 2025-06-18 | `resource_link` blocks, of tools and of prompts, become text with their JSON |
-//! | 2024-11-05 | `audio` blocks become text with their JSON, without `data` |
 
 use std::{borrow::Cow, sync::LazyLock};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::fault::Fault;
 use crate::{
     access::Subject,
     wire::{
         Era, Object, Primitive, RawValue, Revision,
+        change::{self, Change},
         envelope::code,
-        meta::{META, SERVER_INFO},
-        raw,
+        method, raw,
         result::{INPUT_REQUIRED, RESULT_TYPE},
+        task::TASK,
     },
 };
 
+mod steps;
+
 const COMPLETE: &str = "complete";
-const CONTENT: &str = "content";
-const MESSAGES: &str = "messages";
-const TTL: &str = "ttlMs";
-const CACHE_SCOPE: &str = "cacheScope";
-const STRUCTURED: &str = "structuredContent";
 const OUTPUT_SCHEMA: &str = "outputSchema";
 
 /// Who we are, as an `Implementation`.
@@ -52,158 +40,82 @@ pub(crate) static IMPLEMENTATION: LazyLock<Box<RawValue>> = LazyLock::new(|| {
     })
 });
 
+/// Who carries out a row of the table.
+struct Step {
+    row: &'static Change,
+    /// Whether answers about this have anything of it.
+    concerns: fn(&Subject) -> bool,
+    /// What stands in every result that it changes, so that most need not be read.
+    mark: &'static str,
+    /// Says whether it changed anything.
+    carry_out: fn(&mut Object<'_>) -> bool,
+}
+
+/// In the order in which they are carried out.
+const STEPS: [Step; 7] = [
+    Step { row: &change::TYPED, concerns: any, mark: "", carry_out: steps::typed },
+    Step { row: &change::FRESHNESS, concerns: resource, mark: "", carry_out: steps::fresh },
+    Step { row: &change::ANSWERER, concerns: any, mark: "", carry_out: steps::answered },
+    Step { row: &change::UNTYPED, concerns: any, mark: RESULT_TYPE, carry_out: steps::untyped },
+    Step { row: &change::LATER_BLOCKS, concerns: blocks, mark: "", carry_out: steps::later_blocks },
+    Step { row: &change::AUDIO, concerns: blocks, mark: "", carry_out: steps::audio },
+    Step {
+        row: &change::LOOSE_CONTENT,
+        concerns: tool,
+        mark: steps::STRUCTURED,
+        carry_out: steps::loose_content,
+    },
+];
+
+fn any(_: &Subject) -> bool {
+    true
+}
+
+fn tool(subject: &Subject) -> bool {
+    // What came of a task is the result of its call.
+    matches!(subject, Subject::Tool(_) | Subject::Task { method: method::TASKS_RESULT, .. })
+}
+
+fn resource(subject: &Subject) -> bool {
+    matches!(subject, Subject::Resource(_))
+}
+
+fn blocks(subject: &Subject) -> bool {
+    tool(subject) || matches!(subject, Subject::Prompt(_))
+}
+
 /// What a server answered about something of a kind, for a client of any revision.
 pub(crate) fn result(
     subject: &Subject,
     result: Box<RawValue>,
     revision: Revision,
 ) -> Result<Box<RawValue>, Fault> {
-    match (revision.era(), subject) {
-        (Era::Modern, _) => modern_result(&result, matches!(subject, Subject::Resource(_))),
-        (Era::Legacy, Subject::Tool(_)) => Ok(tool_result(result, revision)),
-        (Era::Legacy, Subject::Prompt(_)) => Ok(prompt_result(result, revision)),
-        (Era::Legacy, Subject::Resource(_) | Subject::Completion(..)) => Ok(untyped(result)),
+    let is_due = |step: &&Step| {
+        step.row.is_for(revision) && (step.concerns)(subject) && result.get().contains(step.mark)
+    };
+    let mut due = STEPS.iter().filter(is_due).peekable();
+    if due.peek().is_none() {
+        return Ok(result);
     }
-}
-
-/// A result as a modern client wants it; one of a type that we cannot bridge is refused,
-/// because its reader must not take it for complete.
-fn modern_result(result: &RawValue, may_be_kept: bool) -> Result<Box<RawValue>, Fault> {
     let unusable =
         || Fault::new(code::INTERNAL, "the server's result has a type that cannot be passed on");
-    let mut object = Object::read(result).ok_or_else(unusable)?;
-    if object.get(RESULT_TYPE).is_none() {
-        object.put(RESULT_TYPE, COMPLETE);
-    } else if !matches!(object.text(RESULT_TYPE).as_deref(), Some(COMPLETE | INPUT_REQUIRED)) {
+    let mut object = Object::read(&result).ok_or_else(unusable)?;
+    // Only an extension knows which types of results it has.
+    let is_open = revision.era() == Era::Legacy || matches!(subject, Subject::Extension { .. });
+    if !is_open && !is_of_known_type(&object) {
         return Err(unusable());
     }
-    let is_complete = object.text(RESULT_TYPE).as_deref() == Some(COMPLETE);
-    if may_be_kept && is_complete && object.get(TTL).is_none() {
-        object.put(TTL, &0);
-        object.put(CACHE_SCOPE, "private");
-    }
-    let had_meta = object.get(META).map(ToOwned::to_owned);
-    let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
-    meta.set(SERVER_INFO, Cow::Borrowed(&**IMPLEMENTATION));
-    object.set(META, Cow::Owned(meta.to_raw()));
-    Ok(object.to_raw())
-}
-
-/// A result without the member that only modern ones have.
-fn untyped(result: Box<RawValue>) -> Box<RawValue> {
-    if !result.get().contains(RESULT_TYPE) {
-        return result;
-    }
-    let Some(mut object) = Object::read(&result) else {
-        return result;
-    };
-    object.remove(RESULT_TYPE);
-    object.to_raw()
-}
-
-/// What a prompt was filled in to; each of its messages has one block.
-fn prompt_result(result: Box<RawValue>, revision: Revision) -> Box<RawValue> {
-    let result = untyped(result);
-    if !lacks_blocks(revision) {
-        return result;
-    }
-    let readable = |message: &RawValue| {
-        let mut object = Object::read(message)?;
-        let block = as_known_block(object.get(CONTENT)?, revision)?;
-        object.set(CONTENT, Cow::Owned(block));
-        Some(object.to_raw())
-    };
-    let Some(mut object) = Object::read(&result) else {
-        return result;
-    };
-    let mut messages: Vec<Box<RawValue>> = object.typed(MESSAGES).unwrap_or_default();
     let mut changed = false;
-    for message in &mut messages {
-        if let Some(new) = readable(message) {
-            *message = new;
-            changed = true;
-        }
+    for step in due {
+        changed |= (step.carry_out)(&mut object);
     }
-    if !changed {
-        return result;
-    }
-    object.put(MESSAGES, &messages);
-    object.to_raw()
+    Ok(if changed { object.to_raw() } else { result })
 }
 
-/// Whether a revision lacks types of blocks that others have.
-fn lacks_blocks(revision: Revision) -> bool {
-    revision < Revision::V2025_06_18
-}
-
-fn tool_result(result: Box<RawValue>, revision: Revision) -> Box<RawValue> {
-    let lacks_blocks = lacks_blocks(revision);
-    let text = result.get();
-    if !lacks_blocks && !text.contains(RESULT_TYPE) && !text.contains(STRUCTURED) {
-        return result;
-    }
-    let Some(mut object) = Object::read(&result) else {
-        return result;
-    };
-    object.remove(RESULT_TYPE);
-    let mut blocks: Vec<Box<RawValue>> = object.typed(CONTENT).unwrap_or_default();
-    let mut changed = false;
-    if lacks_blocks {
-        for block in &mut blocks {
-            if let Some(readable) = as_known_block(block, revision) {
-                *block = readable;
-                changed = true;
-            }
-        }
-    }
-    let loose =
-        object.get(STRUCTURED).filter(|structured| !is_object(structured)).map(ToOwned::to_owned);
-    if let Some(structured) = loose {
-        object.remove(STRUCTURED);
-        if !blocks.iter().any(|block| says(block, &structured)) {
-            blocks.push(text_block(structured.get()));
-            changed = true;
-        }
-    }
-    if changed {
-        object.put(CONTENT, &blocks);
-    }
-    object.to_raw()
-}
-
-/// The text block that stands for one of a type that the revision lacks; `None` where it has it.
-fn as_known_block(block: &RawValue, revision: Revision) -> Option<Box<RawValue>> {
-    let mut object = Object::read(block)?;
-    let known = match object.text("type").as_deref() {
-        Some("text" | "image" | "resource") => true,
-        Some("audio") => revision >= Revision::V2025_03_26,
-        _ => false,
-    };
-    if known {
-        return None;
-    }
-    object.remove("data");
-    Some(text_block(object.to_raw().get()))
-}
-
-fn text_block(text: &str) -> Box<RawValue> {
-    let mut block = Object::default();
-    block.put("type", "text");
-    block.put("text", text);
-    block.to_raw()
-}
-
-fn says(block: &RawValue, structured: &RawValue) -> bool {
-    let text = Object::read(block).and_then(|block| block.typed::<String>("text"));
-    let (Some(text), Ok(structured)) = (text, serde_json::from_str::<Value>(structured.get()))
-    else {
-        return false;
-    };
-    serde_json::from_str::<Value>(&text).is_ok_and(|value| value == structured)
-}
-
-pub(super) fn is_object(raw: &RawValue) -> bool {
-    raw.get().starts_with('{')
+/// Whether a modern client can be given a result: it must not take one for complete that is not.
+fn is_of_known_type(result: &Object<'_>) -> bool {
+    result.get(RESULT_TYPE).is_none()
+        || matches!(result.text(RESULT_TYPE).as_deref(), Some(COMPLETE | INPUT_REQUIRED | TASK))
 }
 
 /// A definition for a client of any revision; only those of tools differ.
@@ -212,7 +124,7 @@ pub(crate) fn definition(
     definition: &RawValue,
     revision: Revision,
 ) -> Cow<'_, RawValue> {
-    let is_told = primitive != Primitive::Tool || revision.era() == Era::Modern;
+    let is_told = primitive != Primitive::Tool || !change::LOOSE_SCHEMA.is_for(revision);
     if is_told || !definition.get().contains(OUTPUT_SCHEMA) {
         return Cow::Borrowed(definition);
     }
@@ -239,11 +151,15 @@ mod tests {
     }
 
     fn legacy(value: &str, revision: Revision) -> String {
-        tool_result(text(value), revision).get().to_owned()
+        of_tool(value, revision).unwrap().get().to_owned()
     }
 
     fn modern(value: &str) -> Result<Box<RawValue>, Fault> {
-        result(&Subject::Tool("t".to_owned()), text(value), Revision::LATEST)
+        of_tool(value, Revision::LATEST)
+    }
+
+    fn of_tool(value: &str, revision: Revision) -> Result<Box<RawValue>, Fault> {
+        result(&Subject::Tool("t".to_owned()), text(value), revision)
     }
 
     #[test]
@@ -256,6 +172,27 @@ mod tests {
         assert_eq!(result.unwrap().get(), expected);
         for refused in [r#"{"resultType":"odd"}"#, r#"{"resultType":1}"#, "[]"] {
             assert!(modern(refused).is_err());
+        }
+    }
+
+    #[test]
+    fn a_resource_says_in_full_how_long_it_may_be_kept() {
+        let read = |value: &str| {
+            let subject = Subject::Resource("x:y".to_owned());
+            let result = result(&subject, text(value), Revision::LATEST).unwrap();
+            let result = Object::read(&result).unwrap();
+            (result.typed::<u64>("ttlMs").unwrap(), result.typed::<String>("cacheScope").unwrap())
+        };
+        let never = (0, "private".to_owned());
+        let full = r#"{"contents":[],"ttlMs":9,"cacheScope":"public"}"#;
+        assert_eq!(read(full), (9, "public".to_owned()));
+        for partial in [
+            "{}",
+            r#"{"ttlMs":9}"#,
+            r#"{"ttlMs":-1,"cacheScope":"public"}"#,
+            r#"{"ttlMs":9,"cacheScope":"all"}"#,
+        ] {
+            assert_eq!(read(partial), never, "{partial}");
         }
     }
 

@@ -12,8 +12,8 @@ use crate::{
     access::{Gate, Principal},
     face::mcp::{
         Caller, Exchange, Fault, Outcome, Reply, Step, batch, cancelled_request, changes::Changes,
-        client::Client, era, is_batch, legacy, listen::Listen, modern::Request, response,
-        unreadable,
+        client::Client, era, is_batch, legacy, listen::Listen, modern::Request, notified, response,
+        subscribe, unreadable,
     },
     id::Owner,
     trace::Context,
@@ -41,6 +41,8 @@ pub(super) enum Due {
     Ended(Vec<Id>),
     /// The legacy client's view changed.
     Changed,
+    /// A resource that it watches changed.
+    Updated(String),
     /// Its view is no more.
     Withdrawn,
 }
@@ -104,7 +106,7 @@ impl Conversation {
                 Ok(None) => return,
                 Err(outcome) => response(&id, &outcome),
             },
-            other => match self.note(other) {
+            other => match self.note(other).await {
                 Some(line) => line,
                 None => return,
             },
@@ -126,8 +128,16 @@ impl Conversation {
                 None => std::future::pending().await,
             }
         };
+        let session = self.caller.session.as_ref();
+        let updated = async {
+            match session {
+                Some(session) => session.watching().updated().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             Some(ended) = self.running.join_next() => Due::Ended(ended.unwrap_or_default()),
+            uri = updated => Due::Updated(uri),
             told = changed => if told { Due::Changed } else { Due::Withdrawn },
         }
     }
@@ -146,6 +156,7 @@ impl Conversation {
                     self.say(envelope::notification(notification, None)).await;
                 }
             }
+            Due::Updated(uri) => self.say(subscribe::updated(&uri, Object::default())).await,
             Due::Withdrawn => self.changes = None,
         }
     }
@@ -184,14 +195,14 @@ impl Conversation {
                         Err(outcome) => answers.push(response(&id, &outcome)),
                     }
                 }
-                other => answers.extend(self.note(other)),
+                other => answers.extend(self.note(other).await),
             }
         }
         self.run(calls, answers, true);
     }
 
     /// Takes what is no request; gives the answer to what is no message.
-    fn note(&self, message: Result<Message<'_>, ParseError>) -> Option<Vec<u8>> {
+    async fn note(&self, message: Result<Message<'_>, ParseError>) -> Option<Vec<u8>> {
         match message {
             Err(error) => {
                 let (id, fault) = unreadable(error);
@@ -208,7 +219,10 @@ impl Conversation {
                     client.answer(id.as_ref(), outcome);
                 }
             }
-            Ok(_) => {}
+            Ok(Message::Notification { method, params }) => {
+                notified(&self.gate, &self.caller, &method, params).await;
+            }
+            Ok(Message::Request { .. }) => {}
         }
         None
     }
@@ -294,7 +308,7 @@ impl Conversation {
                 let changes =
                     changes.map_err(|error| Err(Fault::new(code::INTERNAL, error.to_string())))?;
                 self.agreed = Agreed::Legacy(revision);
-                self.caller.session = Some(Arc::new(self.gate.lease(&self.caller.owner)));
+                self.caller.session = Some(Arc::new(self.gate.lease(principal, owner)));
                 self.caller.client = Some(Arc::new(Client::new(params, revision)));
                 self.changes = Some(Changes::new(changes));
                 Ok(Reply::Now(Ok(result)))

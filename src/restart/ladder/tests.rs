@@ -1,9 +1,9 @@
 //! The ladder's rules, one by one and under random histories.
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::restart::backoff::FLOOR;
+
+mod histories;
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -141,6 +141,30 @@ fn what_trying_again_cannot_help_is_failed() {
 }
 
 #[test]
+fn a_program_that_is_missing_is_looked_for_with_growing_pauses() {
+    let mut ladder = connecting(Policy::default());
+    for after in [5, 10, 20, 40, 50, 50] {
+        let decision = ladder.ended(Duration::ZERO, Exit::Absent, 0.5);
+        assert_eq!(decision, Decision::Fail { probe: Some(seconds(after)) });
+        assert_eq!(ladder.state(), State::Failed);
+        ladder.start();
+        assert_eq!(ladder.state(), State::Connecting);
+    }
+    ladder.ready(Duration::ZERO);
+    assert_eq!(ladder.recent_failures(Duration::ZERO), 0);
+}
+
+#[test]
+fn a_server_that_hangs_at_every_start_opens_its_circuit() {
+    let mut ladder = Ladder::new(Policy::default());
+    for hung in 1_u64..=6 {
+        ladder.start();
+        let decision = ladder.ended(seconds(hung * 100), Exit::Lost, 0.5);
+        assert_eq!(matches!(decision, Decision::Open { .. }), hung == 6, "{hung}: {decision:?}");
+    }
+}
+
+#[test]
 fn without_reconnection_a_lost_connection_stays_stopped_until_it_is_started() {
     let policy = Policy { reconnect: false, ..Policy::default() };
     let mut ladder = ready(policy.clone(), Duration::ZERO);
@@ -148,8 +172,9 @@ fn without_reconnection_a_lost_connection_stays_stopped_until_it_is_started() {
     assert_eq!(ladder.state(), State::Stopped);
     ladder.start();
     assert_eq!(ladder.state(), State::Connecting);
-    let decision = connecting(policy).ended(seconds(1), Exit::Refused, 0.5);
+    let decision = connecting(policy.clone()).ended(seconds(1), Exit::Refused, 0.5);
     assert_eq!(decision, Decision::Fail { probe: None });
+    assert_eq!(connecting(policy).ended(seconds(1), Exit::Absent, 0.5), Decision::Stop);
 }
 
 #[test]
@@ -220,128 +245,6 @@ fn pauses_of_zero_are_never_made() {
     let after = Duration::from_millis(250);
     let decision = connecting(policy).ended(Duration::ZERO, Exit::Lost, 1.0);
     assert_eq!(decision, Decision::Retry { after });
-}
-
-/// One thing that may happen to a ladder.
-#[derive(Clone, Debug)]
-enum Step {
-    Wait(u64),
-    Start,
-    Ready,
-    Stable,
-    Drain,
-    Ended(Exit, f64),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let failure = prop_oneof![
-        4 => Just(Exit::Lost),
-        1 => Just(Exit::Bug),
-        1 => (0_u64..200).prop_map(|wanted| Exit::RateLimited { retry_after: seconds(wanted) }),
-    ];
-    prop_oneof![
-        6 => (0_u64..20_000).prop_map(Step::Wait),
-        8 => Just(Step::Start),
-        6 => Just(Step::Ready),
-        2 => Just(Step::Stable),
-        1 => Just(Step::Drain),
-        8 => (failure, 0.0..=1.0).prop_map(|(exit, jitter)| Step::Ended(exit, jitter)),
-        1 => (
-            prop_oneof![
-                Just(Exit::Asked), Just(Exit::Idle), Just(Exit::Refused), Just(Exit::Fatal)
-            ],
-            0.0..=1.0,
-        )
-            .prop_map(|(exit, jitter)| Step::Ended(exit, jitter)),
-    ]
-}
-
-fn policy() -> impl Strategy<Value = Policy> {
-    (0_u32..6, 1_u64..90, 1_u64..90, 1_u64..40, any::<bool>()).prop_map(
-        |(intensity, period, cap, stable, transient)| Policy {
-            restart: if transient { Restart::Transient } else { Restart::Permanent },
-            cap: seconds(cap),
-            stable: seconds(stable),
-            intensity,
-            period: seconds(period),
-            ..Policy::default()
-        },
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
-
-    #[test]
-    fn no_history_breaks_the_ladder(
-        policy in policy(),
-        steps in prop::collection::vec(step(), 1..120),
-    ) {
-        let mut ladder = Ladder::new(policy.clone());
-        let mut now = Duration::ZERO;
-        let mut ready_at = None;
-        // Times of retries since the past was last forgotten, and whether it had been ready.
-        let mut retries: Vec<(Duration, bool)> = Vec::new();
-        for step in steps {
-            let (before, attempt) = (ladder.state(), ladder.attempt());
-            match step {
-                Step::Wait(millis) => now += Duration::from_millis(millis),
-                Step::Start => ladder.start(),
-                Step::Ready => {
-                    ladder.ready(now);
-                    if before != State::Ready && ladder.state() == State::Ready {
-                        retries.retain(|(_, was_ready)| *was_ready);
-                    }
-                }
-                Step::Stable => ladder.stable(now),
-                Step::Drain => ladder.drain(),
-                Step::Ended(exit, jitter) => match ladder.ended(now, exit, jitter) {
-                    Decision::Retry { after } => {
-                        prop_assert!(FLOOR <= after && after <= policy.cap);
-                        retries.push((now, before == State::Ready));
-                        let recent = |(time, _): &&(Duration, bool)| now.saturating_sub(*time) <= policy.period;
-                        let window = retries.iter().filter(recent);
-                        prop_assert!(window.count() <= policy.intensity as usize);
-                    }
-                    Decision::Open { after } => {
-                        prop_assert!(FLOOR <= after && after <= policy.cap);
-                        prop_assert_eq!(ladder.state(), State::Open);
-                    }
-                    Decision::Fail { .. } => prop_assert_eq!(ladder.state(), State::Failed),
-                    Decision::Stop => prop_assert_eq!(ladder.state(), State::Stopped),
-                    Decision::Idle => prop_assert_eq!(ladder.state(), State::Idle),
-                },
-            }
-            if matches!(step, Step::Ended(..)) && matches!(before, State::Failed | State::Stopped) {
-                prop_assert_eq!(ladder.state(), before);
-            }
-            if ladder.attempt() < attempt {
-                prop_assert_eq!(ladder.attempt(), 0);
-                let since = ready_at.map(|time| now.saturating_sub(time));
-                prop_assert!(since.is_some_and(|time| time >= policy.stable));
-                retries.clear();
-            }
-            let is_ready = ladder.state() == State::Ready;
-            ready_at = is_ready.then(|| ready_at.unwrap_or(now));
-        }
-    }
-
-    #[test]
-    fn an_open_circuit_waits_within_a_fifth_of_its_nominal_pause(
-        jitter in 0.0..=1.0,
-        failing in 0_u32..4,
-    ) {
-        let mut ladder = open(Policy::default());
-        for _ in 0..failing {
-            ladder.start();
-            ladder.ended(Duration::ZERO, Exit::Lost, 0.5);
-        }
-        ladder.start();
-        let nominal = (5.0 * f64::from(2_u32.pow(failing + 1))).min(50.0);
-        let after = open_pause(ladder.ended(Duration::ZERO, Exit::Lost, jitter));
-        let share = after.as_secs_f64() / nominal;
-        prop_assert!((0.799..=1.201).contains(&share), "{share}");
-    }
 }
 
 #[test]

@@ -41,8 +41,8 @@ pub(super) fn remedy(status: &ServerStatus, trouble: Option<Trouble>) -> Option<
             format!("nothing yet: it is tried again by itself; {restart} tries at once")
         }
         (_, Some(Trouble::Command)) => format!(
-            "correct `command`, `args` or `cwd` of the server in the configuration, which tries it \
-             again; or {restart}, if the program is there by now"
+            "install the program, or correct `command`, `args` or `cwd` of the server in the \
+             configuration; it is looked for again by itself, {restart} does so at once"
         ),
         (_, Some(Trouble::Configuration)) => {
             "correct the server in the configuration, which tries it again".to_owned()
@@ -67,6 +67,14 @@ pub(super) fn remedy(status: &ServerStatus, trouble: Option<Trouble>) -> Option<
         }
     };
     Some(text)
+}
+
+/// What a person can do about a server whose next life did not take over.
+pub(super) fn not_replaced(status: &ServerStatus) -> String {
+    format!(
+        "its calls go on; put right what keeps the next life from serving, then {}",
+        restart(status)
+    )
 }
 
 /// The command that restarts it.

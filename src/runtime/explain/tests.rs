@@ -30,6 +30,7 @@ fn status(state: State, incarnation: u64) -> ServerStatus {
         tools: 0,
         in_flight: 0,
         waiting: 0,
+        asking: 0,
         waited: None,
         calls: 0,
         failures: 0,
@@ -221,7 +222,7 @@ fn each_trouble_has_a_remedy_and_an_agent_reads_no_word_of_the_server() {
     for (trouble, remedy, brief) in [
         (
             Trouble::Command,
-            "correct `command`, `args` or `cwd` of the server in the configuration, which tries it again; or `switchboard restart github`, if the program is there by now",
+            "install the program, or correct `command`, `args` or `cwd` of the server in the configuration; it is looked for again by itself, `switchboard restart github` does so at once",
             "its command cannot be run",
         ),
         (
@@ -284,4 +285,18 @@ fn durations_are_told_as_people_say_them() {
     ] {
         assert_eq!(told(Duration::from_millis(millis)), expected);
     }
+}
+
+#[test]
+fn a_life_that_was_not_replaced_says_why_and_an_agent_reads_that_it_is_ready() {
+    let cause = "#3 did not take over: SERVER'S WORDS";
+    let told = event(State::Ready, State::Ready, cause, "#2 serves on", Detail::Step);
+    let kept = ServerStatus { cause: Some(cause.to_owned()), ..status(State::Ready, 2) };
+    let found = explain(&kept, &[Arc::clone(&told)], SystemTime::UNIX_EPOCH + NOW);
+    assert_eq!(found.why.as_deref(), Some(cause));
+    let remedy = found.remedy.unwrap();
+    assert!(remedy.ends_with("from serving, then `switchboard restart github`"), "{remedy}");
+    assert_eq!(found.brief, "github is ready.");
+    let found = explain(&status(State::Ready, 2), &[told], SystemTime::UNIX_EPOCH + NOW);
+    assert_eq!((found.why, found.remedy), (None, None), "what is over needs no word");
 }

@@ -207,6 +207,7 @@ fn migrations() -> Migrator {
     Migrator::with_migrations(vec![
         step(1, "kept", include_str!("../../../migrations/0001_kept.sql")),
         step(2, "primitives", include_str!("../../../migrations/0002_primitives.sql")),
+        step(3, "extensions", include_str!("../../../migrations/0003_extensions.sql")),
     ])
 }
 

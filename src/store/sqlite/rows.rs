@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     id::{AgentId, Owner, ServerName},
-    wire::Each,
+    wire::{Each, RawValue},
 };
 
 type CatalogRow = (
@@ -33,6 +33,7 @@ type CatalogRow = (
     String,
     String,
     String,
+    Option<String>,
 );
 
 /// The salt of the fingerprints in a file; `None` in a new one.
@@ -47,7 +48,7 @@ pub(super) async fn load(connection: &mut SqliteConnection, salt: String) -> sql
     let mut kept = Kept { salt, book: Book::default(), events: Vec::new() };
     let rows: Vec<CatalogRow> = sqlx::query_as(
         "SELECT owner, server, fingerprint, hash, instructions, listed_at, withdrawn_at, \
-         tools, prompts, resources, templates FROM catalogs",
+         tools, prompts, resources, templates, extensions FROM catalogs",
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -89,6 +90,7 @@ fn catalog(row: CatalogRow) -> Option<CatalogRecord> {
         prompts,
         resources,
         templates,
+        extensions,
     ) = row;
     let items = |json: &str| serde_json::from_str(json).ok();
     Some(CatalogRecord {
@@ -103,6 +105,7 @@ fn catalog(row: CatalogRow) -> Option<CatalogRecord> {
             templates: items(&templates)?,
         },
         instructions: instructions.map(Into::into),
+        extensions: extensions.and_then(|text| RawValue::from_string(text).ok()).map(Into::into),
         listed_at: time(listed_at),
         withdrawn_at: withdrawn_at.map(time),
     })
@@ -165,7 +168,7 @@ async fn put_catalog(
     connection: &mut SqliteConnection,
     record: &CatalogRecord,
 ) -> sqlx::Result<()> {
-    sqlx::query("INSERT OR REPLACE INTO catalogs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT OR REPLACE INTO catalogs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(record.owner.as_str())
         .bind(record.server.as_str())
         .bind(&record.fingerprint)
@@ -177,6 +180,7 @@ async fn put_catalog(
         .bind(json(&record.items.prompts)?)
         .bind(json(&record.items.resources)?)
         .bind(json(&record.items.templates)?)
+        .bind(record.extensions.as_ref().map(|raw| raw.get()))
         .execute(connection)
         .await?;
     Ok(())

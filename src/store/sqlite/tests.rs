@@ -31,6 +31,7 @@ fn catalog(server: &str, hash: &str) -> CatalogRecord {
             templates: vec![Arc::from(raw(&json!({"uriTemplate": "a:{b}"})))],
         },
         instructions: Some("be kind".into()),
+        extensions: Some(raw(&json!({"extensions": {"a.b/c": {}}})).into()),
         listed_at: at(7),
         withdrawn_at: None,
     }

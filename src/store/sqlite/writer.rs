@@ -18,6 +18,8 @@ use super::{
 const GATHER: Duration = Duration::from_millis(50);
 /// The pause before a file that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+/// How often the file is looked for while there is nothing to write: somebody may remove it.
+const LOOK: Duration = Duration::from_secs(5);
 /// Between two warnings of one trouble.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
@@ -53,14 +55,20 @@ impl Writer {
             if self.shared.progress.borrow().problem.is_some() {
                 sleep(RETRY).await;
             } else {
-                self.shared.wake.notified().await;
-                sleep(GATHER).await;
+                tokio::select! {
+                    () = self.shared.wake.notified() => sleep(GATHER).await,
+                    () = sleep(LOOK) => if !self.is_gone() { continue },
+                }
             }
             self.round().await;
         }
     }
 
     async fn round(&mut self) {
+        if self.is_gone() {
+            // What is written to it now goes with it.
+            self.let_go().await;
+        }
         if self.connection.is_none() {
             // Whatever file there is now, it does not have what we know.
             self.shared.records.lock().mark_all();
@@ -80,6 +88,11 @@ impl Writer {
                 self.failed(error).await;
             }
         }
+    }
+
+    /// Whether somebody removed the file that is open.
+    fn is_gone(&self) -> bool {
+        self.connection.is_some() && !self.path.exists()
     }
 
     async fn failed(&mut self, error: FileError) {

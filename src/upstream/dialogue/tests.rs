@@ -10,6 +10,7 @@ fn party(who: &str, sink: Option<DialogueSink>) -> Party {
         party: Some(Whose { owner: Owner::Store, session: Some(SessionKey::of(who)) }),
         server: Some(ServerName::new("git").unwrap()),
         abilities: Abilities::NONE.and(Ability::Form),
+        extensions: None,
         level: Some(Level::Warning),
         sink,
     };
@@ -73,7 +74,7 @@ async fn an_answer_reaches_the_server_and_a_dropped_question_is_declined() {
     let answers = ask(&open, Some(party("a", Some(sink))), method::ELICIT);
     drop(told.recv().await);
     assert!(answers.recv().unwrap().contains(r#""action":"cancel""#));
-    assert!(open.0.lock().is_empty());
+    assert_eq!(open.waiting(), 0);
 }
 
 #[tokio::test]
@@ -116,4 +117,37 @@ async fn the_server_may_take_a_question_back() {
     open.withdraw(Some(&text(r#"{"requestId":7}"#)));
     let Some(Told::Asked(_asked)) = told.recv().await else { panic!("nothing was asked") };
     assert!(matches!(told.recv().await, Some(Told::Withdrawn(id)) if id == Id::from(7)));
+}
+
+#[tokio::test]
+async fn an_answer_to_a_question_that_was_taken_back_is_not_that_of_a_later_one_with_its_id() {
+    let open = Arc::<Inquiries>::default();
+    let (sink, mut told) = mpsc::channel(4);
+    let first = ask(&open, Some(party("a", Some(sink.clone()))), method::ELICIT);
+    let Some(Told::Asked(asked)) = told.recv().await else { panic!("nothing was asked") };
+    open.withdraw(Some(&text(r#"{"requestId":7}"#)));
+    assert!(matches!(told.recv().await, Some(Told::Withdrawn(_))));
+    let second = ask(&open, Some(party("a", Some(sink))), method::ELICIT);
+    let Some(Told::Asked(again)) = told.recv().await else { panic!("nothing was asked") };
+    asked.reply.give(Ok(text(r#"{"action":"accept"}"#)));
+    assert!(first.try_recv().is_err(), "nobody wants to know any more");
+    assert_eq!(open.waiting(), 1);
+    again.reply.give(Ok(text(r#"{"action":"decline"}"#)));
+    assert!(second.recv().unwrap().contains("decline"));
+}
+
+#[tokio::test]
+async fn configured_roots_answer_for_everybody() {
+    let open = Arc::<Inquiries>::default();
+    let roots = Roots::default();
+    open.know(roots.clone());
+    assert!(ask(&open, None, method::ROOTS).recv().unwrap().contains("-32603"));
+    roots.replace(&[crate::upstream::Root {
+        uri: "file:///w".to_owned(),
+        name: Some("W".to_owned()),
+    }]);
+    assert_eq!(
+        ask(&open, None, method::ROOTS).recv().unwrap(),
+        r#"{"jsonrpc":"2.0","id":7,"result":{"roots":[{"uri":"file:///w","name":"W"}]}}"#
+    );
 }

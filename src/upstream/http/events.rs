@@ -5,22 +5,23 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::StreamExt as _;
-use reqwest::{
-    Method, Response, StatusCode,
-    header::{ACCEPT, HeaderValue},
-};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header::ACCEPT};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     fault::Fault,
-    legs::{Ear, Legs},
+    legs::{self, Ear, Legs, Response},
 };
 use crate::wire::{
     RawValue, header,
     sse::{Events, TooLong},
 };
+
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static(header::LAST_EVENT_ID);
 
 /// The pause before a stream is taken up again, where the server named none.
 const RETRY: Duration = Duration::from_secs(1);
@@ -81,13 +82,13 @@ impl Legs {
         ear: &mut Ear,
     ) -> Result<Result<Box<RawValue>, Fault>, Stopped> {
         loop {
-            match response.chunk().await {
+            match legs::chunk(&mut response).await {
                 Ok(Some(chunk)) => {
                     self.vital.hear();
                     events.push(&chunk).map_err(|TooLong| Stopped::Broken(self.too_long()))?;
                 }
                 Ok(None) => return Err(Stopped::Closed),
-                Err(error) => return Err(Stopped::Broken(Fault::of_transport(&error))),
+                Err(fault) => return Err(Stopped::Broken(fault)),
             }
             while let Some(data) = events.next() {
                 if let Some(outcome) = self.receive(&data, id, ear) {
@@ -99,15 +100,17 @@ impl Legs {
 
     /// Asks for a stream: what came after an event, or whatever the server will tell unasked.
     async fn take_up(&self, after: Option<HeaderValue>) -> Result<Response, Fault> {
-        let mut request = self.request(Method::GET).header(ACCEPT, "text/event-stream");
+        let mut request = self.request(Method::GET, Bytes::new());
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, EVENTS);
         if let Some(after) = after {
-            request = request.header(header::LAST_EVENT_ID, after);
+            headers.insert(LAST_EVENT_ID, after);
         }
         let response = self.send(request).await?;
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
-        Err(self.refusal(response).await)
+        Err(self.refusal(response, "").await)
     }
 }
 

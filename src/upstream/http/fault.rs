@@ -4,12 +4,13 @@
 //! executed: a status of the list below means that it was not (bridge: sending).
 
 use std::{
-    error::Error as _,
+    error::Error,
     time::{Duration, SystemTime},
 };
 
 use tokio::time::Instant;
 
+use super::client;
 use crate::{
     upstream::{ConnectError, LinkEnd, RequestError},
     wire::ErrorObject,
@@ -24,7 +25,7 @@ pub(super) enum Fault {
     Credentials(String),
     /// It does not know the session any more: not executed.
     SessionOver,
-    /// It has too much to do: not executed.
+    /// It has too much to do, or takes no more on this connection: not executed.
     Busy { retry_after: Option<Duration>, why: String },
     /// It does not take such a request: not executed, and sending it again is useless.
     Refused { status: u16, why: String },
@@ -123,14 +124,14 @@ fn bare(location: &str) -> &str {
 }
 
 /// What went wrong below HTTP, in the words of whoever noticed first. Quotes no address.
-pub(super) fn why(error: &reqwest::Error) -> String {
+fn why(error: &(dyn Error + 'static)) -> String {
     let mut deepest = None;
     let mut cause = error.source();
     while let Some(source) = cause {
         deepest = Some(source.to_string());
         cause = source.source();
     }
-    let words = deepest.unwrap_or_else(|| "the request failed".to_owned());
+    let words = deepest.unwrap_or_else(|| error.to_string());
     let about = |text: &str| words.contains(text);
     if about("certificate") || about("HandshakeFailure") || about("peer is incompatible") {
         return format!("TLS failed: {words}");
@@ -146,9 +147,12 @@ pub(super) fn why(error: &reqwest::Error) -> String {
 
 impl Fault {
     /// What a failed exchange means, by where it failed.
-    pub(super) fn of_transport(error: &reqwest::Error) -> Self {
+    pub(super) fn of_transport(error: &(dyn Error + 'static)) -> Self {
         let why = why(error);
-        if error.is_connect() {
+        if client::is_turned_away(error) {
+            return Self::Busy { retry_after: None, why: format!("turned away: {why}") };
+        }
+        if client::is_unreached(error) {
             return Self::Unreached(format!("not reached: {why}"));
         }
         Self::Unknown {
@@ -156,6 +160,11 @@ impl Fault {
             retry_after: None,
             why: format!("the connection broke before the answer was complete: {why}"),
         }
+    }
+
+    /// A request that is answered as one in an unknown session is, in a session that is known.
+    pub(super) fn not_the_session() -> Self {
+        Self::Malformed("404, as if its session were unknown, which the server knows".to_owned())
     }
 
     /// The link's end that it means; most leave the link as it is.

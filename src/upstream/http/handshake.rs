@@ -10,8 +10,9 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     fault::Fault,
-    legs::{Ear, Leg, Legs, WORDS},
+    legs::{Ear, Legs, WORDS},
     remote::Remote,
+    request::Leg,
 };
 use crate::{
     upstream::{

@@ -7,33 +7,39 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
-use reqwest::{
-    Method, RequestBuilder, Response,
-    header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
+use futures::future::BoxFuture;
+use http::{
+    HeaderName, HeaderValue, Request,
+    header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
-use tokio::sync::{Notify, mpsc};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc;
 
 use super::{
+    client::Body,
     fault::{Fault, Head},
+    remote::ASIDE,
+    request::Leg,
     target::Target,
 };
 use crate::{
-    trace::Context,
     upstream::{
         StderrRing,
         dialogue::{GivenUp, Inquiries, Party, addressee, log},
-        peer::inbound,
+        news::News,
+        peer::{Acknowledged, inbound},
         progress::{Said, Track},
         vital::Vital,
     },
     wire::{
-        Id, Message, Object, RawValue, Revision,
+        Id, Message, RawValue, Revision, envelope,
         header::{self, Annotated},
         method,
     },
@@ -44,12 +50,7 @@ const REFUSAL: usize = 64 * 1024;
 /// Characters of a server's own words in an error.
 pub(super) const WORDS: usize = 200;
 
-const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(header::PROTOCOL_VERSION);
-const METHOD: HeaderName = HeaderName::from_static(header::METHOD);
-const NAME: HeaderName = HeaderName::from_static(header::NAME);
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const JSON_OR_EVENTS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
 
 /// What the callers and the tasks of one link share.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ pub(super) struct Legs {
     /// Masks secrets in the server's own words.
     pub(super) words: Arc<StderrRing>,
     pub(super) vital: Vital,
-    pub(super) lists_changed: Notify,
+    pub(super) news: News,
     pub(super) last_id: AtomicU64,
     pub(super) in_flight: AtomicUsize,
     /// The legacy session, where the server opened one.
@@ -77,35 +78,17 @@ pub(super) struct Legs {
     pub(super) annotated: RwLock<HashMap<String, Vec<Annotated>>>,
 }
 
-/// One message to be sent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Leg<'a> {
-    /// What its answer names; `None` where none is expected.
-    pub(super) id: Option<u64>,
-    pub(super) method: &'a str,
-    /// What a modern message is about, such as a tool.
-    pub(super) name: Option<&'a str>,
-    pub(super) params: Option<&'a RawValue>,
-    /// The revision that a modern message names.
-    pub(super) revision: Option<Revision>,
-    /// The trace that it belongs to.
-    pub(super) trace: Option<&'a Context>,
-}
-
-impl<'a> Leg<'a> {
-    /// A message beside the requests: a notification, or a reply, of which `method` is empty.
-    pub(super) const fn aside(method: &'a str) -> Self {
-        Self { id: None, method, name: None, params: None, revision: None, trace: None }
-    }
-}
-
 /// Who learns what a server says before its answer.
 #[derive(Debug, Default)]
 pub(super) struct Ear {
     pub(super) track: Option<Track>,
+    pub(super) acknowledged: Option<Acknowledged>,
     /// Whose request it is, where the server may ask back.
     pub(super) party: Option<Party>,
 }
+
+/// A head, and a body that is still to come.
+pub(super) type Response = http::Response<Incoming>;
 
 /// What came back for a request.
 type Outcome = Result<Box<RawValue>, Fault>;
@@ -113,7 +96,7 @@ type Outcome = Result<Box<RawValue>, Fault>;
 impl Legs {
     /// Sends one message and reads its answer.
     pub(super) async fn exchange(&self, leg: Leg<'_>, body: Bytes, ear: &mut Ear) -> Outcome {
-        let request = self.headed(self.request(Method::POST), leg).body(body);
+        let request = self.posted(leg, body);
         let response = self.send(request).await?;
         if leg.method == method::INITIALIZE
             && let Some(session) = response.headers().get(SESSION_ID)
@@ -121,7 +104,7 @@ impl Legs {
             self.session.set(session.clone()).ok();
         }
         if !response.status().is_success() {
-            return Err(self.refusal(response).await);
+            return Err(self.refusal(response, leg.method).await);
         }
         let Some(id) = leg.id else {
             return Ok(crate::wire::raw(&()));
@@ -135,48 +118,9 @@ impl Legs {
         }
     }
 
-    /// A request with everything that the target and the session want.
-    pub(super) fn request(&self, verb: Method) -> RequestBuilder {
-        let mut request = self.target.client.request(verb, self.target.url.clone());
-        request = request.headers(self.target.headers.clone());
-        if let Some(session) = self.session.get() {
-            request = request.header(SESSION_ID, session);
-        }
-        if let Some(revision) = self.revision.get() {
-            request = request.header(PROTOCOL_VERSION, revision.as_str());
-        }
-        request
-    }
-
-    /// The headers of one message (MCP 2026-07-28, streamable HTTP: standard request headers).
-    fn headed(&self, request: RequestBuilder, leg: Leg<'_>) -> RequestBuilder {
-        let mut request = request.header(CONTENT_TYPE, JSON).header(ACCEPT, JSON_OR_EVENTS);
-        for (key, value) in leg.trace.into_iter().flat_map(Context::entries) {
-            request = request.header(key, value);
-        }
-        let Some(revision) = leg.revision else {
-            return request;
-        };
-        request = request.header(PROTOCOL_VERSION, revision.as_str()).header(METHOD, leg.method);
-        let Some(name) = leg.name else {
-            return request;
-        };
-        request = request.header(NAME, &*header::encode(name));
-        if leg.method == method::TOOLS_CALL
-            && let Some(annotated) = self.annotated.read().get(name)
-        {
-            let params = Object::read_optional(leg.params);
-            let arguments = params.as_ref().and_then(|params| params.get("arguments"));
-            for (name, value) in header::params(annotated, arguments) {
-                request = request.header(name, value);
-            }
-        }
-        request
-    }
-
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Fault> {
-        match request.send().await {
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response, Fault> {
+        match self.target.client.send(request).await {
             Ok(response) => {
                 // A proxy may say that it failed where the server is long gone.
                 if !response.status().is_server_error() {
@@ -196,8 +140,23 @@ impl Legs {
         fault
     }
 
-    /// What a status outside 200 to 299 means.
-    pub(super) async fn refusal(&self, response: Response) -> Fault {
+    /// Whether the server knows the session, found out by a `ping` in it: an answer says so, be it
+    /// an error of the server's own.
+    fn is_known(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+            let body = Bytes::from(envelope::request(&id, method::PING, None));
+            let leg = Leg { id: Some(id), ..Leg::aside(method::PING) };
+            let mut ear = Ear::default();
+            let asked = tokio::time::timeout(ASIDE, self.exchange(leg, body, &mut ear));
+            matches!(asked.await, Ok(Ok(_) | Err(Fault::Server(_))))
+        })
+    }
+
+    /// What a status outside 200 to 299 means as an answer to this method. By 404 a server says
+    /// that it does not know the session (MCP 2025-11-25, streamable HTTP: session management); one
+    /// that answers a `ping` in it meant the request alone, which ends no session.
+    pub(super) async fn refusal(&self, response: Response, method: &str) -> Fault {
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let head = Head {
             status: response.status().as_u16(),
@@ -206,10 +165,15 @@ impl Legs {
             in_session: self.session.get().is_some(),
             with_credentials: self.target.has_credentials(),
         };
-        if let Some(fault) = head.verdict() {
-            return self.failed(fault);
+        let (verdict, status, in_session) = (head.verdict(), head.status, head.in_session);
+        let mut fallback = head.without_words();
+        match verdict {
+            Some(Fault::SessionOver) if method != method::PING && self.is_known().await => {
+                fallback = Fault::not_the_session();
+            }
+            Some(fault) => return self.failed(fault),
+            None => {}
         }
-        let (fallback, status, in_session) = (head.without_words(), head.status, head.in_session);
         match self.body(response, REFUSAL).await {
             Ok(body) => match Message::parse(&body) {
                 // How some servers say that they do not know a session (the TypeScript SDK).
@@ -262,17 +226,17 @@ impl Legs {
 
     /// Reads a whole body, within a limit.
     async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
-        let expected = response.content_length().and_then(|length| usize::try_from(length).ok());
+        let expected = response.body().size_hint().exact();
+        let expected = expected.and_then(|length| usize::try_from(length).ok());
         if expected.is_some_and(|expected| expected > limit) {
             return Err(self.too_long());
         }
         let mut body = Vec::with_capacity(expected.unwrap_or_default());
         loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err(self.too_long()),
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body),
-                Err(error) => return Err(Fault::of_transport(&error)),
+            match chunk(&mut response).await? {
+                Some(chunk) if body.len() + chunk.len() > limit => return Err(self.too_long()),
+                Some(chunk) => body.extend_from_slice(&chunk),
+                None => return Ok(body),
             }
         }
     }
@@ -328,12 +292,15 @@ impl Legs {
                     track.pass(said.progress, raw);
                 }
             }
-            method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED => {
-                self.lists_changed.notify_one();
+            method::LISTEN_ACKNOWLEDGED => {
+                if let (Some(raw), Some(acknowledged)) = (params, &ear.acknowledged) {
+                    // There is one; whoever waited may have left.
+                    acknowledged.try_send(raw.to_owned()).ok();
+                }
             }
             method::MESSAGE => log(self.party(id, ear).as_ref(), params, &self.words),
             method::CANCELLED => self.inquiries.withdraw(params),
-            _ => {}
+            _ => drop(self.news.take(method, params)),
         }
     }
 
@@ -350,8 +317,8 @@ impl Legs {
 
     /// Posts an answer to a server's own request; what becomes of it is the server's affair.
     pub(super) async fn reply(&self, body: Vec<u8>) {
-        let request = self.headed(self.request(Method::POST), Leg::aside("")).body(body);
-        tokio::time::timeout(super::remote::ASIDE, self.send(request)).await.ok();
+        let request = self.posted(Leg::aside(""), body.into());
+        tokio::time::timeout(ASIDE, self.send(request)).await.ok();
     }
 }
 
@@ -361,6 +328,17 @@ fn is_unknown_session(words: &str) -> bool {
     let words = words.to_lowercase();
     let unknown = ["not found", "unknown", "invalid", "no valid", "expired", "does not exist"];
     words.contains("session") && unknown.iter().any(|unknown| words.contains(unknown))
+}
+
+/// The next piece of a body; `None` at its end.
+pub(super) async fn chunk(response: &mut Response) -> Result<Option<Bytes>, Fault> {
+    while let Some(frame) = response.frame().await {
+        // The other kind are trailers.
+        if let Ok(chunk) = frame.map_err(|error| Fault::of_transport(&error))?.into_data() {
+            return Ok(Some(chunk));
+        }
+    }
+    Ok(None)
 }
 
 fn media_type(response: &Response) -> Option<String> {

@@ -12,27 +12,24 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Method;
 use parking_lot::{Mutex, RwLock};
-use reqwest::Method;
-use serde::Deserialize;
-use tokio::{
-    sync::{Notify, mpsc},
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     events,
-    legs::{Ear, Leg, Legs},
+    legs::{Ear, Legs},
+    request::Leg,
     target::Target,
 };
 use crate::{
     upstream::{
-        LinkEnd, RequestError, ServerFacts, StderrRing, peer::Call, progress::Track, vital::Vital,
+        LinkEnd, RequestError, ServerFacts, StderrRing, dialogue::Inquiries, news::News,
+        peer::Call, progress::Track, vital::Vital,
     },
     wire::{
-        Era, RawValue, envelope,
+        Era, Object, RawValue, Revision, envelope,
         header::{self, Annotated},
         meta, method, raw,
     },
@@ -67,7 +64,7 @@ impl Remote {
             limit,
             words,
             vital: Vital::new(),
-            lists_changed: Notify::new(),
+            news: News::default(),
             last_id: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             session: OnceLock::new(),
@@ -126,7 +123,8 @@ impl Remote {
             Ticket { remote: self, id, told: call.cancellable && revision.is_none(), open: true };
         let asked = Instant::now();
         legs.in_flight.fetch_add(1, Ordering::Relaxed);
-        let mut ear = Ear { track, party: call.party() };
+        let acknowledged = call.acknowledged.clone();
+        let mut ear = Ear { track, acknowledged, party: call.party() };
         if let Some(party) = &ear.party {
             legs.parties.lock().insert(id, party.clone());
         }
@@ -142,6 +140,23 @@ impl Remote {
                 Err(RequestError::Lost { end: LinkEnd::Stopped, written: asked })
             }
         }
+    }
+
+    /// Sends a notification; what becomes of it nobody learns.
+    pub(in crate::upstream) async fn notify(
+        &self,
+        method: &str,
+        params: Option<&RawValue>,
+        revision: Option<Revision>,
+    ) {
+        let body = envelope::notification(method, params).into();
+        let leg = Leg { revision, ..Leg::aside(method) };
+        drop(self.legs.exchange(leg, body, &mut Ear::default()).await);
+    }
+
+    /// The server's questions.
+    pub(in crate::upstream) fn inquiries(&self) -> &Inquiries {
+        &self.legs.inquiries
     }
 
     /// Takes note of the tools that want arguments repeated as headers.
@@ -166,8 +181,8 @@ impl Remote {
         self.legs.in_flight.load(Ordering::Relaxed)
     }
 
-    pub(in crate::upstream) async fn lists_changed(&self) {
-        self.legs.lists_changed.notified().await;
+    pub(in crate::upstream) fn news(&self) -> &News {
+        &self.legs.news
     }
 
     pub(in crate::upstream) async fn ended(&self) -> LinkEnd {
@@ -190,7 +205,8 @@ impl Remote {
         self.kill();
         if !over && self.legs.session.get().is_some() {
             // A server may keep its sessions (405), or be gone.
-            let ending = self.legs.request(Method::DELETE).send();
+            let request = self.legs.request(Method::DELETE, Bytes::new());
+            let ending = self.legs.target.client.send(request);
             drop(tokio::time::timeout(grace, ending).await);
         }
     }
@@ -216,17 +232,11 @@ impl Remote {
 /// A tool's name and the headers that it wants; nothing where it wants none, and no headers where
 /// what it wants breaks the rules.
 fn annotations(tool: &RawValue) -> Option<(String, Option<Vec<Annotated>>)> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Tool {
-        name: String,
-        input_schema: Box<RawValue>,
-    }
     if !tool.get().contains(header::ANNOTATION) {
         return None;
     }
-    let tool: Tool = serde_json::from_str(tool.get()).ok()?;
-    Some((tool.name, header::annotated(&tool.input_schema)))
+    let tool = Object::read(tool)?;
+    Some((tool.typed("name")?, header::annotated(tool.get("inputSchema")?)))
 }
 
 /// A request under way: dropped before its answer came, it is given up.

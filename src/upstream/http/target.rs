@@ -5,31 +5,34 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use reqwest::{
-    Client, Url,
-    header::{HeaderMap, HeaderName, HeaderValue},
-    redirect::Policy,
+use data_encoding::BASE64;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Uri,
+    header::{AUTHORIZATION, USER_AGENT},
 };
+use percent_encoding::percent_decode_str;
+use url::Url;
 
-use super::{HttpConfig, is_ours};
+use super::{HttpConfig, client::Client, is_ours};
 use crate::{secret::Secret, upstream::ConnectError};
 
 /// Characters from which on a part of a header or a query is taken for a secret of its own.
 const PART: usize = 6;
 /// Characters from which on a segment of a path is: addresses with a token in them exist.
 const PATH_PART: usize = 16;
-/// Shorter than servers keep an idle connection (5 s in Node and uvicorn), so that a request
-/// hardly ever meets one that is being closed: nobody could say whether it was executed.
-const POOL_IDLE: Duration = Duration::from_secs(4);
-/// A dead peer of a kept connection is found out in so long.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Who asks, unless the configuration says otherwise.
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("switchboard/", env!("CARGO_PKG_VERSION")));
 
 /// Where a server is.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) client: Client,
-    pub(super) url: Url,
+    /// The address of every request.
+    pub(super) uri: Uri,
+    /// The headers of every request.
     pub(super) headers: HeaderMap,
+    has_credentials: bool,
     secrets: Vec<Secret>,
 }
 
@@ -41,24 +44,20 @@ impl Target {
     pub(super) fn new(config: &HttpConfig, connect: Duration) -> Result<Self, ConnectError> {
         let wrong = |why: String| ConnectError::Configuration(why);
         let (url, socket) = address(&config.url).map_err(wrong)?;
-        let headers = headers(config).map_err(wrong)?;
-        let secrets = secrets(config, &url);
-        let mut client = Client::builder()
-            .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(connect)
-            .pool_idle_timeout(POOL_IDLE)
-            .tcp_keepalive(KEEP_ALIVE)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .http2_keep_alive_timeout(Duration::from_secs(10));
-        if let Some(socket) = socket {
-            client = client.unix_socket(socket);
+        let mut headers = headers(config).map_err(wrong)?;
+        if let Some(login) = login(&url) {
+            headers.entry(AUTHORIZATION).or_insert(login);
         }
-        let client = client.build().map_err(|error| {
-            ConnectError::Configuration(format!("no HTTP client: {}", super::fault::why(&error)))
-        })?;
-        Ok(Self { client, url, headers, secrets })
+        let has_credentials = !headers.is_empty();
+        headers.entry(USER_AGENT).or_insert(AGENT);
+        let secrets = secrets(config, &url);
+        let client = match socket {
+            Some(socket) => Client::of_socket(&socket),
+            None => Client::of_network(url.scheme() == "https", connect)
+                .map_err(|error| wrong(format!("no TLS for its url: {error}")))?,
+        };
+        let uri = bare(url).map_err(wrong)?;
+        Ok(Self { client, uri, headers, has_credentials, secrets })
     }
 
     /// What must never be quoted.
@@ -67,9 +66,31 @@ impl Target {
     }
 
     /// Whether the configuration gives credentials.
-    pub(super) fn has_credentials(&self) -> bool {
-        !self.headers.is_empty() || self.url.password().is_some()
+    pub(super) const fn has_credentials(&self) -> bool {
+        self.has_credentials
     }
+}
+
+/// The login that an address names (RFC 7617).
+fn login(url: &Url) -> Option<HeaderValue> {
+    let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut words = decoded(url.username());
+    words.push(b':');
+    words.extend(decoded(url.password().unwrap_or_default()));
+    let mut value = HeaderValue::from_str(&format!("Basic {}", BASE64.encode(&words))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// An address as requests name it: without login and fragment.
+fn bare(mut url: Url) -> Result<Uri, String> {
+    url.set_fragment(None);
+    // They fail for addresses that can have none.
+    url.set_username("").and_then(|()| url.set_password(None)).ok();
+    Uri::try_from(url.as_str()).map_err(|error| format!("its url cannot be used: {error}"))
 }
 
 /// What a server may repeat of what it was given: whole headers and queries, and their parts, such

@@ -28,7 +28,7 @@ fn link(era: Era, capabilities: &str) -> (Link, Script) {
 
 fn tools_call(params: &str) -> Request {
     Request {
-        method: method::TOOLS_CALL,
+        method: method::TOOLS_CALL.into(),
         params: Some(json(params).into()),
         name: None,
         progress: None,

@@ -101,6 +101,7 @@ fn context(protocol: Protocol) -> ConnectContext {
         server: ServerName::new("demo").unwrap(),
         incarnation: Incarnation(1),
         abilities: crate::wire::Abilities::NONE,
+        roots: crate::upstream::Roots::default(),
         protocol,
         timeout: MINUTE,
         message_limit: 1 << 20,
@@ -128,7 +129,7 @@ async fn link() -> (Link, Arc<Record>) {
 async fn call(link: &Link, tool: &str) -> Result<Box<RawValue>, RequestError> {
     let params = crate::wire::raw(&serde_json::json!({ "name": tool, "arguments": {} }));
     link.request(Request {
-        method: "tools/call",
+        method: "tools/call".into(),
         params: Some(params.into()),
         name: None,
         progress: None,
@@ -187,7 +188,7 @@ async fn progress_and_changes_come_through() {
     let (sink, mut progress) = ProgressSink::new(8);
     let params = crate::wire::raw(&serde_json::json!({ "name": "progress" }));
     link.request(Request {
-        method: "tools/call",
+        method: "tools/call".into(),
         params: Some(params.into()),
         name: None,
         progress: Some(sink),

@@ -14,7 +14,7 @@ use crate::{
     wire::{
         ErrorObject, Id, Message, Object, ParseError, RawValue,
         envelope::{self, code},
-        method, raw,
+        meta, method, raw,
     },
 };
 
@@ -87,11 +87,19 @@ fn notification(shared: &Shared, method: &str, params: Option<&RawValue>) {
                 count(&shared.oddities.unmatched);
             }
         }
-        method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED => {
-            shared.lists_changed.notify_one();
+        method::LISTEN_ACKNOWLEDGED => {
+            let awaited = params.is_some_and(|raw| {
+                meta::subscription(raw).is_some_and(|id| {
+                    number(Some(&id)).is_some_and(|id| shared.pending.acknowledge(id, raw))
+                })
+            });
+            if !awaited {
+                count(&shared.oddities.unmatched);
+            }
         }
         method::MESSAGE => log(shared.pending.addressee().as_ref(), params, &shared.stderr),
         method::CANCELLED => shared.inquiries.withdraw(params),
+        _ if shared.news.take(method, params) => {}
         _ => {
             count(&shared.oddities.ignored);
             tracing::trace!("notification without use");

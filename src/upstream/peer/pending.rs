@@ -11,10 +11,10 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Answer, Outgoing};
+use super::{Acknowledged, Answer, Call, Outgoing};
 use crate::{
     upstream::{
-        Deadline, LinkEnd, ProgressSink, RequestError,
+        LinkEnd, RequestError,
         dialogue::{GivenUp, Party, addressee},
         progress::Track,
     },
@@ -47,6 +47,7 @@ struct Table {
 struct Entry {
     answer: oneshot::Sender<Answer>,
     progress: Option<Track>,
+    acknowledged: Option<Acknowledged>,
     /// Who is behind it, where the server may ask back.
     party: Option<Party>,
     sent: Sent,
@@ -68,9 +69,7 @@ impl Pending {
     pub(super) fn register(
         &self,
         id: u64,
-        progress: Option<ProgressSink>,
-        deadline: Deadline,
-        party: Option<Party>,
+        call: &Call<'_>,
     ) -> Result<oneshot::Receiver<Answer>, RequestError> {
         let (answer, receiver) = oneshot::channel();
         let mut table = self.0.lock();
@@ -81,8 +80,9 @@ impl Pending {
             id,
             Entry {
                 answer,
-                progress: progress.map(|sink| Track::new(sink, deadline)),
-                party,
+                progress: call.progress.clone().map(|it| Track::new(it, call.deadline.clone())),
+                acknowledged: call.acknowledged.clone(),
+                party: call.party(),
                 sent: Sent::Queued,
             },
         );
@@ -128,6 +128,13 @@ impl Pending {
             }
             None => false,
         }
+    }
+
+    /// A subscription is acknowledged; false if nobody waits for that.
+    pub(super) fn acknowledge(&self, id: u64, params: &RawValue) -> bool {
+        let table = self.0.lock();
+        let waiting = table.entries.get(&id).and_then(|entry| entry.acknowledged.as_ref());
+        waiting.is_some_and(|waiting| waiting.try_send(params.to_owned()).is_ok())
     }
 
     /// Whose a message of the server is that names no call, among the calls that it has.

@@ -162,8 +162,8 @@ async fn changes_of_the_tools_are_told_once_however_many_came() {
         script.say(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#).await;
     }
     settle(&peer, &mut script).await;
-    peer.lists_changed().await;
-    assert!(peer.lists_changed().now_or_never().is_none());
+    peer.news().lists_changed().await;
+    assert!(peer.news().lists_changed().now_or_never().is_none());
 }
 
 #[tokio::test]

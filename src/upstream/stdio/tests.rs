@@ -47,6 +47,7 @@ fn context(stderr: &Arc<StderrRing>, timeout: Duration) -> ConnectContext {
         server: ServerName::new("script").unwrap(),
         incarnation: Incarnation(1),
         abilities: crate::wire::Abilities::NONE,
+        roots: crate::upstream::Roots::default(),
         protocol: Protocol::Auto,
         timeout,
         message_limit: 64 << 20,
@@ -66,7 +67,7 @@ async fn connect_within(config: StdioConfig, timeout: Duration) -> Result<Link, 
 
 async fn call(link: &Link) -> Result<Box<RawValue>, RequestError> {
     link.request(Request {
-        method: "tools/call",
+        method: "tools/call".into(),
         params: None,
         name: None,
         progress: None,

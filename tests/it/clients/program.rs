@@ -1,6 +1,6 @@
 //! A client program of `tests/clients`: started with a task, heard for its report.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,6 +25,9 @@ pub struct Report {
     /// What the modern server's echo gave back.
     #[serde(default)]
     pub echo_modern: String,
+    /// What each tool that asks gave back, or what the library threw.
+    #[serde(default)]
+    pub answers: BTreeMap<String, String>,
 }
 
 /// The words that start a program of `tests/clients` with the interpreter that has its packages.
@@ -32,8 +35,8 @@ pub fn words(program: &str) -> Vec<String> {
     let path = |name: &str| installed(name).to_str().unwrap().to_owned();
     let program_path = path(&format!("clients/{program}"));
     let python = match program {
-        "mcp2.py" | "fastmcp4.py" => "venv-mcp2/bin/python",
-        "mcp1.py" | "langchain_adapters.py" | "mcpuse.py" => "venv-mcp1/bin/python",
+        "mcp2.py" | "fastmcp4.py" | "asker2.py" => "venv-mcp2/bin/python",
+        "mcp1.py" | "asker1.py" | "langchain_adapters.py" | "mcpuse.py" => "venv-mcp1/bin/python",
         // Packages are found beside the link in tests/env, not beside the file it leads to.
         _ => {
             return ["node", "--preserve-symlinks", "--preserve-symlinks-main", &program_path]

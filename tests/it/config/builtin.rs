@@ -64,12 +64,14 @@ fn the_schema_knows_every_key_of_the_default_file_and_refuses_others() {
         json!({"mcpServers": {"a": {"args": "x"}}}),
         json!({"agents": {"a": {"mcpServers": {"p": {"startup": "soon"}}}}}),
         json!({"groups": {"g": {}}}),
+        json!({"servers": {"a": {"url": "http://x", "roots": "file:///a"}}}),
     ] {
         assert!(!validator.is_valid(&wrong), "{wrong}");
     }
     for right in [
         json!({"monitoring": "production"}),
         json!({"servers": {"a": {"command": ["npx"], "anything": 1}}}),
+        json!({"servers": {"a": {"url": "http://x", "roots": ["file:///a", {"uri": "file:///b"}]}}}),
     ] {
         assert!(validator.is_valid(&right), "{right}");
     }
@@ -96,6 +98,7 @@ fn the_commented_keys_of_an_entry_are_right_too() {
     // Where there is no default, the comment shows an example.
     expected.max_in_flight = found.max_in_flight;
     expected.timeout = found.timeout;
+    expected.roots.clone_from(&found.roots);
     expected.tool_rules = found.tool_rules.clone();
     assert_eq!(*found, expected);
 }

@@ -55,6 +55,17 @@ fn unknown_keys_name_the_nearest_one() {
 }
 
 #[test]
+fn a_root_is_a_place_in_the_file_system() {
+    says(
+        "[mcpServers.a]\ncommand = \"a\"\nroots = [\"file://${workspaceFolder}\", \"/srv\"]\n",
+        &[
+            "a.toml: mcpServers.a.roots.1.uri: is no file:// URI (such as \"file:///srv/project\" or \
+           \"file://${workspaceFolder}\")",
+        ],
+    );
+}
+
+#[test]
 fn an_unknown_key_of_an_entry_is_a_warning() {
     let loaded =
         Space::new().file("a.toml", "[mcpServers.a]\ncomand = \"a\"\ncommand = \"b\"\n").loaded();

@@ -6,7 +6,6 @@
 mod content;
 mod legacy;
 mod modern;
-mod stream;
 mod tools;
 
 use std::sync::{

@@ -57,7 +57,7 @@ async fn a_client_over_http_is_asked_on_its_calls_stream_and_posts_its_answer() 
     let (mine, other) = (session(&client).await, session(&client).await);
     let message =
         json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call("form", "a")});
-    let mut events = Events::of(post(&client, &mine, &message).await);
+    let mut events = Events::of(REVISION, post(&client, &mine, &message).await);
     let asked = events.message().await;
     assert_valid(REVISION, "JSONRPCMessage", &asked);
     assert_eq!(asked["method"], "elicitation/create");

@@ -1,9 +1,9 @@
 //! Legacy clients are asked while their call runs, on the call's own stream.
 
 use serde_json::json;
-use switchboard::{runtime::Isolation, wire::Revision};
+use switchboard::{id::ServerName, runtime::Isolation, wire::Revision};
 
-use super::talk::{Host, accepted};
+use super::talk::{Host, SERVER, Talk, accepted};
 
 #[tokio::test]
 async fn a_legacy_client_is_asked_and_its_answer_reaches_the_legacy_server() {
@@ -11,11 +11,15 @@ async fn a_legacy_client_is_asked_and_its_answer_reaches_the_legacy_server() {
     let mut client = host.legacy(json!({"elicitation": {}, "sampling": {}})).await;
     let call = client.call("form", "a").await;
     let asked = client.asked("elicitation/create").await;
+    let name = ServerName::new(SERVER).unwrap();
+    let asking = || host.runtime.store().server(&name).unwrap().asking;
+    assert_eq!(asking(), 1, "an operator sees that somebody is waited for");
     assert_eq!(asked["params"]["message"], "[asker] Who are you?");
     assert_eq!(asked["params"]["_meta"]["io.switchboard/origin"], "asker");
     assert_eq!(asked["params"]["requestedSchema"]["type"], "object");
     client.reply(&asked, accepted("Ada")).await;
     assert_eq!(client.learned(call).await, json!([accepted("Ada")]));
+    assert_eq!(asking(), 0);
 
     let call = client.call("both", "a").await;
     let form = client.asked("elicitation/create").await;
@@ -105,6 +109,56 @@ async fn sessions_with_connections_of_their_own_are_asked_at_the_same_time() {
     one.reply(&asked_one, accepted("one")).await;
     assert_eq!(one.learned(first).await, json!([accepted("one")]));
     assert_eq!(two.learned(second).await, json!([accepted("two")]));
+}
+
+/// A client that wants every log message, and whose connection is ready.
+async fn wants_log(host: &Host) -> Talk {
+    let mut talk = host.legacy(json!({"elicitation": {}})).await;
+    let set = talk.ask("logging/setLevel", json!({"level": "debug"})).await;
+    talk.result(set).await;
+    let call = talk.call("declared", "nobody").await;
+    talk.learned(call).await;
+    talk
+}
+
+/// The next messages are progress and log of this call of one's own, and nothing else.
+async fn hears(talk: &mut Talk, who: &str) {
+    let progress = talk.told("notifications/progress").await;
+    assert_eq!(progress, json!({"progressToken": "mine", "progress": 1, "message": who}));
+    let log = talk.told("notifications/message").await;
+    assert_eq!(log, json!({"level": "error", "data": who}));
+}
+
+#[tokio::test]
+async fn two_parties_in_flight_are_told_only_of_their_own_calls() {
+    let host = Host::with("legacy", Isolation::Session).await;
+    let (mut one, mut two) = (wants_log(&host).await, wants_log(&host).await);
+    let calls = (one.tell("one").await, two.tell("two").await);
+    hears(&mut one, "one").await;
+    hears(&mut two, "two").await;
+    let asked = (one.asked("elicitation/create").await, two.asked("elicitation/create").await);
+    assert_eq!(asked.0["params"]["message"], "[asker] one");
+    assert_eq!(asked.1["params"]["message"], "[asker] two");
+    two.reply(&asked.1, accepted("2")).await;
+    one.reply(&asked.0, accepted("1")).await;
+    assert_eq!(one.learned(calls.0).await, json!(["one", accepted("1")]));
+    assert_eq!(two.learned(calls.1).await, json!(["two", accepted("2")]));
+}
+
+#[tokio::test]
+async fn what_two_parties_on_one_connection_could_both_be_meant_by_is_told_to_neither() {
+    let host = Host::start("legacy").await;
+    let (mut one, mut two) = (wants_log(&host).await, wants_log(&host).await);
+    let first = one.tell("one").await;
+    hears(&mut one, "one").await;
+    let asked = one.asked("elicitation/create").await;
+    // Progress names its call; a log message and a question do not.
+    let second = two.tell("two").await;
+    assert_eq!(two.told("notifications/progress").await["message"], "two");
+    assert_eq!(two.learned(second).await, json!(["two", {"action": "cancel"}]));
+    one.reply(&asked, accepted("1")).await;
+    assert_eq!(one.learned(first).await, json!(["one", accepted("1")]));
+    assert_eq!(host.journal(), ["tell one", "tell two"]);
 }
 
 #[tokio::test]

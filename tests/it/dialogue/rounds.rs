@@ -1,8 +1,9 @@
 //! Modern clients: a call ends with what its server wants to know, and goes on with the answers.
 
 use serde_json::{Value, json};
+use switchboard::{id::ServerName, upstream::TransportConfig};
 
-use super::talk::{Host, Talk, accepted, call};
+use super::talk::{Host, SERVER, Talk, accepted, call};
 use crate::support::wait::until;
 
 const ERAS: [&str; 2] = ["legacy", "modern"];
@@ -238,4 +239,40 @@ async fn a_call_under_a_key_asks_nothing_and_is_carried_out_once() {
         assert_eq!(client.learned(id).await, json!([{"error": -32601}]));
     }
     assert_eq!(host.journal(), ["form a"]);
+}
+
+#[tokio::test]
+async fn a_state_does_not_go_to_another_program() {
+    let host = Host::start("modern").await;
+    let mut client = host.modern(able());
+    let first = client.call("form", "a").await;
+    let wanted = client.wanted(first).await;
+    let (store, name) = (host.runtime.store(), ServerName::new(SERVER).unwrap());
+    let mut changed = host.config.clone().unwrap();
+    let TransportConfig::Stdio(stdio) = &mut changed.transport else { unreachable!() };
+    stdio.args.push("another".to_owned());
+    store.update(name, changed).await.unwrap();
+    until("the other program serves", async || {
+        let again = client.retry("form", "a", &wanted, &accepted("Ada")).await;
+        let answer = client.answer(again).await;
+        let refused = answer["error"]["message"].as_str()?;
+        assert!(refused.contains("its server is another one now"), "{answer}");
+        Some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_the_request_that_opens_a_call() {
+    let host = Host::start("modern").await;
+    let mut client = host.modern(able());
+    let first = client.call("form", "a").await;
+    let wanted = client.wanted(first).await;
+    let mut params = call("form", "a");
+    params["requestState"] = wanted["requestState"].clone();
+    params["_meta"] = json!({"io.switchboard/idempotencyKey": "k"});
+    let again = client.ask("tools/call", params).await;
+    let error = refused(&mut client, again).await;
+    assert!(error["message"].as_str().unwrap().contains("first request"), "{error}");
+    assert!(host.journal().is_empty());
 }

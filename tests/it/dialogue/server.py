@@ -1,7 +1,8 @@
 """A server that asks, over standard streams, in the era that its first argument names.
 
 Each tool asks as its name says and answers with what it learned. Every call that is carried out is
-one line of the journal, its second argument: the tool and the argument `who`.
+one line of the journal, its second argument: the tool and the argument `who`. What it heard stands
+beside it, in `.heard`.
 """
 
 import json
@@ -22,7 +23,7 @@ ASKS = {
     "twice": [("elicitation/create", FORM)],
     "endless": [("elicitation/create", FORM)],
 }
-TOOLS = [*ASKS, "wait", "log", "sign", "take_back", "die", "later"]
+TOOLS = [*ASKS, "tell", "wait", "log", "sign", "take_back", "die", "later"]
 waiting, last = {}, 0
 
 
@@ -96,6 +97,14 @@ def call_tool(call, params):
         journal(name, params)
         return asked_by_request(call, name, ASKS[name])
     journal(name, params)
+    if name == "tell":
+        # Everything that a call can tell its caller, each with `who` in it.
+        who = params["arguments"]["who"]
+        send({"method": "notifications/progress", "params": {
+            "progressToken": meta["progressToken"], "progress": 1, "message": who}})
+        send({"method": "notifications/message", "params": {"level": "error", "data": who}})
+        ask("elicitation/create", {**FORM, "message": who}, lambda answer: said(call, who, answer))
+        return
     if name == "die":
         return asked_by_request(call, name, ASKS["form"])
     if name == "later":
@@ -123,6 +132,8 @@ def call_tool(call, params):
 
 levels, declared = [], {}
 for line in sys.stdin:
+    with open(JOURNAL + ".heard", "a") as file:
+        file.write(line)
     message = json.loads(line)
     if "method" not in message:
         then = waiting.pop(message["id"], None)

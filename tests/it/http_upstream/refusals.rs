@@ -66,7 +66,7 @@ async fn a_refusal_that_mentions_sessions_is_no_lost_session_and_is_not_sent_twi
 }
 
 #[tokio::test]
-async fn a_call_whose_session_is_always_unknown_is_given_up_and_the_others_go_on() {
+async fn a_call_that_is_always_answered_with_404_costs_nobody_the_session() {
     let opened = Arc::new(AtomicUsize::new(0));
     let doomed = Arc::new(AtomicUsize::new(0));
     let (opens, dooms) = (Arc::clone(&opened), Arc::clone(&doomed));
@@ -94,26 +94,59 @@ async fn a_call_whose_session_is_always_unknown_is_given_up_and_the_others_go_on
     }
     let refused = call(&store, "a_work", &json!({ "doomed": true })).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Upstream);
-    assert!(refused.to_string().contains("the session is unknown, even a new one"), "{refused}");
+    assert!(refused.to_string().contains("404, as if its session were unknown"), "{refused}");
+    for _ in 0..7 {
+        call(&store, "a_work", &json!({ "doomed": true })).await.unwrap_err();
+    }
     others.join_all().await;
-    let doomed = doomed.load(Ordering::SeqCst);
-    assert_eq!(doomed, 2, "once in the session that there was, once in a new one");
-    assert_eq!(calls.load(Ordering::SeqCst), 100 + doomed, "each of the others was executed once");
-    call(&store, "a_work", &json!({})).await.unwrap();
-    let opened = opened.load(Ordering::SeqCst);
-    assert!(opened <= 3, "{opened} sessions: the first, and one after each refusal");
+    assert_eq!(doomed.load(Ordering::SeqCst), 8, "never twice");
+    assert_eq!(calls.load(Ordering::SeqCst), 108, "each of the others was executed once");
+    assert_eq!(call(&store, "a_work", &json!({})).await.unwrap().incarnation.0, 1);
+    assert_eq!(opened.load(Ordering::SeqCst), 1);
     runtime.stop().await;
+}
+
+/// A server that forgets its session at a call, once; `ping` is answered as the test says.
+fn forgetting(
+    ping: impl Fn() -> Option<Response> + Send + Sync + 'static,
+) -> impl Fn(&Asked) -> Option<Response> + Send + Sync + 'static {
+    let (forgot, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    move |asked| {
+        if asked.method() == "initialize" {
+            forgot.store(false, Ordering::SeqCst);
+            return None;
+        }
+        if is_call(asked) && !done.swap(true, Ordering::SeqCst) {
+            forgot.store(true, Ordering::SeqCst);
+        }
+        if !forgot.load(Ordering::SeqCst) {
+            return None;
+        }
+        let unknown = || StatusCode::NOT_FOUND.into_response();
+        Some(if asked.method() == "ping" { ping().unwrap_or_else(unknown) } else { unknown() })
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_unknown_to_a_ping_too_is_lost_and_the_call_goes_on_in_a_new_one() {
+    let pings: [fn() -> Option<Response>; 2] =
+        [|| None, || Some(StatusCode::BAD_GATEWAY.into_response())];
+    for ping in pings {
+        let decide = forgetting(ping);
+        let (_upstream, runtime, calls) = working(false, move |_, asked| decide(asked)).await;
+        let answer = call(&runtime.store(), "a_work", &json!({})).await.unwrap();
+        assert_eq!((said(&answer).as_str(), answer.incarnation.0), ("done", 2));
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+        runtime.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn a_call_under_way_is_answered_though_its_session_ends_meanwhile() {
     let (held, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (holds, goes) = (Arc::clone(&held), Arc::clone(&go));
-    let lost = Arc::new(AtomicBool::new(false));
+    let forgets = forgetting(|| None);
     let upstream = Upstream::serve(faulty(false, move |asked| {
-        if !is_call(asked) {
-            return None;
-        }
         if asked.message["params"]["arguments"]["held"] == true {
             let (holds, goes) = (Arc::clone(&holds), Arc::clone(&goes));
             let answer = plain(false, asked);
@@ -126,8 +159,8 @@ async fn a_call_under_way_is_answered_though_its_session_ends_meanwhile() {
                 .boxed(),
             );
         }
-        let is_first = !lost.swap(true, Ordering::SeqCst);
-        is_first.then(|| async { StatusCode::NOT_FOUND.into_response() }.boxed())
+        let answer = forgets(asked)?;
+        Some(async move { answer }.boxed())
     }))
     .await;
     let runtime = runtime(&[("a", http(upstream.url()))]).await;

@@ -101,3 +101,32 @@ async fn an_end_in_the_middle_of_writing_harms_nothing() {
     }
     assert_eq!(problem(&instance).await, None);
 }
+
+#[tokio::test]
+async fn a_state_directory_that_is_removed_is_made_anew_with_one_warning() {
+    let instance = Switchboard::serve(&config()).await;
+    listed(&instance, DEMO_TOOLS).await;
+    let state = instance.state();
+    fs::remove_dir_all(&state).unwrap();
+    until("commands reach it again", async || {
+        instance.command(&["status"]).await.status.success().then_some(())
+    })
+    .await;
+    until("what it remembers is written again", async || {
+        state.join("state.db").metadata().is_ok_and(|file| file.len() > 0).then_some(())
+    })
+    .await;
+    let log = instance.log();
+    assert_eq!(log.matches("was removed, or files in it").count(), 1, "{log}");
+    let second = instance.config();
+    let second = instance.command(&["serve", "--config", second.to_str().unwrap()]).await;
+    assert_eq!(second.status.code(), Some(75), "the lock holds: {second:?}");
+    assert_eq!(problem(&instance).await, None);
+
+    let folder = instance.kill().await;
+    let instance = Switchboard::serve_in(folder, &config(), &[]).await;
+    listed(&instance, DEMO_TOOLS).await;
+    let server = instance.status().await["servers"][0].clone();
+    assert_eq!((&server["state"], &server["incarnation"]), (&json!("idle"), &json!(0)));
+    assert!(instance.stop().await.success());
+}

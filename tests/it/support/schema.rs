@@ -3,7 +3,7 @@
 //! Knows the files in `tests/schema` and nothing of Switchboard beyond its revisions.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, Mutex},
@@ -22,6 +22,15 @@ pub fn folder() -> PathBuf {
 pub fn definitions(revision: Revision) -> Map<String, Value> {
     let (_, definitions) = read(revision);
     definitions
+}
+
+/// Whether a revision has a type.
+pub fn has_type(revision: Revision, type_name: &str) -> bool {
+    type Names = Mutex<HashMap<Revision, HashSet<String>>>;
+    static NAMES: LazyLock<Names> = LazyLock::new(Names::default);
+    let mut names = NAMES.lock().unwrap();
+    let of_revision = || definitions(revision).into_iter().map(|(name, _)| name).collect();
+    names.entry(revision).or_insert_with(of_revision).contains(type_name)
 }
 
 /// Checks a value against one type of a revision, such as `ListToolsResult`.

@@ -13,6 +13,7 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
+    middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
 use futures::future::BoxFuture;
@@ -27,6 +28,7 @@ use rmcp::transport::{
     streamable_http_server::session::local::LocalSessionManager,
 };
 use serde_json::{Value, json};
+use switchboard::wire::Revision;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
@@ -34,7 +36,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::script::Script;
+use super::{outgoing::Leg, script::Script};
 
 /// A server. Dropped, it is gone at once, and so is every connection to it.
 pub struct Upstream {
@@ -51,6 +53,7 @@ impl Upstream {
 
     /// Serves at an address, such as that of a server that was killed.
     pub async fn serve_at(address: SocketAddr, router: Router) -> Self {
+        let router = heard(router);
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::<AtomicUsize>::default();
@@ -68,6 +71,7 @@ impl Upstream {
 
     /// Serves on a socket of this machine.
     pub fn serve_unix(path: &Path, router: Router) -> Self {
+        let router = heard(router);
         let listener = UnixListener::bind(path).unwrap();
         let connections = Arc::<AtomicUsize>::default();
         let counted = Arc::clone(&connections);
@@ -84,6 +88,7 @@ impl Upstream {
 
     /// Serves with TLS.
     pub async fn serve_tls(acceptor: TlsAcceptor, router: Router) -> Self {
+        let router = heard(router);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::<AtomicUsize>::default();
@@ -124,6 +129,18 @@ impl Upstream {
         self.tasks.shutdown().await;
         self.address
     }
+}
+
+/// Every message that comes is held against its revision first.
+fn heard(router: Router) -> Router {
+    router.layer(middleware::from_fn(async |request: Request<Body>, next: Next| {
+        let (head, body) = request.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+        let version = head.headers.get("mcp-protocol-version");
+        let revision = version.and_then(|version| Revision::parse(version.to_str().ok()?));
+        Leg::of(revision).hear(&serde_json::from_slice(&bytes).unwrap_or_default());
+        next.run(Request::from_parts(head, Body::from(bytes))).await
+    }))
 }
 
 async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {

@@ -25,11 +25,11 @@ use crate::{
         changes::Changes,
         client::Client,
         fault::{self, Head},
-        legacy, response, unreadable,
+        legacy, notified, response, subscribe, unreadable,
     },
     trace::Context,
     wire::{
-        Era, Id, Message, ParseError, RawValue, Revision,
+        Era, Id, Message, Object, ParseError, RawValue, Revision,
         envelope::{self, code},
         header, method, sse,
     },
@@ -52,7 +52,7 @@ impl Endpoint {
                 .gate
                 .changes(&caller.principal, &caller.owner)
                 .map_err(|error| fault::of_request(error, Era::Legacy))?;
-            let session = Some(Arc::new(self.gate.lease(&caller.owner)));
+            let session = Some(Arc::new(self.gate.lease(&caller.principal, &caller.owner)));
             let client = Some(Arc::new(Client::new(params, revision)));
             let caller = Caller { session, client, ..caller.clone() };
             let changes = Changes::new(changes);
@@ -110,6 +110,7 @@ impl Endpoint {
                     {
                         session.cancel(&id);
                     }
+                    notified(&self.gate, &session.caller, &method, params).await;
                 }
                 Ok(Message::Response { id, outcome }) => {
                     if let Some(client) = &session.caller.client {
@@ -342,6 +343,11 @@ struct Standing {
 impl Source for Standing {
     async fn next(&mut self) -> Option<Bytes> {
         let session = Arc::clone(&self.reading.session);
+        let lease = session.caller.session.as_ref();
+        let updated = async || match lease {
+            Some(lease) => lease.watching().updated().await,
+            None => std::future::pending().await,
+        };
         let log = Arc::clone(self.reading.reader.log());
         loop {
             tokio::select! {
@@ -349,6 +355,10 @@ impl Source for Standing {
                 frame = self.reading.next() => return frame,
                 () = self.stopping.cancelled() => return None,
                 () = session.ended.cancelled() => return None,
+                uri = updated() => {
+                    let line = subscribe::updated(&uri, Object::default()).into();
+                    log.push(line, Weight::Notification);
+                }
                 changed = session.change() => {
                     for notification in changed? {
                         let line = envelope::notification(notification, None).into();

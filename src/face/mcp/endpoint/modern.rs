@@ -12,7 +12,9 @@ use super::{
     respond::{self, Refusal, Source},
 };
 use crate::{
-    face::mcp::{Caller, Exchange, Fault, Reply, Step, listen::Listen, modern::Request, response},
+    face::mcp::{
+        Caller, Exchange, Fault, Reply, Step, listen::Listen, modern::Request, notified, response,
+    },
     wire::{
         Id, Message, Object,
         envelope::code,
@@ -41,8 +43,9 @@ impl Endpoint {
                     Reply::Listen(listen) => self.listen(listen),
                 })
             }
-            Message::Notification { method, .. } => {
+            Message::Notification { method, params } => {
                 headers::check_method(headers, &method)?;
+                notified(&self.gate, caller, &method, params).await;
                 Ok(respond::accepted())
             }
             Message::Response { .. } => Err(Fault::with_status(

@@ -1,0 +1,227 @@
+//! Tasks of callers that take them: the names that callers carry, which say nothing and open for
+//! nobody else, and what is asked under them.
+//!
+//! A name holds all that is needed, so it outlives us; in memory, bounded, stands only what a
+//! caller's list is made of. A task belongs to its server and not to a life of that: whichever
+//! serves when somebody asks decides what became of it.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+    fmt,
+    time::Duration,
+};
+
+use futures::{StreamExt as _, stream};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::{
+    Answer, CallError, CallRequest, Gate, Principal, Subject, Told,
+    run::Outcome,
+    seal::{Bound, Seal, StateKeys, TaskTicket},
+    wanted,
+};
+use crate::{
+    id::{Owner, SessionKey},
+    runtime::Scope,
+    wire::{Ability, Era, ErrorObject, Object, RawValue, envelope::code, method, task},
+};
+
+/// Tasks that are remembered of one principal in one view; the oldest give way.
+const KNOWN: usize = 256;
+/// Tasks of a list that are asked for at the same time.
+const AT_ONCE: usize = 8;
+/// How long a server may take to say how far a task of a list is.
+const LOOK: Duration = Duration::from_secs(5);
+/// What is told while the result of a task is waited for, before it is taken.
+const WAITING: usize = 64;
+
+/// The tasks of one gate's callers.
+pub(super) struct Tasks {
+    seal: Seal,
+    /// By the rules of 2025-11-25, which alone have lists; the oldest first.
+    known: Mutex<HashMap<(Principal, Owner), VecDeque<TaskTicket>>>,
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasks").finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    /// Asks about a task by the name that the caller got for it.
+    pub(super) async fn task(
+        &self,
+        principal: &Principal,
+        scope: &Scope,
+        era: Era,
+        request: CallRequest,
+    ) -> Result<Answer, CallError> {
+        let subject = request.subject.clone();
+        let answer = self.tasks.ask(principal, scope, era, request).await?;
+        self.links.heard(principal, scope.owner(), &subject, &answer);
+        Ok(answer)
+    }
+
+    /// The caller's tasks that began or were asked for since we started, by the rules of
+    /// 2025-11-25: raw `ListTasksResult`. Those of servers that do not answer are left out.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`] for an owner that the principal does not see.
+    pub async fn tasks(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        session: Option<&SessionKey>,
+    ) -> Result<Box<RawValue>, CallError> {
+        let scope = self.scope(principal, owner)?;
+        let session = session.cloned().unwrap_or_else(|| principal.session.clone());
+        Ok(self.tasks.list(principal, &scope, &session).await)
+    }
+}
+
+impl Tasks {
+    pub(super) fn new(keys: &StateKeys) -> Self {
+        Self { seal: Seal::new(keys), known: Mutex::default() }
+    }
+
+    /// An answer as its caller gets it: a task that it hands out has the caller's own name.
+    pub(super) fn handed(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        mut answer: Answer,
+    ) -> Outcome {
+        let Some(task) = &answer.task else { return Ok(answer) };
+        let ticket = TaskTicket { server: answer.server.clone(), id: task.id.to_string() };
+        let bound = Bound::of_tasks(principal, owner, task.era);
+        let name = self.seal.name(&bound, &ticket).ok_or_else(|| {
+            let error = ErrorObject::new(code::INTERNAL, "the task cannot be named");
+            CallError::Server { server: answer.server.clone(), error }
+        })?;
+        if task.era == Era::Legacy {
+            self.know(principal, owner, ticket);
+        }
+        answer.result = task::renamed(&answer.result, &name);
+        Ok(answer)
+    }
+
+    fn know(&self, principal: &Principal, owner: &Owner, ticket: TaskTicket) {
+        let mut known = self.known.lock();
+        let known = known.entry((principal.clone(), owner.clone())).or_default();
+        if !known.contains(&ticket) {
+            known.push_back(ticket);
+        }
+        if known.len() > KNOWN {
+            known.pop_front();
+        }
+    }
+
+    /// Asks about a task of the caller's.
+    pub(super) async fn ask(
+        &self,
+        principal: &Principal,
+        scope: &Scope,
+        era: Era,
+        mut request: CallRequest,
+    ) -> Outcome {
+        let Subject::Task { method, id: name } = request.subject else {
+            return scope.call(request).await;
+        };
+        let bound = Bound::of_tasks(principal, scope.owner(), era);
+        let ticket = self.seal.named(&bound, &name).ok_or_else(unknown)?;
+        let TaskTicket { server, id } = ticket.clone();
+        request.subject = Subject::Task { method, id };
+        request.origin = Some(server);
+        if era == Era::Legacy {
+            self.know(principal, scope.owner(), ticket);
+        }
+        if method == method::TASKS_RESULT {
+            return result(scope, request, &name).await;
+        }
+        // A task asks by what is said of it; the channel says that its caller can answer.
+        let (sink, _told) = mpsc::channel(1);
+        if era == Era::Modern {
+            request.dialogue.abilities = request.dialogue.abilities.and(Ability::Tasks);
+            request.dialogue.sink.get_or_insert(sink);
+        }
+        let mut answer = scope.call(request).await?;
+        if method == method::TASKS_GET {
+            introduce(&mut answer);
+        }
+        answer.result = task::renamed(&answer.result, &name);
+        Ok(answer)
+    }
+
+    /// The tasks of a caller that their servers still know, as they are now: raw `ListTasksResult`.
+    pub(super) async fn list(
+        &self,
+        principal: &Principal,
+        scope: &Scope,
+        session: &SessionKey,
+    ) -> Box<RawValue> {
+        let key = (principal.clone(), scope.owner().clone());
+        let known: Vec<TaskTicket> =
+            self.known.lock().get(&key).into_iter().flatten().cloned().collect();
+        let bound = &Bound::of_tasks(principal, scope.owner(), Era::Legacy);
+        let looks = known.into_iter().map(|ticket| async move {
+            let name = self.seal.name(bound, &ticket)?;
+            let TaskTicket { server, id } = ticket;
+            let subject = Subject::Task { method: method::TASKS_GET, id };
+            let request = CallRequest {
+                timeout: Some(LOOK),
+                session: Some(session.clone()),
+                origin: Some(server),
+                ..CallRequest::about(subject, task::named(&name).into())
+            };
+            let answer = scope.call(request).await.ok()?;
+            answer.task.as_ref()?;
+            Some(task::renamed(&answer.result, &name))
+        });
+        let tasks: Vec<_> =
+            stream::iter(looks).buffered(AT_ONCE).filter_map(std::future::ready).collect().await;
+        let mut list = Object::default();
+        list.put("tasks", &tasks);
+        list.to_raw()
+    }
+}
+
+fn unknown() -> CallError {
+    CallError::Invalid("unknown task; it is not of this caller, or its key is gone".to_owned())
+}
+
+/// What a task comes to, and what it asks before: both say the caller's own name of it.
+async fn result(scope: &Scope, mut request: CallRequest, name: &str) -> Outcome {
+    let outward = request.dialogue.sink.take();
+    let (sink, mut told) = mpsc::channel(WAITING);
+    request.dialogue.sink = outward.is_some().then_some(sink);
+    let mut call = std::pin::pin!(scope.call(request));
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            Some(mut told) = told.recv() => {
+                if let Told::Asked(asked) = &mut told {
+                    asked.params = task::related(&asked.params, name);
+                }
+                if let Some(outward) = &outward {
+                    // Where there is no room, dropping what is asked declines it.
+                    outward.try_send(told).ok();
+                }
+            }
+            outcome = &mut call => break outcome,
+        }
+    };
+    outcome.map(|answer| Answer { result: task::related(&answer.result, name), ..answer })
+}
+
+/// What is said of a task, with the server named in what it wants to know.
+fn introduce(answer: &mut Answer) {
+    const REQUESTS: &str = "inputRequests";
+    let Some(mut object) = Object::read(&answer.result) else { return };
+    let Some(requests) = object.get(REQUESTS) else { return };
+    let requests = wanted::introduced_all(answer.server.as_str(), requests);
+    object.set(REQUESTS, Cow::Owned(requests));
+    answer.result = object.to_raw();
+}

@@ -1,0 +1,54 @@
+//! What a live link tells unasked: its end, changed lists, changed resources.
+//!
+//! Each is waited for by a task of its own, so that none holds up another.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::ActorRef;
+
+use super::{ConnectionMsg, ConnectionState, subscriber::Subscriber};
+use crate::{
+    actor::handle::Live,
+    upstream::{LinkEvent, Updated},
+};
+
+/// How long changes of a server's lists are gathered before they are listed again.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+
+impl ConnectionState {
+    /// Watches the link for its end and for what the server tells unasked.
+    pub(super) fn follow(&mut self, myself: &ActorRef<ConnectionMsg>, live: &Arc<Live>) {
+        let (actor, link) = (myself.clone(), Arc::clone(live));
+        self.spawn(myself, "end", async move {
+            let end = link.link.ended().await;
+            actor.cast(ConnectionMsg::Lost(end)).ok();
+        });
+        let (actor, link) = (myself.clone(), Arc::clone(live));
+        self.spawn(myself, "changes", async move {
+            while let Some(LinkEvent::ListsChanged) = link.link.event().await {
+                tokio::time::sleep(DEBOUNCE).await;
+                if actor.cast(ConnectionMsg::ListsChanged).is_err() {
+                    return;
+                }
+            }
+        });
+        let (watches, link) = (Arc::clone(&self.handle.watches), Arc::clone(live));
+        self.spawn(myself, "updates", async move {
+            while let Some(updated) = link.link.updated().await {
+                for updated in updated {
+                    match updated {
+                        Updated::One(uri) => watches.updated(&uri),
+                        Updated::Any => watches.all_updated(),
+                    }
+                }
+            }
+        });
+        let subscriber = Subscriber {
+            exchange: Arc::clone(&self.exchange),
+            handle: Arc::clone(&self.handle),
+            live: Arc::clone(live),
+            actor: myself.clone(),
+        };
+        self.spawn(myself, "subscription", subscriber.run());
+    }
+}

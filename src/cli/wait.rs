@@ -1,0 +1,74 @@
+//! Waiting until a server serves, or until it is clear that it will not soon.
+//!
+//! Asks the running instance now and then; decides nothing about the server.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::{
+    control::{Control, ControlError},
+    output,
+    status::{Connection, Status},
+};
+use crate::id::{AgentId, ServerName};
+
+/// How often the instance is asked.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// A server that is waited for.
+#[derive(Debug)]
+pub(super) struct Waiting<'a> {
+    control: &'a Control,
+    owner: &'a str,
+    server: &'a ServerName,
+    session: Option<&'a str>,
+    /// The life before the one that is waited for; 0 if there was none.
+    before: u64,
+}
+
+impl<'a> Waiting<'a> {
+    /// Takes note of the life that is not the one waited for.
+    pub(super) async fn begin(
+        control: &'a Control,
+        agent: Option<&'a AgentId>,
+        server: &'a ServerName,
+        session: Option<&'a str>,
+    ) -> Result<Self, ControlError> {
+        let owner = agent.map_or("store", AgentId::as_str);
+        let mut waiting = Self { control, owner, server, session, before: 0 };
+        waiting.before = waiting.look().await?.map_or(0, |found| found.incarnation);
+        Ok(waiting)
+    }
+
+    async fn look(&self) -> Result<Option<Connection>, ControlError> {
+        let status: Status = self.control.get("/status").await?;
+        let mut found = status.servers.into_iter();
+        Ok(found.find(|it| it.is(self.owner, self.server.as_str(), self.session)))
+    }
+
+    /// Waits until it is ready, and says so.
+    pub(super) async fn ready(self) -> Result<()> {
+        let server = self.server;
+        loop {
+            let Some(now) = self.look().await? else {
+                bail!("{server} is not configured any more");
+            };
+            match &*now.state {
+                "ready" if now.incarnation > self.before => {
+                    output::data(&format!("{server} #{} is ready", now.incarnation))?;
+                    return Ok(());
+                }
+                "idle" => {
+                    output::data(&format!("{server} is started by its first call"))?;
+                    return Ok(());
+                }
+                "open" | "failed" | "stopped" => {
+                    let cause = now.cause.map_or_else(String::new, |cause| format!(": {cause}"));
+                    bail!("{server} is not ready but {}{cause}", now.state);
+                }
+                _ => tokio::time::sleep(EVERY).await,
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Watching a resource: where it is, and whose connection tells of its changes.
+//!
+//! The same placing and the same connection as of a read; no mailbox is on the way, but for a
+//! session's own connection.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{CallError, Scope};
+use crate::{
+    actor::{
+        handle::ConnectionHandle,
+        subject::Subject,
+        watches::{Inbox, Update, Watch},
+    },
+    catalog::uri,
+    id::{ServerName, SessionKey},
+    upstream::Deadline,
+    wire::Primitive,
+};
+
+/// What is to be watched.
+#[derive(Debug)]
+pub(crate) struct WatchRequest {
+    /// The URI, as the caller's view knows it.
+    pub(crate) uri: Arc<str>,
+    /// Whose connection tells of it where the server has `isolation = "session"`.
+    pub(crate) session: SessionKey,
+    /// The server that told the caller of a resource which no list names.
+    pub(crate) origin: Option<ServerName>,
+    /// Where updates go.
+    pub(crate) inbox: Arc<Inbox>,
+}
+
+impl Scope {
+    /// Watches a resource as long as the result lives. The server has taken the subscription when
+    /// this returns; a server that is not connected is, as for a call.
+    pub(crate) async fn watch(&self, request: &WatchRequest) -> Result<Watch, CallError> {
+        let exchange = &self.runtime.tree.exchange;
+        let _under_way = exchange.tracker.token();
+        let (handle, there) = self.watched(request).await?;
+        let limit = exchange.settings().timeouts.call;
+        let deadline = Deadline::new(limit, limit);
+        let (watch, settled) = handle.watches.watch(&there, &request.inbox, &request.uri);
+        handle.settled(settled, &deadline).await?;
+        Ok(watch)
+    }
+
+    /// The same for a caller who was told already that the resource is watched: the subscription
+    /// is made whenever the server is there, and then the resource is told as changed.
+    pub(crate) async fn follow(&self, request: &WatchRequest) -> Result<Watch, CallError> {
+        let (handle, there) = self.watched(request).await?;
+        let watch = handle.watches.follow(&there, &request.inbox, &request.uri);
+        handle.wake();
+        Ok(watch)
+    }
+
+    /// Whether a resource of this URI can be watched, as far as the snapshot says.
+    pub(crate) fn is_placed(&self, uri: &str, origin: Option<&ServerName>) -> bool {
+        let subject = Subject::Resource(uri.to_owned());
+        !uri::is_too_long(uri)
+            && matches!(self.runtime.placed(&self.owner, &subject, origin), Ok(Some(_)))
+    }
+
+    /// What this scope calls the resource that an update is about.
+    pub(crate) fn shown(&self, update: &Update) -> String {
+        let Some(part) = &update.part else { return update.shown.to_string() };
+        if uri::is_qualified(&update.shown) {
+            return uri::qualified(&update.server, part);
+        }
+        let view = self.tools().ok();
+        let other = view.and_then(|view| view.addressed(&update.server, part));
+        other.unwrap_or_else(|| part.to_string())
+    }
+
+    /// The connection that tells of a resource, and the server's own URI.
+    async fn watched(
+        &self,
+        request: &WatchRequest,
+    ) -> Result<(Arc<ConnectionHandle>, Arc<str>), CallError> {
+        let WatchRequest { uri, session, origin, .. } = request;
+        if self.runtime.tree.exchange.sealed.load(Ordering::Acquire) {
+            return Err(CallError::Draining);
+        }
+        if uri::is_too_long(uri) {
+            return Err(CallError::Invalid("the URI is longer than 8 KiB".to_owned()));
+        }
+        let subject = Subject::Resource(uri.to_string());
+        let placed = self.runtime.placed(&self.owner, &subject, origin.as_ref())?;
+        let target = placed.ok_or_else(|| self.unknown_resource(uri))?;
+        let mut handle = target.route.handle;
+        if target.route.by_session {
+            let server = &handle.seat.server;
+            handle = self.runtime.session_handle(&self.owner, server, session.clone()).await?;
+        }
+        Ok((handle, target.upstream))
+    }
+
+    fn unknown_resource(&self, uri: &str) -> CallError {
+        let view = self.tools().ok();
+        let near = view.as_ref().and_then(|view| view.near(Primitive::Resource, uri));
+        CallError::Unknown {
+            what: Primitive::Resource.noun(),
+            name: uri.to_owned(),
+            near: near.map(ToOwned::to_owned),
+        }
+    }
+}
