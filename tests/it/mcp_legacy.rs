@@ -71,7 +71,7 @@ async fn every_legacy_revision_is_agreed_on_and_served() {
                 "logging": {},
                 "tools": {"listChanged": true},
                 "prompts": {"listChanged": true},
-                "resources": {"listChanged": true},
+                "resources": {"listChanged": true, "subscribe": true},
                 "completions": {},
             })
         );
