@@ -12,9 +12,15 @@ use watched::{FOLDER, NONE, ONE, SHY, TWO, Watched};
 const SERVERS: [(&str, &str); 4] =
     [("legacy", "stdio"), ("modern", "stdio"), ("legacy", "http"), ("modern", "http")];
 
-/// The next message is an update: which resource, and in which subscription.
+/// The next message but for changed lists is an update: which resource, and in which subscription.
 async fn update(talk: &mut Talk) -> (String, Value) {
-    let message = talk.hear().await;
+    let message = loop {
+        let message = talk.hear().await;
+        let method = message["method"].as_str().unwrap_or_default();
+        if !method.ends_with("/list_changed") {
+            break message;
+        }
+    };
     assert_eq!(message["method"], "notifications/resources/updated", "{message}");
     let params = &message["params"];
     let subscription = &params["_meta"]["io.modelcontextprotocol/subscriptionId"];
