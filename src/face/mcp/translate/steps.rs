@@ -30,7 +30,8 @@ pub(super) fn typed(result: &mut Object<'_>) -> bool {
 /// Only what is complete can be kept.
 pub(super) fn fresh(result: &mut Object<'_>) -> bool {
     let is_complete = result.text(RESULT_TYPE).as_deref() == Some(COMPLETE);
-    let lacks_ttl = is_complete && result.typed::<u64>(TTL).is_none();
+    let is_duration = result.typed::<f64>(TTL).is_some_and(|ttl| ttl >= 0.0);
+    let lacks_ttl = is_complete && !is_duration;
     if lacks_ttl {
         result.put(TTL, &0);
     }
