@@ -178,7 +178,7 @@ pub const FRESHNESS: Change = Change {
     clients: MODERN,
     body: Body::Result,
     at: &["ttlMs", "cacheScope"],
-    what: "`0` and `\"private\"` where a resource's contents do not say both",
+    what: "`0` and `\"private\"` where a resource's contents lack them, or have another type",
     why: "the revision requires them, and the server promised nothing",
 };
 /// A result's type, removed.

@@ -207,6 +207,12 @@ async fn clients_of_both_eras_are_told_when_a_servers_tools_change() {
     let (command, args) = grower.split_first().unwrap();
     let config = json!({ "mcpServers": { "grower": { "command": command, "args": args } } });
     let switchboard = Switchboard::serve(&config).await;
+    // Its first list is a change too.
+    until("the server is listed", async || {
+        let status = switchboard.status().await;
+        (status["servers"][0]["state"] == "ready").then_some(())
+    })
+    .await;
     let mut tools = vec!["grower_grow".to_owned()];
     for (program, mode, revision) in [
         ("mcp1.py", "session", "2025-11-25"),

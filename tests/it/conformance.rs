@@ -57,7 +57,7 @@ fn agree(name: &str, first: &str, rows: &[Row]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_fixture_itself_satisfies_the_suite() {
     for (revision, era, all) in [("2025-11-25", Era::Legacy, 30), ("2026-07-28", Era::Modern, 37)] {
-        let upstream = fixture::serve(era).await;
+        let upstream = fixture::serve_suite(era).await;
         let score = suite::against_server(&upstream.url(), revision, None).await;
         let score = score.unwrap_or_else(|problem| panic!("{problem}"));
         assert_eq!((score.passed, score.of), (all, all), "{revision}");

@@ -69,7 +69,7 @@ async fn every_legacy_revision_is_agreed_on_and_served() {
             "logging": {},
             "tools": {"listChanged": true},
             "prompts": {"listChanged": true},
-            "resources": {"listChanged": true},
+            "resources": {"listChanged": true, "subscribe": true},
             "completions": {},
         });
         if revision == Revision::V2025_11_25 {
@@ -84,7 +84,7 @@ async fn every_legacy_revision_is_agreed_on_and_served() {
         let called = session.call("demo_echo", json!({"a": 1})).await;
         assert_eq!(called.text(), r#"{"a":1}"#);
         assert!(called.result().get("resultType").is_none());
-        for unknown in ["resources/subscribe", "server/nothing"] {
+        for unknown in ["server/nothing", "subscriptions/nothing"] {
             let reply = session.request(unknown, json!({})).await;
             assert_eq!((reply.status, &reply.error()["code"]), (200, &json!(-32601)));
         }

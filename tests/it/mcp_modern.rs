@@ -46,7 +46,7 @@ async fn a_modern_client_discovers_lists_and_calls() {
             "logging": {},
             "tools": {"listChanged": true},
             "prompts": {"listChanged": true},
-            "resources": {"listChanged": true},
+            "resources": {"listChanged": true, "subscribe": true},
             "completions": {},
             "extensions": {"io.modelcontextprotocol/tasks": {}},
         })

@@ -85,7 +85,11 @@ async fn of_many_servers_only_the_changed_one_is_started_anew() {
     assert!(
         seen || (changes["restarted"] == json!(["s7"]) && changes["in_place"] == json!(["s3"]))
     );
-    let after = lives(&switchboard, 100).await;
+    let after = until("the changed server's next life", async || {
+        let after = lives(&switchboard, 100).await;
+        (after["s7"] > 1).then_some(after)
+    })
+    .await;
     let restarted: Vec<&String> =
         after.iter().filter(|(_, life)| **life > 1).map(|(name, _)| name).collect();
     assert_eq!(restarted, ["s7"]);

@@ -183,16 +183,14 @@ mod tests {
             let result = Object::read(&result).unwrap();
             (result.typed::<u64>("ttlMs").unwrap(), result.typed::<String>("cacheScope").unwrap())
         };
-        let never = (0, "private".to_owned());
-        let full = r#"{"contents":[],"ttlMs":9,"cacheScope":"public"}"#;
-        assert_eq!(read(full), (9, "public".to_owned()));
-        for partial in [
-            "{}",
-            r#"{"ttlMs":9}"#,
-            r#"{"ttlMs":-1,"cacheScope":"public"}"#,
-            r#"{"ttlMs":9,"cacheScope":"all"}"#,
+        for (said, (ttl, scope)) in [
+            (r#"{"contents":[],"ttlMs":9,"cacheScope":"public"}"#, (9, "public")),
+            ("{}", (0, "private")),
+            (r#"{"ttlMs":9}"#, (9, "private")),
+            (r#"{"ttlMs":-1,"cacheScope":"public"}"#, (0, "public")),
+            (r#"{"ttlMs":9,"cacheScope":"all"}"#, (9, "private")),
         ] {
-            assert_eq!(read(partial), never, "{partial}");
+            assert_eq!(read(said), (ttl, scope.to_owned()), "{said}");
         }
     }
 

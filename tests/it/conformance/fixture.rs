@@ -8,9 +8,12 @@ mod legacy;
 mod modern;
 mod tools;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{Router, body::Body, extract::Request, response::Response};
@@ -29,11 +32,20 @@ pub enum Era {
     Modern,
 }
 
-/// Serves it on a free port of this machine.
+/// Serves Switchboard on a free port of this machine.
 pub async fn serve(era: Era) -> Upstream {
+    Upstream::serve(router(era)).await
+}
+
+/// Serves the suite itself.
+pub async fn serve_suite(era: Era) -> Upstream {
+    Upstream::serve_anyone(SocketAddr::from(([127, 0, 0, 1], 0)), router(era)).await
+}
+
+fn router(era: Era) -> Router {
     let offer = Arc::new(Offer::new());
     let legacy = Arc::new(legacy::Sessions::new(Arc::clone(&offer)));
-    Upstream::serve(Router::new().fallback(move |request: Request<Body>| {
+    Router::new().fallback(move |request: Request<Body>| {
         let (offer, legacy) = (Arc::clone(&offer), Arc::clone(&legacy));
         async move {
             let (head, body) = request.into_parts();
@@ -49,8 +61,7 @@ pub async fn serve(era: Era) -> Upstream {
                 Era::Modern => status(StatusCode::METHOD_NOT_ALLOWED),
             }
         }
-    }))
-    .await
+    })
 }
 
 /// Whether the names in a request are names of this machine: a page whose name leads here has

@@ -6,6 +6,7 @@ beside it, in `.heard`.
 """
 
 import json
+import os
 import sys
 
 ERA, JOURNAL = sys.argv[1:3]
@@ -133,7 +134,7 @@ def call_tool(call, params):
 levels, declared = [], {}
 for line in sys.stdin:
     with open(JOURNAL + ".heard", "a") as file:
-        file.write(line)
+        file.write(f"{os.getpid()} {line}")
     message = json.loads(line)
     if "method" not in message:
         then = waiting.pop(message["id"], None)

@@ -139,9 +139,11 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         let heard = std::fs::read_to_string(self.folder.path().join("journal.heard"));
-        let mut leg = Leg::default();
-        for line in heard.unwrap_or_default().lines() {
-            leg.hear(&serde_json::from_str(line).unwrap_or_default());
+        let mut legs = HashMap::<&str, Leg>::new();
+        for line in heard.as_deref().unwrap_or_default().lines() {
+            let (process, message) = line.split_once(' ').unwrap_or_default();
+            let message = serde_json::from_str(message).unwrap_or_default();
+            legs.entry(process).or_default().hear(&message);
         }
     }
 }

@@ -35,7 +35,7 @@ async fn a_method_of_an_extension_reaches_its_server_and_comes_back_whole() {
             }
             // The extension told of it, and no list does.
             let call = client.ask("resources/read", json!({"uri": "skill://a"})).await;
-            assert_eq!(client.result(call).await["method"], "resources/read");
+            assert_eq!(client.result(call).await["contents"][0]["text"], "a skill");
             let call = client.ask("skills/list", json!({"_meta": {"progressToken": "t"}})).await;
             let progress = client.hear().await;
             assert_eq!(progress["params"]["progressToken"], "t", "{progress}");
@@ -68,15 +68,16 @@ async fn clients_are_told_of_extensions_and_instructions_in_both_eras() {
     let call = modern.ask("server/discover", json!({})).await;
     let discovered = modern.result(call).await;
     let initialized = servers.host.initialized(json!({})).await;
+    let mut expected = json!({
+        "io.modelcontextprotocol/skills": {"directories": true},
+        "io.modelcontextprotocol/ui": {},
+    });
+    assert_eq!(initialized["capabilities"]["extensions"], expected);
+    // Our own, whoever else declares it.
+    expected["io.modelcontextprotocol/tasks"] = json!({});
+    assert_eq!(discovered["capabilities"]["extensions"], expected);
     for result in [discovered, initialized] {
         let capabilities = &result["capabilities"];
-        assert_eq!(
-            capabilities["extensions"],
-            json!({
-                "io.modelcontextprotocol/skills": {"directories": true},
-                "io.modelcontextprotocol/ui": {},
-            })
-        );
         assert_eq!(capabilities["experimental"], json!({"acme": {}}));
         let instructions = "## another\n\nBe kind.\n\n## asker\n\nBe kind.";
         assert_eq!(result["instructions"], instructions);

@@ -49,6 +49,8 @@ def take(call, method, params):
         answer(call, {"tools": tools, **KEPT})
     elif method == "tools/call":
         call_tool(call, params)
+    elif method == "resources/read":
+        answer(call, {"contents": [{"uri": params["uri"], "text": "a skill"}], **KEPT})
     elif method == "ping" and ERA == "legacy":
         answer(call, {})
     elif method in ("server/discover", "initialize"):

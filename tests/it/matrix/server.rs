@@ -29,6 +29,9 @@ const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 const LIST_CHANGED: &str = "notifications/tools/list_changed";
 const UPDATED: &str = "notifications/resources/updated";
 
+/// The code for a caller that lacks a capability.
+const TASKS_ONLY: i64 = -32021;
+
 /// What clients are told of.
 #[derive(Clone, Debug)]
 enum Change {
@@ -153,7 +156,13 @@ impl Connection {
         let mut response = json!({ "jsonrpc": "2.0", "id": message["id"] });
         match outcome {
             Ok(Ok(result)) => response["result"] = result,
-            Ok(Err(code)) => response["error"] = json!({ "code": code, "message": "no" }),
+            Ok(Err(code)) => {
+                response["error"] = json!({ "code": code, "message": "no" });
+                if code == TASKS_ONLY {
+                    let lacking = json!({ "extensions": { TASKS: {} } });
+                    response["error"]["data"] = json!({ "requiredCapabilities": lacking });
+                }
+            }
             Err(_) => return,
         }
         outlet.say(response);
@@ -329,7 +338,7 @@ impl Connection {
         let task = || self.server.task(who, "working");
         if self.server.is_modern() {
             if !params["_meta"][CAPABILITIES]["extensions"][TASKS].is_object() {
-                return Err(-32021);
+                return Err(TASKS_ONLY);
             }
             self.server.note(JOB, who);
             let mut handed = task();
@@ -353,6 +362,7 @@ impl Connection {
             (false, _) => told,
             (true, _) => {
                 told["result"] = result;
+                told["result"]["resultType"] = json!("complete");
                 told
             }
         }

@@ -85,8 +85,10 @@ async fn an_end_in_the_middle_of_writing_harms_nothing() {
     let mut config = config();
     // It writes all the time: each life of it is an event.
     config["mcpServers"]["restless"] = json!({ "command": "true" });
-    let mut instance = Switchboard::serve(&config).await;
+    let instance = Switchboard::serve(&config).await;
     listed(&instance, DEMO_TOOLS).await;
+    // In order, so that the list is kept from here on.
+    let mut instance = Switchboard::serve_in(instance.leave().await, &config, &[]).await;
     let state = instance.state();
     for round in 0..20 {
         let servers: serde_json::Map<String, Value> = (0..20)

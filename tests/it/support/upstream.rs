@@ -53,7 +53,11 @@ impl Upstream {
 
     /// Serves at an address, such as that of a server that was killed.
     pub async fn serve_at(address: SocketAddr, router: Router) -> Self {
-        let router = heard(router);
+        Self::serve_anyone(address, heard(router)).await
+    }
+
+    /// Serves whoever comes, who need not be us: what is said is not checked.
+    pub async fn serve_anyone(address: SocketAddr, router: Router) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::<AtomicUsize>::default();

@@ -30,14 +30,17 @@ pub(super) fn typed(result: &mut Object<'_>) -> bool {
 /// Only what is complete can be kept.
 pub(super) fn fresh(result: &mut Object<'_>) -> bool {
     let is_complete = result.text(RESULT_TYPE).as_deref() == Some(COMPLETE);
-    let is_full = result.typed::<u64>(TTL).is_some()
-        && matches!(result.text(CACHE_SCOPE).as_deref(), Some("public" | "private"));
-    if !is_complete || is_full {
-        return false;
+    let is_duration = result.typed::<f64>(TTL).is_some_and(|ttl| ttl >= 0.0);
+    let lacks_ttl = is_complete && !is_duration;
+    if lacks_ttl {
+        result.put(TTL, &0);
     }
-    result.put(TTL, &0);
-    result.put(CACHE_SCOPE, "private");
-    true
+    let known = matches!(result.text(CACHE_SCOPE).as_deref(), Some("public" | "private"));
+    let lacks_scope = is_complete && !known;
+    if lacks_scope {
+        result.put(CACHE_SCOPE, "private");
+    }
+    lacks_ttl || lacks_scope
 }
 
 pub(super) fn answered(result: &mut Object<'_>) -> bool {
