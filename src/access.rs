@@ -124,13 +124,13 @@ impl Gate {
             return self.task(principal, &scope, Era::Legacy, request).await;
         }
         self.trace_back(principal, owner, &mut request);
-        let subject = request.subject.clone();
+        let (subject, session) = (request.subject.clone(), request.session.clone());
         let answer = match once::key(&request.params)? {
             Some(key) => self.once.call(principal, scope, request, key).await?,
             None => live::call(&scope, request).await?,
         };
         self.links.heard(principal, owner, &subject, &answer);
-        self.tasks.handed(principal, owner, answer)
+        self.tasks.handed(principal, owner, session.as_ref(), answer)
     }
 
     /// Finds out who told of a resource that is asked for.
@@ -188,7 +188,7 @@ impl Gate {
         }
         let answer = self.rounds.call(principal, subject.method(), scope, request).await?;
         self.links.heard(principal, owner, &subject, &answer);
-        self.tasks.handed(principal, owner, answer)
+        self.tasks.handed(principal, owner, None, answer)
     }
 
     /// Passes a notification of a client on to the servers that it concerns: that of an extension,
@@ -196,7 +196,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`CallError::Unknown`] for an owner that the principal does not see.
-    pub async fn notify(
+    pub fn notify(
         &self,
         principal: &Principal,
         owner: &Owner,
@@ -206,7 +206,7 @@ impl Gate {
     ) -> Result<(), CallError> {
         self.scope(principal, owner)?;
         let session = session.cloned().unwrap_or_else(|| principal.session.clone());
-        self.runtime.notify(owner, &session, method, params).await;
+        self.runtime.notify(owner, &session, method, params);
         Ok(())
     }
 

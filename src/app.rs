@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod keys;
+mod managed;
 mod operations;
 pub mod pipe;
 mod reaper;
@@ -92,7 +93,7 @@ pub async fn serve(
     tokio::select! {
         signal = until_told(&mut signals, &operations) => tracing::info!(signal, "draining"),
         reason = runtime.closed() => bail!("the supervision tree has ended: {reason}"),
-        never = tend::tend(state, &mut lock, &mut faces.control) => match never {},
+        never = tend::tend(state, &mut lock, operations.managed(), &mut faces.control) => match never {},
     }
     tokio::select! {
         ended = end(faces, &runtime, runtime.grace()) => ended,

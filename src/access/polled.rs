@@ -60,6 +60,7 @@ pub(super) async fn call(scope: &Scope, mut request: CallRequest) -> Outcome {
     {
         // It was not carried out; whoever polls takes tasks.
         again.dialogue.abilities = again.dialogue.abilities.and(Ability::Tasks);
+        again.timeout = Some(end.saturating_duration_since(Instant::now()));
         outcome = scope.call(again.clone()).await;
     }
     let takes = |task: &Task| match task.era {
@@ -217,14 +218,18 @@ impl Work<'_> {
                 Kind::OutcomeUnknown,
                 "no longer knows the task that it made of this call; nobody knows what came of it",
             ),
-            error @ (CallError::UnknownTool { .. }
+            // That the task cannot be asked for does not mean that the call did not run.
+            CallError::UnknownTool { .. }
             | CallError::Unknown { .. }
             | CallError::UnknownMethod(_)
             | CallError::TooMany { .. }
             | CallError::Invalid(_)
-            | CallError::Draining
-            | CallError::Failed(_)
-            | CallError::Server { .. }) => error,
+            | CallError::Draining => self.failed(
+                Kind::OutcomeUnknown,
+                "made a task of this call and can no longer be asked for it; nobody knows what \
+                 came of it",
+            ),
+            error @ (CallError::Failed(_) | CallError::Server { .. }) => error,
         }
     }
 

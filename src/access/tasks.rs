@@ -37,11 +37,14 @@ const LOOK: Duration = Duration::from_secs(5);
 /// What is told while the result of a task is waited for, before it is taken.
 const WAITING: usize = 64;
 
+/// Tasks, with the session that each was handed out in.
+type Known = VecDeque<(SessionKey, TaskTicket)>;
+
 /// The tasks of one gate's callers.
 pub(super) struct Tasks {
     seal: Seal,
     /// By the rules of 2025-11-25, which alone have lists; the oldest first.
-    known: Mutex<HashMap<(Principal, Owner), VecDeque<TaskTicket>>>,
+    known: Mutex<HashMap<(Principal, Owner), Known>>,
 }
 
 impl fmt::Debug for Tasks {
@@ -92,6 +95,7 @@ impl Tasks {
         &self,
         principal: &Principal,
         owner: &Owner,
+        session: Option<&SessionKey>,
         mut answer: Answer,
     ) -> Outcome {
         let Some(task) = &answer.task else { return Ok(answer) };
@@ -101,18 +105,19 @@ impl Tasks {
             let error = ErrorObject::new(code::INTERNAL, "the task cannot be named");
             CallError::Server { server: answer.server.clone(), error }
         })?;
-        if task.era == Era::Legacy {
-            self.know(principal, owner, ticket);
+        if let Some(session) = session.filter(|_| task.era == Era::Legacy) {
+            self.know(principal, owner, session, ticket);
         }
         answer.result = task::renamed(&answer.result, &name);
         Ok(answer)
     }
 
-    fn know(&self, principal: &Principal, owner: &Owner, ticket: TaskTicket) {
+    fn know(&self, principal: &Principal, owner: &Owner, session: &SessionKey, ticket: TaskTicket) {
         let mut known = self.known.lock();
         let known = known.entry((principal.clone(), owner.clone())).or_default();
-        if !known.contains(&ticket) {
-            known.push_back(ticket);
+        let task = (session.clone(), ticket);
+        if !known.contains(&task) {
+            known.push_back(task);
         }
         if known.len() > KNOWN {
             known.pop_front();
@@ -135,8 +140,8 @@ impl Tasks {
         let TaskTicket { server, id } = ticket.clone();
         request.subject = Subject::Task { method, id };
         request.origin = Some(server);
-        if era == Era::Legacy {
-            self.know(principal, scope.owner(), ticket);
+        if let Some(session) = request.session.as_ref().filter(|_| era == Era::Legacy) {
+            self.know(principal, scope.owner(), session, ticket);
         }
         if method == method::TASKS_RESULT {
             return result(scope, request, &name).await;
@@ -155,7 +160,7 @@ impl Tasks {
         Ok(answer)
     }
 
-    /// The tasks of a caller that their servers still know, as they are now: raw `ListTasksResult`.
+    /// The tasks of a caller's session that their servers still know, as they are now: raw `ListTasksResult`.
     pub(super) async fn list(
         &self,
         principal: &Principal,
@@ -163,8 +168,11 @@ impl Tasks {
         session: &SessionKey,
     ) -> Box<RawValue> {
         let key = (principal.clone(), scope.owner().clone());
-        let known: Vec<TaskTicket> =
-            self.known.lock().get(&key).into_iter().flatten().cloned().collect();
+        let known: Vec<TaskTicket> = {
+            let known = self.known.lock();
+            let all = known.get(&key).into_iter().flatten();
+            all.filter(|(of, _)| of == session).map(|(_, ticket)| ticket.clone()).collect()
+        };
         let bound = &Bound::of_tasks(principal, scope.owner(), Era::Legacy);
         let looks = known.into_iter().map(|ticket| async move {
             let name = self.seal.name(bound, &ticket)?;

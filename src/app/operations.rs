@@ -4,9 +4,7 @@
 //! stands in `managed.toml` and takes the same way as a change of any file.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, watch};
 
+use super::managed::ManagedFile;
 use crate::{
     config::{
         Config, ConfigErrors, Files, KeyPath, Loaded, Problem, Sources, load,
@@ -84,8 +83,7 @@ pub(super) struct Operations {
     door: Door,
     /// What the parts were started with that cannot change while they run.
     started: Config,
-    /// The managed layer's place.
-    managed: PathBuf,
+    managed: ManagedFile,
     /// The files that were looked at last, whether what they say is in force or not.
     seen: watch::Sender<Files>,
     /// The files whose settings are in force; one change at a time.
@@ -107,7 +105,7 @@ impl Operations {
             log,
             door,
             started: started.config.clone(),
-            managed,
+            managed: ManagedFile::new(managed),
             seen: watch::Sender::new(started.looked_for.clone()),
             in_force: Mutex::new(started.looked_for.clone()),
         }
@@ -156,14 +154,14 @@ impl Operations {
             loaded.config.telemetry.log.filter().map_err(telemetry::TelemetryError::from)?;
         let admission = self.door.prepare(&loaded.config.server)?;
         if let Some(text) = written {
-            write(&self.managed, text)
-                .map_err(|source| ReloadError::File { path: self.managed.clone(), source })?;
+            self.managed.write(text).map_err(|source| self.unusable(source))?;
         }
         self.log.set(level);
         self.door.commit(admission);
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
+        self.managed.keep();
         in_force.clone_from(&loaded.looked_for);
         self.seen.send_replace(loaded.looked_for);
         // Last, because whoever asked may go away while this is awaited.
@@ -173,6 +171,15 @@ impl Operations {
             restart_needed: restart_needed(&self.started, &loaded.config),
             warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
         })
+    }
+
+    fn unusable(&self, source: io::Error) -> ReloadError {
+        ReloadError::File { path: self.managed.path().to_owned(), source }
+    }
+
+    /// The managed layer's file, to be made anew where it was lost.
+    pub(super) const fn managed(&self) -> &ManagedFile {
+        &self.managed
     }
 
     /// Changes the managed layer, and with it what is in force.
@@ -189,14 +196,9 @@ impl Operations {
                 ..invalid(&format!("{server} is defined by {layer}"))
             }));
         }
-        let present = match fs::read_to_string(&self.managed) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            read => {
-                read.map_err(|source| ReloadError::File { path: self.managed.clone(), source })?
-            }
-        };
+        let present = self.managed.read().map_err(|source| self.unusable(source))?;
         let text = change(&present)?;
-        let managed = Managed { path: self.managed.clone(), text: Some(text.clone()) };
+        let managed = Managed { path: self.managed.path().to_owned(), text: Some(text.clone()) };
         let sources = Sources { managed: Some(managed), ..self.sources.clone() };
         let mut loaded = nothing_gone(load(&sources)?, &in_force)?;
         let command = entry_path(agent, server).join("command").to_string();
@@ -365,21 +367,5 @@ fn differing(path: &KeyPath, before: &Value, after: &Value, found: &mut Vec<Stri
         }
         _ if before != after => found.push(format!("{path} ({before} until then, not {after})")),
         _ => {}
-    }
-}
-
-/// Writes a file so that it is whole at every moment, for its owner alone.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let beside = path.with_extension("toml.new");
-    let mut options = File::options();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&beside, path))
-        // What came of it takes up room on a disk that may have none left.
-        .inspect_err(|_| drop(fs::remove_file(&beside)))?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
     }
 }

@@ -1,15 +1,18 @@
 //! The state directory is there: looked at now and then, because people and programs that clean up
 //! remove it under an instance that runs.
 //!
-//! Owned by the command `serve`. It makes anew what can be: directory, lock and control socket; the
-//! store and the ledger do their part when they write. It ends nothing.
+//! Owned by the command `serve`. It makes anew what can be: directory, lock, managed layer and control
+//! socket; the store and the ledger do their part when they write. It ends nothing.
 
 use std::{convert::Infallible, time::Duration};
 
 use anyhow::Result;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::state::{Lock, StateDir};
+use super::{
+    managed::ManagedFile,
+    state::{Lock, StateDir},
+};
 use crate::face::control::ControlSocket;
 
 /// How often it is looked at: three questions to the file system.
@@ -20,6 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 pub(super) async fn tend(
     state: &StateDir,
     lock: &mut Lock,
+    managed: &ManagedFile,
     control: &mut ControlSocket,
 ) -> Infallible {
     let mut ticks = interval(INTERVAL);
@@ -28,15 +32,14 @@ pub(super) async fn tend(
     let directory = state.path().display();
     loop {
         ticks.tick().await;
-        match look(state, lock, control).await {
+        match look(state, lock, managed, control).await {
             Ok(false) => said.clear(),
             Ok(true) => {
                 said.clear();
                 tracing::warn!(
                     "the state directory {directory} was removed, or files in it, while this \
                      instance runs, and is made anew: what is remembered is written again, but keys \
-                     and servers that were added are lost with the next restart; keep cleaners away \
-                     from it, or name another with --state-dir"
+                     are lost with the next restart; keep cleaners away from it, or name another with --state-dir"
                 );
             }
             Err(error) => {
@@ -55,10 +58,16 @@ pub(super) async fn tend(
 }
 
 /// Makes good what is gone; says whether anything was.
-async fn look(state: &StateDir, lock: &mut Lock, control: &mut ControlSocket) -> Result<bool> {
+async fn look(
+    state: &StateDir,
+    lock: &mut Lock,
+    managed: &ManagedFile,
+    control: &mut ControlSocket,
+) -> Result<bool> {
     let gone = !lock.holds();
     if gone {
         *lock = state.acquire().await?;
+        managed.restore()?;
     }
     Ok(control.restore().await? || gone)
 }

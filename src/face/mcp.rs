@@ -99,19 +99,14 @@ fn names_revision(params: &RawValue) -> bool {
 }
 
 /// Takes a notification of a client that its servers may want.
-pub(crate) async fn notified(
-    gate: &Gate,
-    caller: &Caller,
-    method: &str,
-    params: Option<&RawValue>,
-) {
+pub(crate) fn notified(gate: &Gate, caller: &Caller, method: &str, params: Option<&RawValue>) {
     if method != method::ROOTS_CHANGED && !extension::may_own(method) {
         return;
     }
     let Caller { principal, owner, session, .. } = caller;
     let session = session.as_ref().map(|lease| lease.key());
     // An owner that is no more has no servers that could want it.
-    gate.notify(principal, owner, session, method, params).await.ok();
+    gate.notify(principal, owner, session, method, params).ok();
 }
 
 /// The members of a batch, where the session's revision has batches.

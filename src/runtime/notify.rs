@@ -15,7 +15,7 @@ use crate::{
 
 impl RuntimeHandle {
     /// Passes a notification on to whom it concerns.
-    pub(crate) async fn notify(
+    pub(crate) fn notify(
         &self,
         owner: &Owner,
         session: &SessionKey,
@@ -25,12 +25,18 @@ impl RuntimeHandle {
         if method == method::ROOTS_CHANGED {
             for handle in self.of_session(owner, session) {
                 if let Some(live) = handle.standing().live {
-                    live.link.roots_changed().await;
+                    self.aside(async move { live.link.roots_changed().await });
                 }
             }
         } else if extension::may_own(method) {
-            self.extend(owner, session, method, params).await;
+            self.extend(owner, session, method, params);
         }
+    }
+
+    /// Has something sent that nobody waits for, so that a server which takes nothing holds up no
+    /// client.
+    fn aside(&self, sent: impl Future<Output = ()> + Send + 'static) {
+        self.tree.exchange.tracker.spawn(sent);
     }
 
     /// The connections that a session has for itself.
@@ -40,13 +46,7 @@ impl RuntimeHandle {
         handles
     }
 
-    async fn extend(
-        &self,
-        owner: &Owner,
-        session: &SessionKey,
-        method: &str,
-        params: Option<&RawValue>,
-    ) {
+    fn extend(&self, owner: &Owner, session: &SessionKey, method: &str, params: Option<&RawValue>) {
         let uri = Object::read_optional(params)
             .and_then(|params| params.text("uri").map(std::borrow::Cow::into_owned));
         let subject = Subject::Extension { method: method.to_owned(), uri };
@@ -65,7 +65,8 @@ impl RuntimeHandle {
             Some(target.route.handle)
         };
         if let Some(live) = handle.and_then(|handle| handle.standing().live) {
-            live.link.notify(method, params.as_deref()).await;
+            let method = method.to_owned();
+            self.aside(async move { live.link.notify(&method, params.as_deref()).await });
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::{
     Deadline, Dialogue, LinkEnd, ProgressSink, RequestError, ServerFacts, Updated,
@@ -26,6 +27,8 @@ use crate::{
 
 mod listen;
 
+/// Notifications that are being sent at a time; a server that takes none of them loses the rest.
+const NOTIFYING: usize = 16;
 /// How long a notification may take to be sent.
 const ASIDE: Duration = Duration::from_secs(5);
 /// How often a server may ask for roots of the configuration during one request.
@@ -69,13 +72,22 @@ pub struct Link {
     message_limit: usize,
     /// The least level of log messages that any call wanted.
     level: Mutex<Option<Level>>,
+    /// Places for notifications that are being sent.
+    notifying: Arc<Semaphore>,
 }
 
 impl Link {
     /// A link over a peer that the handshake agreed with.
     pub(super) fn new(channel: Channel, facts: ServerFacts, message_limit: usize) -> Self {
         let stamp = (facts.era == Era::Modern).then(|| era::stamp(facts.revision));
-        Self { channel, facts, stamp, message_limit, level: Mutex::default() }
+        Self {
+            channel,
+            facts,
+            stamp,
+            message_limit,
+            level: Mutex::default(),
+            notifying: Arc::new(Semaphore::new(NOTIFYING)),
+        }
     }
 
     /// What the server said about itself.
@@ -149,6 +161,7 @@ impl Link {
     /// Sends a notification, for which there is neither an answer nor an error: a server that is
     /// gone gets none.
     pub async fn notify(&self, method: &str, params: Option<&RawValue>) {
+        let Ok(_place) = self.notifying.try_acquire() else { return };
         let params = meta::for_next_leg(params, None, None, None, []);
         let revision = self.stamp.as_ref().map(|stamp| stamp.revision);
         let sent = self.channel.notify(method, params.as_deref(), revision);

@@ -106,7 +106,7 @@ impl Conversation {
                 Ok(None) => return,
                 Err(outcome) => response(&id, &outcome),
             },
-            other => match self.note(other).await {
+            other => match self.note(other) {
                 Some(line) => line,
                 None => return,
             },
@@ -195,14 +195,14 @@ impl Conversation {
                         Err(outcome) => answers.push(response(&id, &outcome)),
                     }
                 }
-                other => answers.extend(self.note(other).await),
+                other => answers.extend(self.note(other)),
             }
         }
         self.run(calls, answers, true);
     }
 
     /// Takes what is no request; gives the answer to what is no message.
-    async fn note(&self, message: Result<Message<'_>, ParseError>) -> Option<Vec<u8>> {
+    fn note(&self, message: Result<Message<'_>, ParseError>) -> Option<Vec<u8>> {
         match message {
             Err(error) => {
                 let (id, fault) = unreadable(error);
@@ -220,7 +220,7 @@ impl Conversation {
                 }
             }
             Ok(Message::Notification { method, params }) => {
-                notified(&self.gate, &self.caller, &method, params).await;
+                notified(&self.gate, &self.caller, &method, params);
             }
             Ok(Message::Request { .. }) => {}
         }

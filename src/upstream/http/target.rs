@@ -45,12 +45,14 @@ impl Target {
         let wrong = |why: String| ConnectError::Configuration(why);
         let (url, socket) = address(&config.url).map_err(wrong)?;
         let mut headers = headers(config).map_err(wrong)?;
+        let mut secrets = secrets(config, &url);
         if let Some(login) = login(&url) {
+            let words = login.to_str().unwrap_or_default().split_whitespace();
+            secrets.extend(words.skip(1).map(Secret::from));
             headers.entry(AUTHORIZATION).or_insert(login);
         }
         let has_credentials = !headers.is_empty();
         headers.entry(USER_AGENT).or_insert(AGENT);
-        let secrets = secrets(config, &url);
         let client = match socket {
             Some(socket) => Client::of_socket(&socket),
             None => Client::of_network(url.scheme() == "https", connect)
@@ -98,7 +100,12 @@ fn bare(mut url: Url) -> Result<Uri, String> {
 fn secrets(config: &HttpConfig, url: &Url) -> Vec<Secret> {
     let mut secrets: Vec<Secret> = config.headers.values().cloned().collect();
     secrets.extend(url.query().map(Secret::from));
-    secrets.extend(url.password().map(Secret::from));
+    // A login without a password is a token.
+    let token = url.password().is_none().then(|| url.username()).filter(|name| !name.is_empty());
+    for word in url.password().into_iter().chain(token) {
+        secrets.push(Secret::from(word));
+        secrets.push(Secret::from(&*percent_decode_str(word).decode_utf8_lossy()));
+    }
     let headers = config.headers.values().flat_map(|value| value.expose().split_whitespace());
     let queries = url.query().into_iter().flat_map(|query| query.split(['&', '=']));
     let parts = headers.chain(queries).filter(|part| part.len() >= PART);

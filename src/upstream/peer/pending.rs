@@ -38,7 +38,8 @@ struct Table {
     /// Cancellations: as many as requests were taken, so bounded by those.
     cancellations: Vec<Vec<u8>>,
     replies: VecDeque<Vec<u8>>,
-    /// Answers of callers: as many as requests of the server are open, so bounded by those.
+    /// Answers of callers and of the configuration; a server that asks faster than it reads loses
+    /// the rest.
     answers: Vec<Vec<u8>>,
     /// Set once nothing more can be asked.
     end: Option<LinkEnd>,
@@ -148,7 +149,7 @@ impl Pending {
     /// Queues a caller's answer to the server.
     pub(super) fn answer_server(&self, line: Vec<u8>) {
         let mut table = self.0.lock();
-        if table.end.is_none() {
+        if table.end.is_none() && table.answers.len() < REPLIES {
             table.answers.push(line);
         }
     }

@@ -252,7 +252,7 @@ impl Connection {
                 capabilities["tasks"] = json!({ "requests": { "tools": { "call": {} } } });
             }
             Revision::V2026_07_28 => capabilities["extensions"] = json!({ TASKS: {} }),
-            _ => {}
+            Revision::V2024_11_05 | Revision::V2025_03_26 | Revision::V2025_06_18 => {}
         }
         match revision.era() {
             Era::Modern => json!({

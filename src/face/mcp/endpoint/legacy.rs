@@ -110,7 +110,7 @@ impl Endpoint {
                     {
                         session.cancel(&id);
                     }
-                    notified(&self.gate, &session.caller, &method, params).await;
+                    notified(&self.gate, &session.caller, &method, params);
                 }
                 Ok(Message::Response { id, outcome }) => {
                     if let Some(client) = &session.caller.client {

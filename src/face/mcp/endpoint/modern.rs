@@ -45,7 +45,7 @@ impl Endpoint {
             }
             Message::Notification { method, params } => {
                 headers::check_method(headers, &method)?;
-                notified(&self.gate, caller, &method, params).await;
+                notified(&self.gate, caller, &method, params);
                 Ok(respond::accepted())
             }
             Message::Response { .. } => Err(Fault::with_status(
