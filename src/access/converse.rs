@@ -19,10 +19,10 @@ use crate::{id::Owner, wire::Id};
 const WAITING: usize = 64;
 
 impl Gate {
-    /// The same for a program that answers by itself what the server wants to know: each question is
-    /// given to `answer`, which answers it with its [`Reply`](super::Reply), or declines by dropping it. Several may
-    /// be open at once. What may be asked stands in the request's `dialogue.abilities`; a server of
-    /// either era asks in the same way.
+    /// Carries out a request as [`Gate::call`] does, for a program that answers by itself what the
+    /// server wants to know: each question is given to `answer`, which answers it with its
+    /// [`Reply`](super::Reply), or declines by dropping it. Several may be open at once. What may be
+    /// asked stands in the request's `dialogue.abilities`; a server of either era asks in the same way.
     ///
     /// ```
     /// # use switchboard::{access::{Gate, Principal}, id::Owner, runtime::CallRequest, wire::{Abilities, Ability, raw}};

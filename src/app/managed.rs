@@ -41,9 +41,11 @@ impl ManagedFile {
         }
     }
 
-    /// What it says is in force now.
+    /// What it says is in force now. One that is gone meanwhile said what it said last.
     pub(super) fn keep(&self) {
-        *self.in_force.lock() = fs::read_to_string(&self.path).ok();
+        if let Ok(text) = fs::read_to_string(&self.path) {
+            *self.in_force.lock() = Some(text);
+        }
     }
 
     /// Writes it again if it is lost.

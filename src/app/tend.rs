@@ -1,8 +1,8 @@
 //! The state directory is there: looked at now and then, because people and programs that clean up
 //! remove it under an instance that runs.
 //!
-//! Owned by the command `serve`. It makes anew what can be: directory, lock, managed layer and control
-//! socket; the store and the ledger do their part when they write. It ends nothing.
+//! Owned by the command `serve`. It makes anew what can be: directory, lock, managed layer and
+//! control socket; the store and the ledger do their part when they write. It ends nothing.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -39,7 +39,8 @@ pub(super) async fn tend(
                 tracing::warn!(
                     "the state directory {directory} was removed, or files in it, while this \
                      instance runs, and is made anew: what is remembered is written again, but keys \
-                     are lost with the next restart; keep cleaners away from it, or name another with --state-dir"
+                     are lost with the next restart; keep cleaners away from it, or name another \
+                     with --state-dir"
                 );
             }
             Err(error) => {

@@ -108,6 +108,8 @@ async fn an_end_in_the_middle_of_writing_harms_nothing() {
 async fn a_state_directory_that_is_removed_is_made_anew_with_one_warning() {
     let instance = Switchboard::serve(&config()).await;
     listed(&instance, DEMO_TOOLS).await;
+    let added = instance.command(&["add", "late", "--", "true"]).await;
+    assert!(added.status.success(), "{added:?}");
     let state = instance.state();
     fs::remove_dir_all(&state).unwrap();
     until("commands reach it again", async || {
@@ -120,6 +122,10 @@ async fn a_state_directory_that_is_removed_is_made_anew_with_one_warning() {
     .await;
     let log = instance.log();
     assert_eq!(log.matches("was removed, or files in it").count(), 1, "{log}");
+    // What was added at run time is there again, and nothing is in the way of a reload.
+    assert!(fs::read_to_string(state.join("managed.toml")).unwrap().contains("[mcpServers.late]"));
+    let reloaded = instance.command(&["reload"]).await;
+    assert!(reloaded.status.success(), "{reloaded:?}");
     let second = instance.config();
     let second = instance.command(&["serve", "--config", second.to_str().unwrap()]).await;
     assert_eq!(second.status.code(), Some(75), "the lock holds: {second:?}");
@@ -128,7 +134,13 @@ async fn a_state_directory_that_is_removed_is_made_anew_with_one_warning() {
     let folder = instance.kill().await;
     let instance = Switchboard::serve_in(folder, &config(), &[]).await;
     listed(&instance, DEMO_TOOLS).await;
-    let server = instance.status().await["servers"][0].clone();
+    let servers = instance.status().await["servers"].clone();
+    let named = |name| {
+        let mut all = servers.as_array().unwrap().iter();
+        all.find(|server| server["server"] == name).unwrap_or_else(|| panic!("{name}: {servers}"))
+    };
+    let server = named("demo");
     assert_eq!((&server["state"], &server["incarnation"]), (&json!("idle"), &json!(0)));
+    named("late");
     assert!(instance.stop().await.success());
 }
