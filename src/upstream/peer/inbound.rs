@@ -123,14 +123,19 @@ fn request(shared: &Arc<Shared>, id: &Id, method: &str, params: Option<&RawValue
         return shared.inquiries.ask(party, id, method, params, move |mut line| {
             if let Some(shared) = peer.upgrade() {
                 line.push(b'\n');
-                shared.pending.answer_server(line);
-                shared.wake.notify_one();
+                let room = shared.pending.answer_server(line);
+                queued(&shared, room);
             }
         });
     }
     let mut line = reply(id, method);
     line.push(b'\n');
-    if shared.pending.reply(line) {
+    queued(shared, shared.pending.reply(line));
+}
+
+/// Has what was queued written; counts what found no room.
+fn queued(shared: &Shared, room: bool) {
+    if room {
         shared.wake.notify_one();
     } else {
         count(&shared.oddities.unanswered);

@@ -146,12 +146,15 @@ impl Pending {
         addressee(calls).filter(|party| table.given_up.allow(party)).cloned()
     }
 
-    /// Queues a caller's answer to the server.
-    pub(super) fn answer_server(&self, line: Vec<u8>) {
+    /// Queues a caller's answer to the server, or that of the configuration; false if there is no
+    /// room.
+    pub(super) fn answer_server(&self, line: Vec<u8>) -> bool {
         let mut table = self.0.lock();
-        if table.end.is_none() && table.answers.len() < REPLIES {
+        let room = table.answers.len() < REPLIES;
+        if room && table.end.is_none() {
             table.answers.push(line);
         }
+        room
     }
 
     /// Queues an answer to the server; false if there is no room.

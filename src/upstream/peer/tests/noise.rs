@@ -7,6 +7,12 @@ use crate::upstream::testing::LIMIT;
 
 #[tokio::test]
 async fn a_flood_of_requests_is_bounded_and_disturbs_no_answer() {
+    for method in ["ping", "roots/list"] {
+        flooded(method).await;
+    }
+}
+
+async fn flooded(method: &str) {
     let (peer, mut script, _) = scripted(256);
     let mut request = Box::pin(peer.request(call("patient")));
     assert!((&mut request).now_or_never().is_none());
@@ -14,13 +20,13 @@ async fn a_flood_of_requests_is_bounded_and_disturbs_no_answer() {
     // The server reads nothing meanwhile.
     let flood = async {
         for n in 0..5000 {
-            script.say(format!(r#"{{"jsonrpc":"2.0","id":{n},"method":"ping"}}"#)).await;
+            script.say(format!(r#"{{"jsonrpc":"2.0","id":{n},"method":"{method}"}}"#)).await;
         }
         script.answer(id, "{}").await;
     };
     let (answer, ()) = tokio::join!(request, flood);
     answer.unwrap();
-    assert!(count(&peer.shared.oddities.unanswered) > 4000);
+    assert!(count(&peer.shared.oddities.unanswered) > 4000, "{method}");
 }
 
 #[tokio::test]
