@@ -121,12 +121,12 @@ impl Gate {
         request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;
         if matches!(request.subject, Subject::Task { .. }) {
-            return self.task(principal, &scope, Era::Legacy, request).await;
+            return Box::pin(self.task(principal, &scope, Era::Legacy, request)).await;
         }
         self.trace_back(principal, owner, &mut request);
         let (subject, session) = (request.subject.clone(), request.session.clone());
         let answer = match once::key(&request.params)? {
-            Some(key) => self.once.call(principal, scope, request, key).await?,
+            Some(key) => Box::pin(self.once.call(principal, scope, request, key)).await?,
             None => live::call(&scope, request).await?,
         };
         self.links.heard(principal, owner, &subject, &answer);
@@ -165,7 +165,7 @@ impl Gate {
         request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;
         if matches!(request.subject, Subject::Task { .. }) {
-            return self.task(principal, &scope, Era::Modern, request).await;
+            return Box::pin(self.task(principal, &scope, Era::Modern, request)).await;
         }
         self.trace_back(principal, owner, &mut request);
         if let Some(key) = once::key(&request.params)? {
@@ -177,7 +177,8 @@ impl Gate {
             }
             request.dialogue.abilities = Abilities::NONE;
             let params = Arc::clone(&request.params);
-            let outcome = self.once.call(principal, scope.clone(), request, key).await;
+            let called = self.once.call(principal, scope.clone(), request, key);
+            let outcome = Box::pin(called).await;
             let bound = || Bound::new(principal, owner, subject.method(), &params);
             return self.rounds.finished(Some(&scope), outcome, Abilities::NONE, bound);
         }

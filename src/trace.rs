@@ -10,7 +10,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use tracing::Span;
 
-use crate::wire::{Object, RawValue, meta::META, method};
+use crate::wire::{Needle, Object, RawValue, meta::META, method};
 
 /// The target of every span and span event that is meant for traces.
 pub const TARGET: &str = "switchboard::trace";
@@ -31,12 +31,12 @@ impl Context {
 
     /// What stands in the `_meta` of a request's parameters.
     pub fn of_params(params: Option<&RawValue>) -> Self {
-        let marked = params.is_some_and(|params| params.get().contains("\"traceparent\""));
-        if !marked {
+        static TRACED: Needle = Needle::new("\"traceparent\"");
+        if !params.is_some_and(|params| TRACED.is_in(params)) {
             return Self::default();
         }
         let params = Object::read_optional(params).unwrap_or_default();
-        let meta = params.get(META).and_then(Object::read).unwrap_or_default();
+        let meta = params.object(META).unwrap_or_default();
         Self(KEYS.map(|key| meta.typed::<Box<str>>(key)))
     }
 

@@ -56,7 +56,7 @@ pub(super) async fn call(scope: &Scope, request: CallRequest) -> Result<Answer, 
         let params = wanted::repeated(&again.params, responses.as_deref(), wanted.state.as_deref());
         again.params = Arc::from(params);
         again.timeout = Some(end.saturating_duration_since(Instant::now()));
-        outcome = polled::call(scope, again.clone()).await;
+        outcome = Box::pin(polled::call(scope, again.clone())).await;
     }
     match outcome {
         Ok(answer) if result::wants_input(&answer.result) => Err(CallError::Server {

@@ -20,7 +20,7 @@ use super::{Answer, CallError, CallRequest, Delivery, Principal, Subject, live};
 use crate::{
     id::Owner,
     runtime::Scope,
-    wire::{Object, RawValue, meta, result},
+    wire::{Needle, Object, RawValue, meta, result},
 };
 
 /// The `_meta` entry of a call that names its key.
@@ -76,11 +76,12 @@ impl fmt::Debug for Once {
 /// [`CallError::Invalid`] for one that is no text of 1 to 256 characters.
 pub(super) fn key(params: &RawValue) -> Result<Option<String>, CallError> {
     // Nearly no call has one, and a search costs less than reading the object.
-    if !params.get().contains(KEY) {
+    static KEYED: Needle = Needle::new(KEY);
+    if !KEYED.is_in(params) {
         return Ok(None);
     }
     let params = Object::read(params).unwrap_or_default();
-    let meta = params.get(meta::META).and_then(Object::read).unwrap_or_default();
+    let meta = params.object(meta::META).unwrap_or_default();
     let Some(raw) = meta.get(KEY) else { return Ok(None) };
     match serde_json::from_str::<String>(raw.get()) {
         Ok(key) if (1..=LONGEST).contains(&key.chars().count()) => Ok(Some(key)),

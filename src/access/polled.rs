@@ -61,7 +61,7 @@ pub(super) async fn call(scope: &Scope, mut request: CallRequest) -> Outcome {
         // It was not carried out; whoever polls takes tasks.
         again.dialogue.abilities = again.dialogue.abilities.and(Ability::Tasks);
         again.timeout = Some(end.saturating_duration_since(Instant::now()));
-        outcome = scope.call(again.clone()).await;
+        outcome = Box::pin(scope.call(again.clone())).await;
     }
     let takes = |task: &Task| match task.era {
         Era::Modern => takes_extension,
@@ -70,7 +70,7 @@ pub(super) async fn call(scope: &Scope, mut request: CallRequest) -> Outcome {
     match outcome {
         Ok(Answer { task: Some(task), server, .. }) if !takes(&task) => {
             let work = Work { scope, call: again, server, task, end, said: None, done: false };
-            work.result().await
+            Box::pin(work.result()).await
         }
         outcome => outcome,
     }

@@ -35,7 +35,7 @@ use super::{
 use crate::{
     id::{Incarnation, ServerName},
     runtime::{Asked, ProgressSink, Scope},
-    wire::{Abilities, Ability, ErrorObject, Object, RawValue, envelope::code, result},
+    wire::{Abilities, Ability, ErrorObject, Needle, Object, RawValue, envelope::code, result},
 };
 
 /// Calls of one principal that wait for answers at most; what further ones want to know is
@@ -70,7 +70,8 @@ impl fmt::Debug for Rounds {
 
 /// Whether a request brings back a state of ours.
 pub(super) fn is_continued(params: &RawValue) -> bool {
-    params.get().contains(STATE)
+    static CONTINUING: Needle = Needle::new(STATE);
+    CONTINUING.is_in(params)
         && Object::read(params).is_some_and(|params| params.get(STATE).is_some())
 }
 
@@ -109,7 +110,7 @@ impl Rounds {
                     let talk = talk.ok_or_else(|| unusable("its call waits no longer"))?;
                     let responses = object.get(RESPONSES).map(ToOwned::to_owned);
                     let outward = Outward::of(&mut request);
-                    return talk.answer(round, responses, outward).await;
+                    return Box::pin(talk.answer(round, responses, outward)).await;
                 }
                 Some(Ticket::Server { server, program, state }) => {
                     if scope.program(&request) != Some((server, program)) {

@@ -13,7 +13,7 @@ use crate::{
     id::ServerName,
     runtime::introduced,
     wire::{
-        Abilities, ErrorObject, Object, RawValue,
+        Abilities, ErrorObject, Needle, Object, RawValue,
         envelope::code,
         method, raw,
         result::{INPUT_REQUIRED, RESULT_TYPE},
@@ -65,7 +65,7 @@ impl Wanted {
         let requests = requests.transpose()?.unwrap_or_default();
         let mut questions = Vec::new();
         for key in requests.keys() {
-            let asked = requests.get(key).and_then(Object::read);
+            let asked = requests.object(key);
             let asked = asked.ok_or_else(|| wrong("the server asks for input in no known way"))?;
             let (method, params) = (asked.text("method").unwrap_or_default(), asked.get("params"));
             let known = method::of_servers(&method);
@@ -178,7 +178,8 @@ pub(super) fn repeated(
 
 /// Whether the answers that a request brings, if it brings any, are an object for each question.
 pub(super) fn has_sound_answers(params: &RawValue) -> bool {
-    if !params.get().contains(RESPONSES) {
+    static ANSWERING: Needle = Needle::new(RESPONSES);
+    if !ANSWERING.is_in(params) {
         return true;
     }
     let params = Object::read(params).unwrap_or_default();

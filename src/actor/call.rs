@@ -13,7 +13,7 @@ use crate::{
     error::{Classify, Kind},
     id::{Incarnation, ServerName, SessionKey},
     upstream::{Dialogue, ProgressSink},
-    wire::{ErrorObject, Object, RawValue, Task},
+    wire::{ErrorObject, Needle, Object, RawValue, Task},
 };
 
 /// One request to a server: a call of a tool, or something else that it offers. Dropping the
@@ -71,6 +71,9 @@ impl CallRequest {
     }
 }
 
+/// What stands in every result that links to a resource or embeds one.
+static LINKING: Needle = Needle::new("\"resource");
+
 /// A server's answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -100,7 +103,7 @@ impl Answer {
     /// URIs of the resources that it links to or embeds; few results do.
     pub fn links(&self) -> Vec<String> {
         let mut links = Vec::new();
-        if self.result.get().contains("\"resource") {
+        if LINKING.is_in(&self.result) {
             let object = self.task.as_ref().and_then(|_| Object::read(&self.result));
             // What came of a task stands inside of what is said of it.
             let inner = object.as_ref().and_then(|task| task.get("result"));

@@ -70,6 +70,13 @@ pub(crate) struct Standing {
     pub(crate) since: Option<Instant>,
 }
 
+impl Standing {
+    /// The live link, if it is another than the one that was found dead.
+    fn other_than(&self, dead: Option<Incarnation>) -> Option<Arc<Live>> {
+        self.live.as_ref().filter(|live| Some(live.incarnation) != dead).map(Arc::clone)
+    }
+}
+
 /// Counters of one connection; relaxed, because nobody orders by them.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {

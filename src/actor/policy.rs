@@ -65,7 +65,7 @@ fn plain(glob: &str) -> (bool, usize) {
 
 fn is_harmless(definition: &RawValue) -> bool {
     let tool = Object::read(definition).unwrap_or_default();
-    let hints = tool.get("annotations").and_then(Object::read).unwrap_or_default();
+    let hints = tool.object("annotations").unwrap_or_default();
     ["readOnlyHint", "idempotentHint"].iter().any(|hint| hints.typed(hint) == Some(true))
 }
 

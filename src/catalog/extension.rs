@@ -30,7 +30,7 @@ impl Extensions {
         for (server, raw) in servers {
             let object = Object::read(raw).unwrap_or_default();
             for member in extension::MEMBERS {
-                let extensions = object.get(member).and_then(Object::read).unwrap_or_default();
+                let extensions = object.object(member).unwrap_or_default();
                 for (name, value) in extensions.members() {
                     declared.push((server.clone(), name.to_owned()));
                     let of = settings.entry((member, name.to_owned())).or_default();

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::{
-    http::{HttpFaceConfig, Life, Served, bounded, with_request_id},
+    http::{HttpFaceConfig, Life, Served, Site},
     mcp::endpoint::Endpoint,
     operator::{Done, Operator},
     problem::{Problem, RequestId},
@@ -64,7 +64,7 @@ pub enum ControlError {
 #[derive(Debug)]
 pub struct ControlSocket {
     path: PathBuf,
-    app: Router,
+    site: Site,
     served: Served,
 }
 
@@ -92,10 +92,10 @@ impl ControlSocket {
         let endpoint = Endpoint::new(Arc::clone(&gate), config, &life);
         let stopping = life.stopping.clone();
         let told = timeline::routes(Arc::clone(&gate), Arc::clone(&operator), stopping);
-        let routes = endpoint.routes().merge(routes(gate)).merge(wishes(operator)).merge(told);
-        let app = with_request_id(bounded(routes, body_bytes));
-        let served = Served::start(listener, app.clone(), life);
-        Ok(Self { path, app, served })
+        let routes = routes(gate).merge(wishes(operator)).merge(told);
+        let site = Site::new(None, endpoint, routes, body_bytes);
+        let served = Served::start(listener, site.clone(), life);
+        Ok(Self { path, site, served })
     }
 
     /// Listens anew where somebody removed the socket; says whether that was so. Who is connected
@@ -110,7 +110,7 @@ impl ControlSocket {
         let listener = listen(&self.path)
             .await
             .map_err(|source| ControlError::Bind { path: self.path.clone(), source })?;
-        self.served.also(listener, self.app.clone());
+        self.served.also(listener, self.site.clone());
         Ok(true)
     }
 

@@ -7,16 +7,17 @@ mod guard;
 mod idle;
 mod metrics;
 mod serve;
+mod site;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, serve::ListenerExt as _};
-pub(crate) use guard::with_request_id;
+use axum::serve::ListenerExt as _;
 pub use guard::{Admission, Door};
 pub use metrics::Metrics;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub(crate) use serve::{IsLocal, Life, Served};
+pub(crate) use site::Site;
 use tokio::net::TcpListener;
 
 use super::{health, mcp::endpoint::Endpoint};
@@ -132,23 +133,18 @@ impl HttpFace {
     ) -> RunningFace {
         let life = Life::default();
         let endpoint = Endpoint::new(Arc::clone(&gate), &self.config, &life);
-        let mut routes = endpoint.routes().merge(health::routes(gate));
+        let mut routes = health::routes(gate);
         if let Some(metrics) = metrics {
             routes = routes.merge(metrics::routes(metrics));
         }
-        let app = guard::admit(bounded(routes, body_bytes), self.door);
+        let site = Site::new(Some(self.door), endpoint, routes, body_bytes);
         let listener = self.listener.tap_io(|stream| {
             // Only latency is lost without it.
             stream.set_nodelay(true).ok();
         });
-        let served = Served::start(listener, with_request_id(app), life);
+        let served = Served::start(listener, site, life);
         RunningFace { local_addr: self.local_addr, served }
     }
-}
-
-/// Bounds the bodies that routes read.
-pub(crate) fn bounded(routes: Router, body_bytes: usize) -> Router {
-    routes.layer(axum::extract::DefaultBodyLimit::max(body_bytes))
 }
 
 fn hint(error: &io::Error) -> &'static str {

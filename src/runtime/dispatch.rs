@@ -58,18 +58,19 @@ impl RuntimeHandle {
         let _under_way = exchange.tracker.token();
         exchange.calls.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
-        let subject = request.subject.clone();
+        let told = tracing::enabled!(tracing::Level::DEBUG).then(|| request.subject.clone());
         let outcome = self.dispatch(owner, request, started).await;
-        let failure = outcome.as_ref().err().map(|error| error.kind().as_str());
-        tracing::debug!(
-            owner = %owner,
-            method = subject.method(),
-            name = subject.name(),
-            server = outcome.as_ref().ok().map(|answer| answer.server.as_str()),
-            duration_ms = started.elapsed().as_secs_f64() * 1000.0,
-            failure,
-            "call",
-        );
+        if let Some(subject) = told {
+            tracing::debug!(
+                owner = %owner,
+                method = subject.method(),
+                name = subject.name(),
+                server = outcome.as_ref().ok().map(|answer| answer.server.as_str()),
+                duration_ms = started.elapsed().as_secs_f64() * 1000.0,
+                failure = outcome.as_ref().err().map(|error| error.kind().as_str()),
+                "call",
+            );
+        }
         outcome
     }
 
@@ -96,7 +97,7 @@ impl RuntimeHandle {
                 let why = "unknown task; its server is no longer here";
                 return Err(CallError::Invalid(why.to_owned()));
             }
-            None => self.resolve(owner, &request).await?,
+            None => Box::pin(self.resolve(owner, &request)).await?,
         };
         let deadline = self.deadline(&target, request.timeout, started);
         tokio::select! {
@@ -124,7 +125,8 @@ impl RuntimeHandle {
         dialogue.server = Some(target.route.handle.seat.server.clone());
         let handle = match session {
             Some(session) if target.route.by_session => {
-                &self.session_handle(owner, &target.route.handle.seat.server, session).await?
+                let server = &target.route.handle.seat.server;
+                &Box::pin(self.session_handle(owner, server, session)).await?
             }
             _ => &target.route.handle,
         };

@@ -38,7 +38,7 @@ impl Channel {
     pub(super) async fn notify(
         &self,
         method: &str,
-        params: Option<&RawValue>,
+        params: Option<&str>,
         revision: Option<Revision>,
     ) {
         match (self, revision) {

@@ -112,7 +112,7 @@ impl Link {
         let Request { method, mut params, name, progress, deadline, trace, dialogue } = request;
         let stated = self.stated(dialogue.as_deref());
         if let Some(level) = dialogue.as_ref().and_then(|dialogue| dialogue.level) {
-            self.want_messages(level, &deadline).await;
+            Box::pin(self.want_messages(level, &deadline)).await;
         }
         for round in 0.. {
             let call = Call {

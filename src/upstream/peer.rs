@@ -182,7 +182,7 @@ impl Peer {
         let token = call.progress.is_some().then_some(id);
         let params =
             meta::for_next_leg(call.params, call.named(), call.stamp, token, call.traced());
-        let mut line = envelope::request(&id, call.method, params.as_deref());
+        let mut line = envelope::request_with(&id, call.method, params.as_deref());
         drop(params);
         line.push(b'\n');
         let answer = shared.pending.register(id, call)?;
@@ -210,8 +210,8 @@ impl Peer {
     }
 
     /// Sends a notification.
-    pub(super) async fn notify(&self, method: &str, params: Option<&RawValue>) {
-        let mut line = envelope::notification(method, params);
+    pub(super) async fn notify(&self, method: &str, params: Option<&str>) {
+        let mut line = envelope::notification_with(method, params);
         line.push(b'\n');
         self.lines.send(Outgoing { id: None, line }).await.ok();
     }

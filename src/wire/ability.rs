@@ -82,19 +82,19 @@ impl Abilities {
                 abilities = abilities.and(ability);
             }
         };
-        if let Some(modes) = capabilities.get("elicitation").and_then(Object::read) {
+        if let Some(modes) = capabilities.object("elicitation") {
             let has_url = modes.get("url").is_some();
             add(modes.get("form").is_some() || !has_url, Ability::Form);
             add(has_url, Ability::Url);
         }
-        if let Some(parts) = capabilities.get("sampling").and_then(Object::read) {
+        if let Some(parts) = capabilities.object("sampling") {
             add(true, Ability::Sampling);
             add(parts.get("tools").is_some(), Ability::SamplingTools);
             add(parts.get("context").is_some(), Ability::SamplingContext);
         }
-        add(capabilities.get("roots").and_then(Object::read).is_some(), Ability::Roots);
-        let extensions = capabilities.get("extensions").and_then(Object::read).unwrap_or_default();
-        add(extensions.get(task::EXTENSION).and_then(Object::read).is_some(), Ability::Tasks);
+        add(capabilities.object("roots").is_some(), Ability::Roots);
+        let extensions = capabilities.object("extensions").unwrap_or_default();
+        add(extensions.object(task::EXTENSION).is_some(), Ability::Tasks);
         abilities
     }
 

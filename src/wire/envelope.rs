@@ -4,6 +4,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use memchr::memchr2;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -197,67 +198,84 @@ impl ErrorObject {
     }
 }
 
-#[derive(Serialize)]
+/// A message to be written; its body is JSON text.
 struct Out<'a, I: Serialize + ?Sized> {
-    jsonrpc: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a I>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    params: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a RawValue>,
+    body: Option<(&'static str, &'a str)>,
 }
 
 impl<I: Serialize + ?Sized> Out<'_, I> {
-    const EMPTY: Self =
-        Out { jsonrpc: "2.0", id: None, method: None, params: None, result: None, error: None };
-
     /// One line: raw bodies may hold line breaks between tokens, which line framing and event
     /// streams both forbid; between tokens a space means the same.
     #[allow(clippy::expect_used, reason = "the envelope is ours and writing to memory cannot fail")]
     fn line(&self) -> Vec<u8> {
-        let size = [self.params, self.result, self.error]
-            .into_iter()
-            .flatten()
-            .map(|raw| raw.get().len())
-            .sum::<usize>();
+        const WRITTEN: &str = "an envelope serialises";
+        let size = self.body.map_or(0, |(_, json)| json.len());
         let mut line = Vec::with_capacity(size + 96);
-        serde_json::to_writer(&mut line, self).expect("an envelope serialises");
-        for byte in &mut line {
-            if matches!(*byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
+        line.extend_from_slice(br#"{"jsonrpc":"2.0""#);
+        if let Some(id) = self.id {
+            line.extend_from_slice(br#","id":"#);
+            serde_json::to_writer(&mut line, id).expect(WRITTEN);
+        }
+        if let Some(method) = self.method {
+            line.extend_from_slice(br#","method":"#);
+            serde_json::to_writer(&mut line, method).expect(WRITTEN);
+        }
+        if let Some((member, json)) = self.body {
+            line.extend_from_slice(member.as_bytes());
+            line.extend_from_slice(json.as_bytes());
+        }
+        line.push(b'}');
+        let mut clean = 0;
+        while let Some(rest) = line.get_mut(clean..)
+            && let Some(found) = memchr2(b'\n', b'\r', rest)
+        {
+            rest.iter_mut().skip(found).take(1).for_each(|byte| *byte = b' ');
+            clean += found + 1;
         }
         line
     }
 }
 
+const PARAMS: &str = r#","params":"#;
+const RESULT: &str = r#","result":"#;
+const ERROR: &str = r#","error":"#;
+
 /// Writes a request as one line, without the line's end.
 pub fn request<I: Serialize + ?Sized>(id: &I, method: &str, params: Option<&RawValue>) -> Vec<u8> {
-    Out { id: Some(id), method: Some(method), params, ..Out::EMPTY }.line()
+    request_with(id, method, params.map(RawValue::get))
+}
+
+/// Writes a request whose parameters are JSON text.
+pub fn request_with<I: Serialize + ?Sized>(id: &I, method: &str, params: Option<&str>) -> Vec<u8> {
+    let body = params.map(|params| (PARAMS, params));
+    Out { id: Some(id), method: Some(method), body }.line()
 }
 
 /// Writes a notification as one line.
 pub fn notification(method: &str, params: Option<&RawValue>) -> Vec<u8> {
-    Out::<'_, Id> { method: Some(method), params, ..Out::EMPTY }.line()
+    notification_with(method, params.map(RawValue::get))
+}
+
+/// Writes a notification whose parameters are JSON text.
+pub fn notification_with(method: &str, params: Option<&str>) -> Vec<u8> {
+    let body = params.map(|params| (PARAMS, params));
+    Out::<'_, Id> { id: None, method: Some(method), body }.line()
 }
 
 /// Writes a successful response as one line.
 pub fn result<I: Serialize + ?Sized>(id: &I, result: &RawValue) -> Vec<u8> {
-    Out { id: Some(id), result: Some(result), ..Out::EMPTY }.line()
+    Out { id: Some(id), method: None, body: Some((RESULT, result.get())) }.line()
 }
 
 /// Writes an error response as one line; without an id it goes to a request that could not be
 /// read, with `id: null` (JSON-RPC 2.0, "Response object").
 pub fn error(id: Option<&Id>, error: &ErrorObject) -> Vec<u8> {
-    let error = Some(error.raw());
+    let body = Some((ERROR, error.raw().get()));
     match id {
-        Some(id) => Out { id: Some(id), error, ..Out::EMPTY }.line(),
-        None => Out { id: Some(&()), error, ..Out::EMPTY }.line(),
+        Some(id) => Out { id: Some(id), method: None, body }.line(),
+        None => Out { id: Some(&()), method: None, body }.line(),
     }
 }
 

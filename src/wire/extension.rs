@@ -38,7 +38,7 @@ pub fn declared(capabilities: &RawValue) -> Option<Box<RawValue>> {
     let capabilities = Object::read(capabilities)?;
     let mut declared = Object::default();
     for member in MEMBERS {
-        let Some(mut extensions) = capabilities.get(member).and_then(Object::read) else {
+        let Some(mut extensions) = capabilities.object(member) else {
             continue;
         };
         extensions.retain(|extension| !ends_here(extension));
@@ -55,7 +55,7 @@ pub fn added(capabilities: &RawValue, declared: &RawValue) -> Box<RawValue> {
         (Object::read(capabilities).unwrap_or_default(), Object::read(declared));
     let declared = declared.unwrap_or_default();
     for member in MEMBERS {
-        let Some(more) = declared.get(member).and_then(Object::read) else { continue };
+        let Some(more) = declared.object(member) else { continue };
         let had = all.get(member).map(ToOwned::to_owned);
         let mut extensions = had.as_deref().and_then(Object::read).unwrap_or_default();
         for (name, settings) in more.members() {

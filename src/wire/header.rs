@@ -145,9 +145,6 @@ pub fn check_params<'h>(
     arguments: Option<&RawValue>,
     find: impl Fn(&str) -> Result<Option<&'h str>, Mismatch>,
 ) -> Result<(), Mismatch> {
-    if annotated.is_empty() {
-        return Ok(());
-    }
     let arguments: Value =
         arguments.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     for Annotated { header, path } in annotated {

@@ -56,7 +56,7 @@ impl Serialize for Id {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Number(number) => {
-                let raw = RawValue::from_string(number.as_ref().to_owned());
+                let raw = serde_json::from_str::<&RawValue>(number);
                 raw.map_err(serde::ser::Error::custom)?.serialize(serializer)
             }
             Self::String(text) => serializer.serialize_str(text),

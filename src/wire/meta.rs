@@ -45,29 +45,29 @@ pub struct Stamp {
 
 /// The listen request that a notification's parameters name.
 pub fn subscription(params: &RawValue) -> Option<Id> {
-    Object::read(Object::read(params)?.get(META)?)?.typed(SUBSCRIPTION_ID)
+    Object::read(params)?.object(META)?.typed(SUBSCRIPTION_ID)
 }
 
 /// Rewrites a request's parameters for the next leg: the member that names what it is about is set
 /// to the name there, keys of the leg before are dropped, the stamp of a modern leg, the leg's own progress token
 /// and trace context are set, everything else stays.
 ///
-/// Parameters that are no object are returned as they are: only an object can carry metadata.
-pub fn for_next_leg<'t>(
-    params: Option<&RawValue>,
+/// Gives JSON text. Parameters that are no object are returned as they are: only an object can carry
+/// metadata.
+pub fn for_next_leg<'p, 't>(
+    params: Option<&'p RawValue>,
     name: Option<(&'static str, &str)>,
     stamp: Option<&Stamp>,
     progress_token: Option<u64>,
     trace: impl IntoIterator<Item = (&'static str, &'t str)>,
-) -> Option<Box<RawValue>> {
-    let Some(mut params_object) = Object::read_optional(params) else {
-        return params.map(ToOwned::to_owned);
+) -> Option<Cow<'p, str>> {
+    let Some(mut object) = Object::read_optional(params) else {
+        return params.map(|params| Cow::Borrowed(params.get()));
     };
     if let Some((member, name)) = name {
-        params_object.put(member, name);
+        object.put(member, name);
     }
-    let had_meta = params_object.get(META).map(ToOwned::to_owned);
-    let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
+    let mut meta = object.object(META).unwrap_or_default();
     let keys = meta.len();
     meta.retain(|key| !change::OF_ONE_LEG.has_meta(key) && !change::PROGRESS_TOKEN.has_meta(key));
     if let Some(stamp) = stamp {
@@ -85,14 +85,15 @@ pub fn for_next_leg<'t>(
         meta.put(key, value);
     }
     if !meta.is_empty() {
-        params_object.set(META, Cow::Owned(meta.to_raw()));
+        let meta = meta.to_json();
+        object.set_json(META, Cow::Owned(meta));
     } else if keys > 0 {
-        params_object.remove(META);
+        object.remove(META);
     }
-    if params.is_none() && params_object.is_empty() {
+    if params.is_none() && object.is_empty() {
         return None;
     }
-    Some(params_object.to_raw())
+    Some(Cow::Owned(object.to_json()))
 }
 
 /// Adds or replaces one key of a body's `_meta`. A body that is no object stays as it is.
@@ -100,18 +101,17 @@ pub fn with_key(body: &RawValue, key: &str, value: &RawValue) -> Box<RawValue> {
     let Some(mut object) = Object::read(body) else {
         return body.to_owned();
     };
-    let had_meta = object.get(META).map(ToOwned::to_owned);
-    let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
+    let mut meta = object.object(META).unwrap_or_default();
     meta.set(key, Cow::Borrowed(value));
-    object.set(META, Cow::Owned(meta.to_raw()));
+    let meta = meta.to_raw();
+    object.set(META, Cow::Owned(meta));
     object.to_raw()
 }
 
 /// The raw value of one `_meta` key of a body.
 pub fn key(body: Option<&RawValue>, key: &str) -> Option<Box<RawValue>> {
     let body = Object::read(body?)?;
-    let meta = Object::read(body.get(META)?)?;
-    meta.get(key).map(ToOwned::to_owned)
+    body.object(META)?.get(key).map(ToOwned::to_owned)
 }
 
 #[cfg(test)]
@@ -130,14 +130,11 @@ mod tests {
         );
         let legacy = for_next_leg(Some(&params), Some(("name", "y")), None, Some(9), []).unwrap();
         assert_eq!(
-            legacy.get(),
+            legacy,
             r#"{"name":"y","_meta":{"traceparent":"00-a-b-01","n":1.50,"progressToken":9}}"#
         );
         let traced = for_next_leg(Some(&params), None, None, None, [("traceparent", "00-c-d-01")]);
-        assert_eq!(
-            traced.unwrap().get(),
-            r#"{"name":"x","_meta":{"traceparent":"00-c-d-01","n":1.50}}"#
-        );
+        assert_eq!(traced.unwrap(), r#"{"name":"x","_meta":{"traceparent":"00-c-d-01","n":1.50}}"#);
         let stamp = Stamp {
             revision: Revision::LATEST,
             client: raw("us"),
@@ -145,9 +142,9 @@ mod tests {
             level: None,
         };
         let modern = for_next_leg(None, None, Some(&stamp), None, []).unwrap();
-        assert!(modern.get().contains(r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#));
+        assert!(modern.contains(r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#));
         assert!(for_next_leg(None, None, None, None, []).is_none());
-        assert_eq!(for_next_leg(Some(&text("[1]")), None, None, None, []).unwrap().get(), "[1]");
+        assert_eq!(for_next_leg(Some(&text("[1]")), None, None, None, []).unwrap(), "[1]");
     }
 
     #[test]

@@ -4,23 +4,26 @@
 //! untouched, keys as they were written and keys that stand twice included. It never looks below
 //! the first level.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize, Serializer, de, ser::SerializeMap as _};
+use serde::{Deserialize, Serialize, Serializer, de};
 use serde_json::value::RawValue;
+
+use super::scan::{self, Members};
 
 /// A JSON object whose members are raw.
 #[derive(Clone, Debug, Default)]
 pub struct Object<'a> {
-    members: Vec<(Key<'a>, Cow<'a, RawValue>)>,
+    /// Each value is JSON text.
+    members: Vec<(Key<'a>, Cow<'a, str>)>,
 }
 
 /// The key of a member.
 #[derive(Clone, Debug)]
 struct Key<'a> {
     text: Cow<'a, str>,
-    /// As it was written, where we would write it in another way.
-    written: Option<&'a RawValue>,
+    /// As it was written, with its quotes, where it was read.
+    written: Option<&'a str>,
 }
 
 impl<'a> Key<'a> {
@@ -28,17 +31,11 @@ impl<'a> Key<'a> {
         Self { text: Cow::Borrowed(text), written: None }
     }
 
-    fn read(raw: &'a RawValue) -> Self {
-        let quoted = raw.get();
-        let text = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        match text {
-            Some(text) if !text.contains('\\') => Self::ours(text),
-            // Half of a surrogate pair is no text, and with its quotes it is nobody's key.
-            _ => {
-                let text = serde_json::from_str(quoted).map_or(Cow::Borrowed(quoted), Cow::Owned);
-                Self { text, written: Some(raw) }
-            }
-        }
+    fn read(quoted: &'a str) -> Self {
+        let text = scan::plain(quoted).map(Cow::Borrowed);
+        // Half of a surrogate pair is no text, and with its quotes it is nobody's key.
+        let unescaped = || serde_json::from_str(quoted).map_or(Cow::Borrowed(quoted), Cow::Owned);
+        Self { text: text.unwrap_or_else(unescaped), written: Some(quoted) }
     }
 }
 
@@ -51,7 +48,16 @@ impl PartialEq<str> for Key<'_> {
 impl<'a> Object<'a> {
     /// Reads an object; `None` for any other JSON.
     pub fn read(raw: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(raw.get()).ok()
+        Self::of(raw.get())
+    }
+
+    /// Reads an object from JSON text that was checked.
+    fn of(text: &'a str) -> Option<Self> {
+        let mut members = Vec::with_capacity(8);
+        for (key, value) in Members::of(text)? {
+            members.push((Key::read(key), Cow::Borrowed(value)));
+        }
+        Some(Self { members })
     }
 
     /// Whether JSON is an object, found without reading it.
@@ -64,26 +70,46 @@ impl<'a> Object<'a> {
         raw.map_or_else(|| Some(Self::default()), Self::read)
     }
 
-    /// A member's raw value. Where a key stands twice the last one counts, as in most parsers.
+    /// A member's JSON text. Where a key stands twice the last one counts, as in most parsers.
+    pub fn json(&self, key: &str) -> Option<&str> {
+        self.members.iter().rev().find(|(name, _)| *name == *key).map(|(_, value)| &**value)
+    }
+
+    /// A member's raw value.
     pub fn get(&self, key: &str) -> Option<&RawValue> {
-        self.members.iter().rev().find(|(name, _)| *name == *key).map(|(_, value)| value.as_ref())
+        serde_json::from_str(self.json(key)?).ok()
+    }
+
+    /// A member that is an object, read one level deep.
+    pub fn object(&self, key: &str) -> Option<Object<'_>> {
+        Object::of(self.json(key)?)
     }
 
     /// A member that is a string.
     pub fn text(&self, key: &str) -> Option<Cow<'_, str>> {
-        #[derive(Deserialize)]
-        struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
-        let raw = self.get(key)?.get();
-        serde_json::from_str::<Text<'_>>(raw).ok().map(|Text(text)| text)
+        let json = self.json(key)?;
+        if let Some(text) = scan::plain(json) {
+            return Some(Cow::Borrowed(text));
+        }
+        serde_json::from_str(json).ok().map(Cow::Owned)
     }
 
     /// A member read as any type; `None` where it is absent or of another shape.
     pub fn typed<T: de::DeserializeOwned>(&self, key: &str) -> Option<T> {
-        serde_json::from_str(self.get(key)?.get()).ok()
+        serde_json::from_str(self.json(key)?).ok()
     }
 
     /// Sets a member in its place, or at the end.
     pub fn set(&mut self, key: &'a str, value: Cow<'a, RawValue>) {
+        let value = match value {
+            Cow::Borrowed(raw) => Cow::Borrowed(raw.get()),
+            Cow::Owned(raw) => Cow::Owned(Box::<str>::from(raw).into()),
+        };
+        self.set_json(key, value);
+    }
+
+    /// The same for JSON text.
+    pub(super) fn set_json(&mut self, key: &'a str, value: Cow<'a, str>) {
         let Some(first) = self.members.iter().position(|(name, _)| *name == *key) else {
             self.members.push((Key::ours(key), value));
             return;
@@ -106,7 +132,7 @@ impl<'a> Object<'a> {
     /// Gives a member that is there another value.
     pub fn replace(&mut self, key: &str, value: Box<RawValue>) {
         if let Some(member) = self.members.iter_mut().rev().find(|(name, _)| name == key) {
-            member.1 = Cow::Owned(value);
+            member.1 = Cow::Owned(Box::<str>::from(value).into());
         }
     }
 
@@ -122,7 +148,10 @@ impl<'a> Object<'a> {
 
     /// The members in their order.
     pub fn members(&self) -> impl Iterator<Item = (&str, &RawValue)> {
-        self.members.iter().map(|(name, value)| (&*name.text, value.as_ref()))
+        self.members.iter().filter_map(|(key, value)| {
+            let value = serde_json::from_str(value).ok()?;
+            Some((&*key.text, value))
+        })
     }
 
     /// The keys in their order.
@@ -141,63 +170,42 @@ impl<'a> Object<'a> {
     }
 
     /// The object as raw JSON.
+    #[allow(clippy::expect_used, reason = "each member is JSON, so their object is")]
     pub fn to_raw(&self) -> Box<RawValue> {
-        super::raw(self)
+        RawValue::from_string(self.to_json()).expect("members are JSON")
     }
 
-    /// The text of an object that has a key which serialising would write in another way.
-    fn as_written(&self) -> Option<Box<RawValue>> {
-        if self.members.iter().all(|(key, _)| key.written.is_none()) {
-            return None;
-        }
-        let mut text = String::from("{");
+    /// The object as JSON text: keys and values as they were written.
+    pub fn to_json(&self) -> String {
+        let length = |(key, value): &(Key<'_>, Cow<'_, str>)| key.text.len() + value.len() + 8;
+        let mut json = String::with_capacity(2 + self.members.iter().map(length).sum::<usize>());
+        json.push('{');
         for (key, value) in &self.members {
-            if text.len() > 1 {
-                text.push(',');
+            if json.len() > 1 {
+                json.push(',');
             }
             match key.written {
-                Some(raw) => text.push_str(raw.get()),
-                None => text.push_str(super::raw(&key.text).get()),
+                Some(quoted) => json.push_str(quoted),
+                None => scan::quote(&key.text, &mut json),
             }
-            text.push(':');
-            text.push_str(value.get());
+            json.push(':');
+            json.push_str(value);
         }
-        text.push('}');
-        RawValue::from_string(text).ok()
+        json.push('}');
+        json
     }
 }
 
 impl Serialize for Object<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if let Some(text) = self.as_written() {
-            return text.serialize(serializer);
-        }
-        let mut map = serializer.serialize_map(Some(self.members.len()))?;
-        for (key, value) in &self.members {
-            map.serialize_entry(&key.text, value.as_ref())?;
-        }
-        map.end()
+        self.to_raw().serialize(serializer)
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Object<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut members = Vec::with_capacity(8);
-                while let Some(key) = map.next_key::<&RawValue>()? {
-                    let value = map.next_value::<&RawValue>()?;
-                    members.push((Key::read(key), Cow::Borrowed(value)));
-                }
-                Ok(Object { members })
-            }
-        }
-        deserializer.deserialize_map(Visitor)
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Self::read(raw).ok_or_else(|| de::Error::custom("not an object"))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The body stays raw: only the one member that is asked for is looked at.
 
-use super::{Object, RawValue};
+use super::{Needle, Object, RawValue};
 
 /// The type of a result that wants input first (MCP 2026-07-28, `InputRequiredResult`).
 pub const INPUT_REQUIRED: &str = "input_required";
@@ -17,18 +17,21 @@ pub const RESPONSES: &str = "inputResponses";
 /// A result is searched up to this many bytes: texts of errors are short.
 const SEARCHED: usize = 64 * 1024;
 
+static WANTING: Needle = Needle::new(INPUT_REQUIRED);
+static FAILED: Needle = Needle::new("\"isError\"");
+
 /// Whether a tool says that it failed (`isError`; MCP, `CallToolResult`). A result of more than
 /// 64 KiB is taken for a success.
 pub fn is_error(result: &RawValue) -> bool {
     let text = result.get();
     text.len() <= SEARCHED
-        && text.split("\"isError\"").skip(1).any(is_true)
+        && FAILED.after(text).any(is_true)
         && Object::read(result).and_then(|result| result.typed("isError")) == Some(true)
 }
 
 /// Whether a result wants input before there is a complete one.
 pub fn wants_input(result: &RawValue) -> bool {
-    result.get().contains(INPUT_REQUIRED)
+    WANTING.is_in(result)
         && Object::read(result).is_some_and(|result| {
             result.text(RESULT_TYPE).is_some_and(|kind| kind == INPUT_REQUIRED)
         })

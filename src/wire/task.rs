@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use super::{Era, Object, RawValue, meta, method, raw, result::RESULT_TYPE};
+use super::{Era, Needle, Object, RawValue, meta, method, raw, result::RESULT_TYPE};
 
 /// The name of the extension, in capabilities.
 pub const EXTENSION: &str = "io.modelcontextprotocol/tasks";
@@ -149,8 +149,8 @@ pub fn wanted(params: &RawValue) -> Box<RawValue> {
 
 /// Whether the parameters of a call want a task.
 pub fn is_wanted(params: &RawValue) -> bool {
-    params.get().contains("\"task\"")
-        && Object::read(params).is_some_and(|params| params.get(TASK).is_some())
+    static WANTED: Needle = Needle::new("\"task\"");
+    WANTED.is_in(params) && Object::read(params).is_some_and(|params| params.get(TASK).is_some())
 }
 
 /// Whether a tool is called as a task or not at all (`execution.taskSupport`, 2025-11-25).

@@ -632,7 +632,10 @@ async fn a_public_server_that_is_restarted_serves_the_same_downstream_session() 
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let everything = Everything::start(free).await;
     let url = format!("http://127.0.0.1:{free}/mcp");
-    let switchboard = Switchboard::serve(&json!({ "mcpServers": { "all": { "url": url } } })).await;
+    // However long it takes to come back, its circuit stays closed.
+    let patient = json!({ "web": { "servers": ["all"], "intensity": 1000 } });
+    let config = json!({ "mcpServers": { "all": { "url": url } }, "groups": patient });
+    let switchboard = Switchboard::serve(&config).await;
     let client = switchboard.client();
     let session = client.initialize(Revision::V2025_11_25).await;
     let said = json!({ "message": "Grüße" });

@@ -93,7 +93,13 @@ impl ConnectionHandle {
         let mut dead = None;
         loop {
             let parked = Instant::now();
-            let live = notices.during(self.live(dead, deadline), || self.is_parked()).await?;
+            let live = match self.present(dead) {
+                Some(live) => live,
+                None => {
+                    let wait = Box::pin(self.live(dead, deadline));
+                    notices.during(wait, || self.is_parked()).await?
+                }
+            };
             waited("connected", parked);
             let leg = Leg::begin(telemetry, self, &live, target);
             let request = Request {
@@ -132,7 +138,7 @@ impl ConnectionHandle {
                 // Not executed either, and the same life may take it later.
                 Err(RequestError::Busy { retry_after }) => {
                     pauses += 1;
-                    let pause = self.come_again(retry_after, pauses, deadline);
+                    let pause = Box::pin(self.come_again(retry_after, pauses, deadline));
                     notices.during(pause, || self.is_put_off()).await?;
                 }
                 Err(error @ RequestError::Lost { .. })
@@ -146,6 +152,11 @@ impl ConnectionHandle {
         }
     }
 
+    /// The live link, if it is another than the one that was found dead.
+    fn present(&self, dead: Option<Incarnation>) -> Option<Arc<Live>> {
+        self.standing.borrow().other_than(dead)
+    }
+
     /// Waits for a live link, other than the one that was found dead, inside the deadline; fails
     /// at once where waiting makes no sense. Calls that wait go on in the order in which they came.
     async fn live(
@@ -153,13 +164,6 @@ impl ConnectionHandle {
         dead: Option<Incarnation>,
         deadline: &Deadline,
     ) -> Result<Arc<Live>, CallError> {
-        let alive = |standing: &Standing| {
-            let live = standing.live.as_ref().filter(|live| Some(live.incarnation) != dead);
-            live.map(Arc::clone)
-        };
-        if let Some(live) = alive(&self.standing.borrow()) {
-            return Ok(live);
-        }
         let _place = self.parked.enter();
         let _turn = tokio::select! {
             biased;
@@ -172,7 +176,7 @@ impl ConnectionHandle {
                 let now = standing.borrow_and_update();
                 match verdict(now.state) {
                     Verdict::Go => {
-                        if let Some(live) = alive(&now) {
+                        if let Some(live) = now.other_than(dead) {
                             return Ok(live);
                         }
                     }

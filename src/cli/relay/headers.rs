@@ -17,7 +17,7 @@ pub(super) type Headers = Vec<(String, String)>;
 pub(super) fn of_request(method: &str, params: Option<&RawValue>) -> Headers {
     let mut headers = vec![(header::METHOD.to_owned(), encode(method).into_owned())];
     let params = Object::read_optional(params).unwrap_or_default();
-    let meta = params.get(meta::META).and_then(Object::read).unwrap_or_default();
+    let meta = params.object(meta::META).unwrap_or_default();
     if let Some(version) = meta.text(meta::PROTOCOL_VERSION) {
         headers.push((header::PROTOCOL_VERSION.to_owned(), version.into_owned()));
     }

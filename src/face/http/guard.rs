@@ -1,30 +1,19 @@
-//! Who may reach the listener: `Host` and `Origin` checks against DNS rebinding, and a request's
-//! id.
+//! Who may reach the listener: `Host` and `Origin` checks against DNS rebinding.
 //!
 //! On by default. The checks are decisions over text; they prove no identity.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::{
-        HeaderMap, HeaderValue, Uri,
-        header::{HOST, ORIGIN},
-        uri::Authority,
-    },
-    middleware::{self, Next},
-    response::Response,
+use axum::http::{
+    HeaderMap, HeaderValue, Uri,
+    header::{HOST, ORIGIN},
+    uri::Authority,
 };
 
 use super::{HttpFaceConfig, HttpFaceError};
-use crate::{
-    error::Kind,
-    face::problem::{Problem, RequestId},
-};
+use crate::error::Kind;
 
-const REQUEST_ID: &str = "x-request-id";
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// Whom the listener admits; may be another while it serves.
@@ -48,6 +37,11 @@ impl Door {
     /// [`HttpFaceError::Entry`].
     pub fn prepare(&self, config: &HttpFaceConfig) -> Result<Admission, HttpFaceError> {
         Admission::new(&HttpFaceConfig { host: self.host.clone(), ..config.clone() })
+    }
+
+    /// Whether a request may come in.
+    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), (Kind, &'static str)> {
+        self.admission.load().check(uri, headers)
     }
 
     /// Admits these from now on.
@@ -148,9 +142,9 @@ impl Admission {
             (None, None) => None,
         };
         let foreign = "this host name is not served here; server.allowed_hosts adds names";
-        let authority = authority
-            .filter(|authority| self.hosts.contains(&host(authority)))
-            .ok_or((Kind::Denied, foreign))?;
+        let ours = |host: &str| self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host));
+        let authority =
+            authority.filter(|authority| ours(authority.host())).ok_or((Kind::Denied, foreign))?;
         let Some(origin) = headers.get(ORIGIN) else {
             return Ok(());
         };
@@ -171,46 +165,6 @@ impl Admission {
             Err((Kind::Denied, foreign))
         }
     }
-}
-
-/// Refuses requests whose host or origin is not ours.
-pub(super) fn admit(app: Router, door: Door) -> Router {
-    let check = |State(door): State<Door>, request: Request, next: Next| async move {
-        let admission = door.admission.load_full();
-        match admission.check(request.uri(), request.headers()) {
-            Ok(()) => next.run(request).await,
-            Err((kind, why)) => Problem::new(kind, why).respond(&RequestId::of(&request)),
-        }
-    };
-    app.layer(middleware::from_fn_with_state(door, check))
-}
-
-/// Gives every request an id: the one that a proxy gave it, or a new one.
-pub(crate) fn with_request_id(app: Router) -> Router {
-    app.layer(middleware::from_fn(identify))
-}
-
-async fn identify(mut request: Request, next: Next) -> Response {
-    let given = request.headers().get(REQUEST_ID).filter(|id| is_plain(id));
-    let id = match given {
-        Some(id) => id.clone(),
-        None => new_id(),
-    };
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(REQUEST_ID, id);
-    response
-}
-
-fn is_plain(id: &HeaderValue) -> bool {
-    let bytes = id.as_bytes();
-    (1..=128).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
-}
-
-fn new_id() -> HeaderValue {
-    // Tells requests apart in a log, nothing more: no secret, and no system call.
-    let id = format!("{:016x}", fastrand::u64(..));
-    HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
 #[cfg(test)]

@@ -6,14 +6,18 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::body::{self, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::{sync::watch, time::timeout};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
 
 /// How long a client that has connected may take until its first request's head is there.
 const FIRST_HEAD: Duration = Duration::from_secs(30);
@@ -23,37 +27,38 @@ const NEXT_HEAD: Duration = Duration::from_mins(2);
 
 /// The requests that one connection carries.
 #[derive(Clone, Debug)]
-pub(super) struct Requests(Arc<watch::Sender<Carried>>);
+pub(super) struct Requests(Arc<Carried>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 struct Carried {
-    now: usize,
-    /// There has been one.
-    ever: bool,
+    now: AtomicUsize,
+    /// When the connection is closed, if it carries nothing then.
+    until: Mutex<Instant>,
 }
 
 impl Requests {
     /// None yet.
     pub(super) fn none() -> Self {
-        Self(Arc::new(watch::Sender::new(Carried::default())))
+        let until = Mutex::new(Instant::now() + FIRST_HEAD);
+        Self(Arc::new(Carried { now: AtomicUsize::new(0), until }))
     }
 
     /// A head has arrived. The request counts until this is dropped.
     pub(super) fn begin(&self) -> Request {
-        self.0.send_modify(|carried| *carried = Carried { now: carried.now + 1, ever: true });
+        self.0.now.fetch_add(1, Ordering::Relaxed);
         Request(self.clone())
     }
 
-    /// Ends when there has been no request for too long.
+    /// Ends when there has been no request for too long. Requests do not wake it: it looks when it
+    /// would have to end.
     pub(super) async fn missing(&self) {
-        let mut carried = self.0.subscribe();
         loop {
-            let limit = match *carried.borrow_and_update() {
-                Carried { now: 0, ever: false } => FIRST_HEAD,
-                Carried { now: 0, ever: true } => NEXT_HEAD,
-                Carried { .. } => Duration::MAX,
-            };
-            if timeout(limit, carried.changed()).await.is_err() {
+            let until = *self.0.until.lock();
+            sleep_until(until).await;
+            let mut now = self.0.until.lock();
+            if self.0.now.load(Ordering::Relaxed) > 0 {
+                *now = Instant::now() + NEXT_HEAD;
+            } else if *now <= until {
                 return;
             }
         }
@@ -66,18 +71,22 @@ pub(super) struct Request(Requests);
 
 impl Request {
     /// The body of its answer: the request is over when the body is.
-    pub(super) fn answered_by(self, body: body::Body) -> body::Body {
-        body::Body::new(Answer { body, _request: self })
+    pub(super) const fn answered_by(self, body: body::Body) -> Answer {
+        Answer { body, _request: self }
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.0.0.send_modify(|carried| carried.now -= 1);
+        let Requests(carried) = &self.0;
+        *carried.until.lock() = Instant::now() + NEXT_HEAD;
+        carried.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-struct Answer {
+/// An answer on its way.
+#[derive(Debug)]
+pub(super) struct Answer {
     body: body::Body,
     _request: Request,
 }

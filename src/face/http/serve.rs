@@ -2,10 +2,9 @@
 //!
 //! Owned by a face. It knows no routes and no protocol above HTTP.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request, serve::Listener};
-use futures::TryFutureExt as _;
+use axum::{body::Body, extract::Request, response::Response, serve::Listener};
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -14,7 +13,6 @@ use hyper_util::{
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt as _;
 
 use super::idle::Requests;
 
@@ -40,6 +38,16 @@ pub(crate) struct Life {
 /// Whether a peer is on this machine, as a request's extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IsLocal(pub(crate) bool);
+
+/// What answers the requests of a listener.
+pub(crate) trait Answer: Clone + Send + 'static {
+    /// Answers one.
+    fn answer(
+        self,
+        request: Request<Body>,
+        is_local: IsLocal,
+    ) -> impl Future<Output = Response> + Send;
+}
 
 /// An address of a peer.
 pub(crate) trait Peer {
@@ -68,7 +76,7 @@ pub(crate) struct Served {
 
 impl Served {
     /// Serves every connection of the listener.
-    pub(crate) fn start<L>(listener: L, app: Router, life: Life) -> Self
+    pub(crate) fn start<L>(listener: L, app: impl Answer, life: Life) -> Self
     where
         L: Listener<Addr: Peer>,
     {
@@ -78,7 +86,7 @@ impl Served {
     }
 
     /// Serves every connection of another listener too.
-    pub(crate) fn also<L>(&mut self, listener: L, app: Router)
+    pub(crate) fn also<L>(&mut self, listener: L, app: impl Answer)
     where
         L: Listener<Addr: Peer>,
     {
@@ -119,7 +127,7 @@ fn places() -> usize {
     half.clamp(1, MAX_CONNECTIONS)
 }
 
-async fn accept<L>(mut listener: L, app: Router, life: Life)
+async fn accept<L>(mut listener: L, app: impl Answer, life: Life)
 where
     L: Listener<Addr: Peer>,
 {
@@ -143,10 +151,8 @@ where
         let arrived = requests.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let begun = arrived.begin();
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(is_local);
-            let answer = app.clone().oneshot(request);
-            answer.map_ok(|answer| answer.map(|body| begun.answered_by(body)))
+            let answer = app.clone().answer(request.map(Body::new), is_local);
+            async { Ok::<_, Infallible>(answer.await.map(|body| begun.answered_by(body))) }
         });
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIMEOUT));

@@ -63,7 +63,7 @@ impl Exchange {
         }
         let subject = subject(method, object)?;
         let params = params_of(&subject, params, object, revision);
-        let metadata = object.get(meta::META).and_then(Object::read).unwrap_or_default();
+        let metadata = object.object(meta::META).unwrap_or_default();
         let token = metadata.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned);
         let (sink, progress) = match token {
             Some(token) => {

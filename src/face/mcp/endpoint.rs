@@ -17,13 +17,14 @@ use std::{
 };
 
 use axum::{
-    Router,
-    extract::{FromRequest as _, FromRequestParts, Path, Request, State},
-    http::{HeaderMap, request::Parts},
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, Method, request::Parts},
     response::{IntoResponse as _, Response},
-    routing,
 };
 use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use percent_encoding::percent_decode_str;
 use respond::Refusal;
 use session::Sessions;
 use tokio::time::timeout;
@@ -32,11 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Caller, Fault, batch, era, is_batch, unreadable};
 use crate::{
     access::{Gate, Principal},
-    error::Kind,
-    face::{
-        http::{HttpFaceConfig, Life},
-        problem::{Problem, RequestId},
-    },
+    face::http::{HttpFaceConfig, Life},
     id::{AgentId, Owner},
     trace::Context,
     wire::{Era, Message, envelope::code, header, method},
@@ -82,32 +79,37 @@ impl Endpoint {
         endpoint
     }
 
-    /// The endpoint's routes.
-    pub(crate) fn routes(self: Arc<Self>) -> Router {
-        let methods = || {
-            routing::post(
-                |State(endpoint): State<Arc<Self>>, agent: Agent, request: Request| async move {
-                    finish(endpoint.post(agent, request).await)
-                },
-            )
-            .get(|State(endpoint): State<Arc<Self>>, agent: Agent, headers: HeaderMap| async move {
-                finish(endpoint.get(agent, &headers))
-            })
-            .delete(
-                |State(endpoint): State<Arc<Self>>, agent: Agent, headers: HeaderMap| async move {
-                    finish(endpoint.delete(agent, &headers))
-                },
-            )
+    /// Answers a request for a view; `body_bytes` bounds its body.
+    pub(crate) async fn answer(
+        &self,
+        view: Result<Owner, Fault>,
+        request: Request,
+        body_bytes: usize,
+    ) -> Response {
+        let caller = match view {
+            Ok(owner) => caller(owner),
+            Err(fault) => return Refusal::from(fault).into_response(),
         };
-        Router::new().route("/mcp", methods()).route("/mcp/{agent}", methods()).with_state(self)
+        let answer = match *request.method() {
+            Method::POST => self.post(caller, request, body_bytes).await,
+            Method::GET | Method::HEAD => self.get(&caller, request.headers()),
+            Method::DELETE => self.delete(&caller, request.headers()),
+            _ => Ok(respond::only("GET, HEAD, POST, DELETE")),
+        };
+        answer.unwrap_or_else(Refusal::into_response)
     }
 
-    async fn post(&self, agent: Agent, mut request: Request) -> Result<Response, Refusal> {
-        let headers = std::mem::take(request.headers_mut());
+    async fn post(
+        &self,
+        caller: Caller,
+        request: Request,
+        body_bytes: usize,
+    ) -> Result<Response, Refusal> {
+        let (Parts { headers, .. }, body) = request.into_parts();
         let headers = &headers;
-        let caller = Caller { trace: trace(headers), ..caller(agent)? };
+        let caller = Caller { trace: headers::trace(headers), ..caller };
         headers::check_post(headers)?;
-        let body = read(request).await?;
+        let body = read(body, body_bytes).await?;
         if is_batch(&body) {
             let session = self.session(&caller, headers)?;
             let members = batch(&body, session.revision)?;
@@ -136,74 +138,58 @@ impl Endpoint {
         Ok(self.receive(&session, &caller.trace, vec![Ok(message)], false).await)
     }
 
-    fn get(&self, agent: Agent, headers: &HeaderMap) -> Result<Response, Refusal> {
+    fn get(&self, caller: &Caller, headers: &HeaderMap) -> Result<Response, Refusal> {
         if !is_of_session(headers) {
-            return Ok(respond::only_post());
+            return Ok(respond::only("POST"));
         }
         if !headers::accepts(headers, headers::EVENTS) {
             let text = "`Accept` must list text/event-stream";
             return Err(Fault::with_status(406, code::INVALID_REQUEST, text).into());
         }
-        let session = self.session(&caller(agent)?, headers)?;
+        let session = self.session(caller, headers)?;
         let last_event =
             headers.get(header::LAST_EVENT_ID).map(|value| value.to_str().unwrap_or_default());
         Ok(self.stream(&session, last_event)?)
     }
 
-    fn delete(&self, agent: Agent, headers: &HeaderMap) -> Result<Response, Refusal> {
+    fn delete(&self, caller: &Caller, headers: &HeaderMap) -> Result<Response, Refusal> {
         if !is_of_session(headers) {
-            return Ok(respond::only_post());
+            return Ok(respond::only("POST"));
         }
-        let session = self.session(&caller(agent)?, headers)?;
+        let session = self.session(caller, headers)?;
         self.sessions.end(&session);
         Ok(axum::http::StatusCode::NO_CONTENT.into_response())
     }
 }
 
-/// The last segment of the path, where there is one.
-struct Agent(Option<String>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Agent {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let segment = Option::<Path<String>>::from_request_parts(parts, state).await;
-        segment.map(|segment| Self(segment.map(|Path(name)| name))).map_err(|_| {
-            let problem = Problem::new(Kind::Invalid, "the path is no UTF-8 once it is decoded");
-            problem.respond(&RequestId::among(&parts.extensions))
-        })
+/// Whose view a path names, if it is one of the endpoint's.
+pub(crate) fn view(path: &str) -> Option<Result<Owner, Fault>> {
+    let rest = path.strip_prefix("/mcp")?;
+    if rest.is_empty() {
+        return Some(Ok(Owner::Store));
     }
+    let segment = rest.strip_prefix('/').filter(|it| !it.is_empty() && !it.contains('/'))?;
+    // No agent's name has the character that stands for what is no UTF-8.
+    let name = percent_decode_str(segment).decode_utf8_lossy();
+    Some(AgentId::new(&name).map(Owner::Agent).map_err(|_| {
+        let text = format!("unknown agent {name:?}");
+        Fault::with_status(404, code::INVALID_PARAMS, text)
+    }))
 }
 
-fn finish(answer: Result<Response, Refusal>) -> Response {
-    answer.unwrap_or_else(Refusal::into_response)
-}
-
-/// Whose view the address names.
-fn caller(agent: Agent) -> Result<Caller, Fault> {
-    let owner = match agent.0 {
-        None => Owner::Store,
-        Some(name) => Owner::Agent(AgentId::new(&name).map_err(|_| {
-            let text = format!("unknown agent {name:?}");
-            Fault::with_status(404, code::INVALID_PARAMS, text)
-        })?),
-    };
-    Ok(Caller {
+/// Who calls.
+fn caller(owner: Owner) -> Caller {
+    Caller {
         principal: Principal::local(),
         owner,
         session: None,
         client: None,
         trace: Context::default(),
-    })
-}
-
-/// The trace that a message belongs to, where its own metadata names none.
-fn trace(headers: &HeaderMap) -> Context {
-    Context::read(|key| headers.get(key)?.to_str().ok())
+    }
 }
 
 fn version(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::PROTOCOL_VERSION)?.to_str().ok()
+    headers.get(headers::VERSION)?.to_str().ok()
 }
 
 /// Whether a GET or DELETE concerns a legacy session; the modern era has neither.
@@ -212,14 +198,14 @@ fn is_of_session(headers: &HeaderMap) -> bool {
 }
 
 /// Reads a body within the listener's limit.
-async fn read(request: Request) -> Result<Bytes, Fault> {
+async fn read(body: Body, limit: usize) -> Result<Bytes, Fault> {
     let refused = |status, text: &str| Fault::with_status(status, code::INVALID_REQUEST, text);
-    match timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) => Err(refused(
-            rejection.status().as_u16(),
-            "the body is too long or broken; limits.body_bytes bounds it",
-        )),
+    match timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(refused(413, "the body is too long; limits.body_bytes bounds it"))
+        }
+        Ok(Err(_)) => Err(refused(400, "the body is broken")),
         Err(_) => Err(refused(408, "the body did not arrive in time")),
     }
 }

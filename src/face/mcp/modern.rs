@@ -49,14 +49,14 @@ impl<'a> Request<'a> {
         params: Option<&'a RawValue>,
     ) -> Result<Self, Fault> {
         let object = Object::read_optional(params).unwrap_or_default();
-        let meta = object.get(META).and_then(Object::read).unwrap_or_default();
+        let meta = object.object(META).unwrap_or_default();
         let missing = |key: &str| {
             let text = format!("`params._meta` lacks `{key}`, which every request must carry");
             Fault::with_status(400, code::INVALID_PARAMS, text)
         };
         let version =
             meta.typed::<String>(PROTOCOL_VERSION).ok_or_else(|| missing(PROTOCOL_VERSION))?;
-        if !meta.get(CLIENT_CAPABILITIES).is_some_and(Object::is) {
+        if !meta.json(CLIENT_CAPABILITIES).is_some_and(|json| json.starts_with('{')) {
             return Err(missing(CLIENT_CAPABILITIES));
         }
         Ok(Self { id, method, params, object, version })

@@ -45,9 +45,9 @@ impl Telling {
 
     /// The dialogue of a modern call, by its metadata. What it wants to know ends the call.
     pub(super) fn of_request(meta: &Object<'_>) -> (Dialogue, Option<Self>) {
-        let abilities = meta.get(CLIENT_CAPABILITIES).map(Abilities::read).unwrap_or_default();
-        let extensions = meta.get(CLIENT_CAPABILITIES).and_then(extension::declared);
-        let extensions = extensions.map(Arc::from);
+        let abilities = meta.get(CLIENT_CAPABILITIES);
+        let extensions = abilities.and_then(extension::declared).map(Arc::from);
+        let abilities = abilities.map(Abilities::read).unwrap_or_default();
         let level = meta.get(LOG_LEVEL).and_then(Level::read);
         let mut telling = None;
         let sink = level.map(|_| {

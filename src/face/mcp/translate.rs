@@ -11,7 +11,7 @@ use super::fault::Fault;
 use crate::{
     access::Subject,
     wire::{
-        Era, Object, Primitive, RawValue, Revision,
+        Era, Needle, Object, Primitive, RawValue, Revision,
         change::{self, Change},
         envelope::code,
         method, raw,
@@ -46,23 +46,31 @@ struct Step {
     /// Whether answers about this have anything of it.
     concerns: fn(&Subject) -> bool,
     /// What stands in every result that it changes, so that most need not be read.
-    mark: &'static str,
+    needle: Option<&'static Needle>,
     /// Says whether it changed anything.
     carry_out: fn(&mut Object<'_>) -> bool,
 }
 
+static TYPE: Needle = Needle::new(RESULT_TYPE);
+static STRUCTURED: Needle = Needle::new(steps::STRUCTURED);
+
 /// In the order in which they are carried out.
 const STEPS: [Step; 7] = [
-    Step { row: &change::TYPED, concerns: any, mark: "", carry_out: steps::typed },
-    Step { row: &change::FRESHNESS, concerns: resource, mark: "", carry_out: steps::fresh },
-    Step { row: &change::ANSWERER, concerns: any, mark: "", carry_out: steps::answered },
-    Step { row: &change::UNTYPED, concerns: any, mark: RESULT_TYPE, carry_out: steps::untyped },
-    Step { row: &change::LATER_BLOCKS, concerns: blocks, mark: "", carry_out: steps::later_blocks },
-    Step { row: &change::AUDIO, concerns: blocks, mark: "", carry_out: steps::audio },
+    Step { row: &change::TYPED, concerns: any, needle: None, carry_out: steps::typed },
+    Step { row: &change::FRESHNESS, concerns: resource, needle: None, carry_out: steps::fresh },
+    Step { row: &change::ANSWERER, concerns: any, needle: None, carry_out: steps::answered },
+    Step { row: &change::UNTYPED, concerns: any, needle: Some(&TYPE), carry_out: steps::untyped },
+    Step {
+        row: &change::LATER_BLOCKS,
+        concerns: blocks,
+        needle: None,
+        carry_out: steps::later_blocks,
+    },
+    Step { row: &change::AUDIO, concerns: blocks, needle: None, carry_out: steps::audio },
     Step {
         row: &change::LOOSE_CONTENT,
         concerns: tool,
-        mark: steps::STRUCTURED,
+        needle: Some(&STRUCTURED),
         carry_out: steps::loose_content,
     },
 ];
@@ -91,7 +99,9 @@ pub(crate) fn result(
     revision: Revision,
 ) -> Result<Box<RawValue>, Fault> {
     let is_due = |step: &&Step| {
-        step.row.is_for(revision) && (step.concerns)(subject) && result.get().contains(step.mark)
+        step.row.is_for(revision)
+            && (step.concerns)(subject)
+            && step.needle.is_none_or(|needle| needle.is_in(&result))
     };
     let mut due = STEPS.iter().filter(is_due).peekable();
     if due.peek().is_none() {

@@ -80,7 +80,7 @@ impl Talk<'_> {
     async fn legacy(&self) -> Result<ServerFacts, ConnectError> {
         let params = era::initialize(self.abilities);
         let left = self.end.saturating_duration_since(Instant::now());
-        let asked = self.ask(method::INITIALIZE, Some(&params), None, left).await;
+        let asked = self.ask(method::INITIALIZE, Some(params.get()), None, left).await;
         let result = match asked.ok_or_else(|| self.silent(method::INITIALIZE))? {
             Ok(result) => result,
             Err(
@@ -131,14 +131,14 @@ impl Talk<'_> {
     async fn ask(
         &self,
         method: &'static str,
-        params: Option<&RawValue>,
+        params: Option<&str>,
         revision: Option<Revision>,
         limit: Duration,
     ) -> Option<Result<Box<RawValue>, Fault>> {
         // Ids of a handshake and of what follows must differ.
         let id = self.legs.last_id.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-        let body = Bytes::from(envelope::request(&id, method, params));
-        let leg = Leg { id: Some(id), method, name: None, params, revision, trace: None };
+        let body = Bytes::from(envelope::request_with(&id, method, params));
+        let leg = Leg { id: Some(id), method, name: None, params: None, revision, trace: None };
         timeout(limit, self.legs.exchange(leg, body, &mut Ear::default())).await.ok()
     }
 }

@@ -104,16 +104,18 @@ impl Legs {
             self.session.set(session.clone()).ok();
         }
         if !response.status().is_success() {
-            return Err(self.refusal(response, leg.method).await);
+            return Err(Box::pin(self.refusal(response, leg.method)).await);
         }
         let Some(id) = leg.id else {
             return Ok(crate::wire::raw(&()));
         };
         match media_type(&response) {
-            Some(media) if media == "text/event-stream" => {
-                self.stream_answer(response, id, leg.revision.is_none(), ear).await
+            Some(media) if media.eq_ignore_ascii_case("text/event-stream") => {
+                Box::pin(self.stream_answer(response, id, leg.revision.is_none(), ear)).await
             }
-            Some(media) if media == "application/json" => self.json_answer(response, id, ear).await,
+            Some(media) if media.eq_ignore_ascii_case("application/json") => {
+                self.json_answer(response, id, ear).await
+            }
             _ => Err(self.no_answer(&response)),
         }
     }
@@ -191,7 +193,7 @@ impl Legs {
 
     fn no_answer(&self, response: &Response) -> Fault {
         Fault::Malformed(match (media_type(response), response.headers().get(CONTENT_TYPE)) {
-            (Some(media), _) if media == "text/html" => {
+            (Some(media), _) if media.eq_ignore_ascii_case("text/html") => {
                 "the server answers with a web page: is the path of its url right? many answer at /mcp"
                     .to_owned()
             }
@@ -341,8 +343,7 @@ pub(super) async fn chunk(response: &mut Response) -> Result<Option<Bytes>, Faul
     Ok(None)
 }
 
-fn media_type(response: &Response) -> Option<String> {
+fn media_type(response: &Response) -> Option<&str> {
     let value = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
-    let media = value.split(';').next()?.trim();
-    (!media.is_empty()).then(|| media.to_ascii_lowercase())
+    value.split(';').next().map(str::trim).filter(|media| !media.is_empty())
 }

@@ -108,13 +108,13 @@ impl Remote {
         let token = call.progress.is_some().then_some(id);
         let params =
             meta::for_next_leg(call.params, call.named(), call.stamp, token, call.traced());
-        let body = Bytes::from(envelope::request(&id, call.method, params.as_deref()));
+        let body = Bytes::from(envelope::request_with(&id, call.method, params.as_deref()));
         let revision = call.stamp.map(|stamp| stamp.revision);
         let leg = Leg {
             id: Some(id),
             method: call.method,
             name: call.name,
-            params: params.as_deref(),
+            params: call.params,
             revision,
             trace: call.trace,
         };
@@ -146,10 +146,10 @@ impl Remote {
     pub(in crate::upstream) async fn notify(
         &self,
         method: &str,
-        params: Option<&RawValue>,
+        params: Option<&str>,
         revision: Option<Revision>,
     ) {
-        let body = envelope::notification(method, params).into();
+        let body = envelope::notification_with(method, params).into();
         let leg = Leg { revision, ..Leg::aside(method) };
         drop(self.legs.exchange(leg, body, &mut Ear::default()).await);
     }

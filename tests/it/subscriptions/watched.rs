@@ -97,6 +97,12 @@ impl Watched {
         until("the journal", async || (self.host.journal() == lines).then_some(())).await;
     }
 
+    /// Waits until its lives were subscribed to so often; one that is stopped may not be told of the end.
+    pub async fn subscribed(&self, times: usize) {
+        let journal = || self.host.journal().iter().filter(|line| line.starts_with('+')).count();
+        until("it is subscribed to", async || (journal() == times).then_some(())).await;
+    }
+
     /// What state a server's connection is in.
     pub fn state(&self, server: &str) -> String {
         let status = serde_json::to_value(self.host.gate.status(&Principal::local())).unwrap();

@@ -2,7 +2,7 @@
 
 use std::{future::pending, io};
 
-use axum::routing::get;
+use axum::{Router, routing::get};
 use bytes::Bytes;
 use futures::stream;
 use tokio::{
@@ -10,12 +10,20 @@ use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
 };
+use tower::ServiceExt as _;
 
 use super::*;
 
 /// Every answer of `/late` takes so long.
 const LATE: Duration = Duration::from_mins(20);
 const WHOLE: &str = "GET /now HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Routes alone.
+impl Answer for Router {
+    async fn answer(self, request: Request<Body>, _is_local: IsLocal) -> Response {
+        self.oneshot(request).await.unwrap()
+    }
+}
 
 struct Pipes(mpsc::Receiver<DuplexStream>);
 

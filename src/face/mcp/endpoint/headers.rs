@@ -3,12 +3,13 @@
 //! Decisions only. Values are never quoted: a mismatch names the header.
 
 use axum::http::{
-    HeaderMap,
+    HeaderMap, HeaderName,
     header::{ACCEPT, CONTENT_TYPE},
 };
 
 use crate::{
     face::mcp::{Fault, modern::Request},
+    trace::{Context, KEYS},
     wire::{
         Revision,
         envelope::code,
@@ -17,22 +18,40 @@ use crate::{
     },
 };
 
+/// The revision of a message.
+pub(super) const VERSION: HeaderName = HeaderName::from_static(header::PROTOCOL_VERSION);
+const METHOD: HeaderName = HeaderName::from_static(header::METHOD);
+const NAME: HeaderName = HeaderName::from_static(header::NAME);
+/// The legacy session of a message.
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
+static TRACE: [HeaderName; 3] = {
+    let [parent, state, baggage] = KEYS;
+    [
+        HeaderName::from_static(parent),
+        HeaderName::from_static(state),
+        HeaderName::from_static(baggage),
+    ]
+};
+
 /// A JSON body or answer.
 pub(super) const JSON: &str = "application/json";
 /// A stream of events.
 pub(super) const EVENTS: &str = "text/event-stream";
 
 /// The one value of a header.
-pub(super) fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Mismatch> {
+pub(super) fn single<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h str>, Mismatch> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(Mismatch::Repeated(name.to_owned()));
+        return Err(Mismatch::Repeated(name.to_string()));
     }
     let text = value.to_str();
-    text.map(Some).map_err(|_| Mismatch::Encoding(name.to_owned()))
+    text.map(Some).map_err(|_| Mismatch::Encoding(name.to_string()))
 }
 
 /// Whether the client takes a media type, by name or by range.
@@ -44,10 +63,18 @@ pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|range| range.split(';').next())
-        .map(|range| range.trim().to_ascii_lowercase())
+        .map(str::trim)
         .any(|range| {
-            range == media_type || range == "*/*" || range.strip_suffix("/*") == Some(kind)
+            range.eq_ignore_ascii_case(media_type)
+                || range == "*/*"
+                || range.strip_suffix("/*").is_some_and(|any| any.eq_ignore_ascii_case(kind))
         })
+}
+
+/// The trace that a message belongs to, where its own metadata names none.
+pub(super) fn trace(headers: &HeaderMap) -> Context {
+    let name = |key| TRACE.iter().find(|name| name.as_str() == key);
+    Context::read(|key| headers.get(name(key)?)?.to_str().ok())
 }
 
 /// Checks what a client must say about any message that it posts.
@@ -70,7 +97,7 @@ pub(super) fn check_post(headers: &HeaderMap) -> Result<(), Fault> {
 /// Checks the revision that a legacy client repeats; absent is fine, because it came with
 /// 2025-06-18.
 pub(super) fn check_legacy_version(headers: &HeaderMap) -> Result<(), Fault> {
-    match single(headers, header::PROTOCOL_VERSION) {
+    match single(headers, &VERSION) {
         Ok(None) => Ok(()),
         Ok(Some(text)) if Revision::parse(text).is_some() => Ok(()),
         Ok(Some(_)) | Err(_) => {
@@ -86,7 +113,7 @@ pub(super) fn check_request(
     request: &Request<'_>,
     annotated: impl FnOnce(&str) -> Vec<Annotated>,
 ) -> Result<(), Fault> {
-    let version = single(headers, header::PROTOCOL_VERSION);
+    let version = single(headers, &VERSION);
     version
         .and_then(|found| header::check_text(header::PROTOCOL_VERSION, found, &request.version))
         .map_err(mismatch)?;
@@ -99,21 +126,26 @@ pub(super) fn check_request(
     let Some(subject) = request.object.text(member) else {
         return Ok(());
     };
-    single(headers, header::NAME)
+    single(headers, &NAME)
         .and_then(|found| header::check_text(header::NAME, found, &subject))
         .map_err(mismatch)?;
     if request.method != method::TOOLS_CALL {
         return Ok(());
     }
-    header::check_params(&annotated(&subject), request.object.get("arguments"), |name| {
-        single(headers, name)
+    let annotated = annotated(&subject);
+    if annotated.is_empty() {
+        return Ok(());
+    }
+    header::check_params(&annotated, request.object.get("arguments"), |name| {
+        // What is no name of a header is in no request.
+        HeaderName::from_bytes(name.as_bytes()).map_or(Ok(None), |name| single(headers, &name))
     })
     .map_err(mismatch)
 }
 
 /// Checks the header that repeats the method of a modern message.
 pub(super) fn check_method(headers: &HeaderMap, method: &str) -> Result<(), Fault> {
-    single(headers, header::METHOD)
+    single(headers, &METHOD)
         .and_then(|found| header::check_text(header::METHOD, found, method))
         .map_err(mismatch)
 }

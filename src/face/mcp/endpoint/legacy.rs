@@ -78,9 +78,10 @@ impl Endpoint {
     ) -> Result<Arc<Session>, Fault> {
         headers::check_legacy_version(headers)?;
         let refused = |status, text| Fault::with_status(status, code::INVALID_REQUEST, text);
-        let id = headers::single(headers, header::SESSION_ID).ok().flatten().ok_or_else(|| {
-            refused(400, "the header Mcp-Session-Id is missing; initialize first")
-        })?;
+        let id =
+            headers::single(headers, &headers::SESSION_ID).ok().flatten().ok_or_else(|| {
+                refused(400, "the header Mcp-Session-Id is missing; initialize first")
+            })?;
         self.sessions
             .find(id, caller)
             .ok_or_else(|| refused(404, "no such session; initialize again"))

@@ -16,7 +16,7 @@ use crate::{
         Caller, Exchange, Fault, Reply, Step, listen::Listen, modern::Request, notified, response,
     },
     wire::{
-        Id, Message, Object,
+        Id, Message, Needle, Object,
         envelope::code,
         header::{self, Annotated},
         sse,
@@ -59,11 +59,12 @@ impl Endpoint {
 
     /// The parameters that a tool wants repeated as headers; few do.
     fn annotated(&self, caller: &Caller, tool: &str) -> Vec<Annotated> {
+        static ANNOTATED: Needle = Needle::new(header::ANNOTATION);
         let find = || {
             // A view that cannot be had is the answer's to report.
             let view = self.gate.view(&caller.principal, &caller.owner).ok()?;
             let definition = &*view.resolve(tool)?.raw;
-            if !definition.get().contains(header::ANNOTATION) {
+            if !ANNOTATED.is_in(definition) {
                 return None;
             }
             let definition = Object::read(definition)?;

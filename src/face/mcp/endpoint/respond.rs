@@ -72,9 +72,9 @@ pub(super) fn accepted() -> Response {
     StatusCode::ACCEPTED.into_response()
 }
 
-/// There is nothing at this address but what can be posted.
-pub(super) fn only_post() -> Response {
-    (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response()
+/// There is nothing at this address for other methods than these.
+pub(super) fn only(methods: &'static str) -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, methods)]).into_response()
 }
 
 /// Where the frames of an event stream come from.

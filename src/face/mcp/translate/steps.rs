@@ -44,10 +44,10 @@ pub(super) fn fresh(result: &mut Object<'_>) -> bool {
 }
 
 pub(super) fn answered(result: &mut Object<'_>) -> bool {
-    let had_meta = result.get(META).map(ToOwned::to_owned);
-    let mut meta = had_meta.as_deref().and_then(Object::read).unwrap_or_default();
+    let mut meta = result.object(META).unwrap_or_default();
     meta.set(SERVER_INFO, Cow::Borrowed(&**IMPLEMENTATION));
-    result.set(META, Cow::Owned(meta.to_raw()));
+    let meta = meta.to_raw();
+    result.set(META, Cow::Owned(meta));
     true
 }
 
