@@ -46,3 +46,8 @@ pub use task::Task;
 pub fn raw<T: serde::Serialize + ?Sized>(value: &T) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).expect("our own types serialise")
 }
+
+/// The text of raw JSON, without a copy.
+pub fn into_text(raw: Box<RawValue>) -> String {
+    Box::<str>::from(raw).into_string()
+}

@@ -56,8 +56,8 @@ pub(crate) struct Caller {
     pub(crate) trace: Context,
 }
 
-/// A result, or why there is none.
-pub(crate) type Outcome = Result<Box<RawValue>, Fault>;
+/// A result as JSON text, or why there is none.
+pub(crate) type Outcome = Result<String, Fault>;
 
 /// What a request is answered with. Only the modern era has requests that open a stream `S`.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ pub(crate) fn unreadable(error: ParseError) -> (Option<Id>, Fault) {
 /// A response as one line.
 pub(crate) fn response(id: &Id, outcome: &Outcome) -> Vec<u8> {
     match outcome {
-        Ok(result) => envelope::result(id, result),
+        Ok(result) => envelope::result_with(id, result),
         Err(fault) => envelope::error(Some(id), &fault.error),
     }
 }

@@ -266,7 +266,12 @@ pub fn notification_with(method: &str, params: Option<&str>) -> Vec<u8> {
 
 /// Writes a successful response as one line.
 pub fn result<I: Serialize + ?Sized>(id: &I, result: &RawValue) -> Vec<u8> {
-    Out { id: Some(id), method: None, body: Some((RESULT, result.get())) }.line()
+    result_with(id, result.get())
+}
+
+/// Writes a successful response whose result is JSON text.
+pub fn result_with<I: Serialize + ?Sized>(id: &I, result: &str) -> Vec<u8> {
+    Out { id: Some(id), method: None, body: Some((RESULT, result)) }.line()
 }
 
 /// Writes an error response as one line; without an id it goes to a request that could not be

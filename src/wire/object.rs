@@ -52,7 +52,7 @@ impl<'a> Object<'a> {
     }
 
     /// Reads an object from JSON text that was checked.
-    fn of(text: &'a str) -> Option<Self> {
+    pub(super) fn of(text: &'a str) -> Option<Self> {
         let mut members = Vec::with_capacity(8);
         for (key, value) in Members::of(text)? {
             members.push((Key::read(key), Cow::Borrowed(value)));
@@ -103,13 +103,13 @@ impl<'a> Object<'a> {
     pub fn set(&mut self, key: &'a str, value: Cow<'a, RawValue>) {
         let value = match value {
             Cow::Borrowed(raw) => Cow::Borrowed(raw.get()),
-            Cow::Owned(raw) => Cow::Owned(Box::<str>::from(raw).into()),
+            Cow::Owned(raw) => Cow::Owned(super::into_text(raw)),
         };
         self.set_json(key, value);
     }
 
-    /// The same for JSON text.
-    pub(super) fn set_json(&mut self, key: &'a str, value: Cow<'a, str>) {
+    /// The same for JSON text, such as that of another object.
+    pub(crate) fn set_json(&mut self, key: &'a str, value: Cow<'a, str>) {
         let Some(first) = self.members.iter().position(|(name, _)| *name == *key) else {
             self.members.push((Key::ours(key), value));
             return;
@@ -132,7 +132,7 @@ impl<'a> Object<'a> {
     /// Gives a member that is there another value.
     pub fn replace(&mut self, key: &str, value: Box<RawValue>) {
         if let Some(member) = self.members.iter_mut().rev().find(|(name, _)| name == key) {
-            member.1 = Cow::Owned(Box::<str>::from(value).into());
+            member.1 = Cow::Owned(super::into_text(value));
         }
     }
 

@@ -20,13 +20,13 @@ const SEARCHED: usize = 64 * 1024;
 static WANTING: Needle = Needle::new(INPUT_REQUIRED);
 static FAILED: Needle = Needle::new("\"isError\"");
 
-/// Whether a tool says that it failed (`isError`; MCP, `CallToolResult`). A result of more than
+/// Whether a tool says in its result, which is JSON text, that it failed (`isError`; MCP,
+/// `CallToolResult`). A result of more than
 /// 64 KiB is taken for a success.
-pub fn is_error(result: &RawValue) -> bool {
-    let text = result.get();
+pub fn is_error(text: &str) -> bool {
     text.len() <= SEARCHED
         && FAILED.after(text).any(is_true)
-        && Object::read(result).and_then(|result| result.typed("isError")) == Some(true)
+        && Object::of(text).and_then(|result| result.typed("isError")) == Some(true)
 }
 
 /// Whether a result wants input before there is a complete one.
@@ -49,12 +49,11 @@ mod tests {
 
     #[test]
     fn only_the_results_own_member_counts() {
-        let says = |text: &str| is_error(&RawValue::from_string(text.to_owned()).unwrap());
-        assert!(says(r#"{"content":[],"isError":true}"#));
-        assert!(says("{\"isError\" :\n true}"));
-        assert!(!says(r#"{"content":[],"isError":false}"#));
-        assert!(!says(r#"{"isError":true,"isError":false}"#));
-        assert!(!says(r#"{"content":[],"structuredContent":{"isError":true}}"#));
-        assert!(!says("{}"));
+        assert!(is_error(r#"{"content":[],"isError":true}"#));
+        assert!(is_error("{\"isError\" :\n true}"));
+        assert!(!is_error(r#"{"content":[],"isError":false}"#));
+        assert!(!is_error(r#"{"isError":true,"isError":false}"#));
+        assert!(!is_error(r#"{"content":[],"structuredContent":{"isError":true}}"#));
+        assert!(!is_error("{}"));
     }
 }

@@ -66,12 +66,34 @@ fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
 /// Behind the string whose first character stands here.
 fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        let found = at + stop(bytes.get(at..)?)?;
         if bytes.get(found) == Some(&b'"') {
             return Some(found + 1);
         }
         at = found + 2;
     }
+}
+
+/// The first quotation mark or backslash. Nearly all strings are keys and short, for which a search
+/// that is made for long ones costs more than it finds.
+fn stop(rest: &[u8]) -> Option<usize> {
+    const SHORT: usize = 48;
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const ESCAPES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    // The top bit of the lowest byte that is zero, and perhaps of ones above it.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    let (words, _) = rest.as_chunks::<8>();
+    for (place, word) in words.iter().take(SHORT / 8).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zero(word ^ QUOTES) | zero(word ^ ESCAPES);
+        if found != 0 {
+            return Some(place * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let searched = words.len().min(SHORT / 8) * 8;
+    memchr2(b'"', b'\\', rest.get(searched..)?).map(|found| searched + found)
 }
 
 /// Behind the object or list whose inside starts here.

@@ -78,7 +78,7 @@ impl<'a> Leg<'a> {
     pub(super) fn end(mut self, outcome: Result<&RawValue, &RequestError>) {
         self.ended = true;
         self.tell(match outcome {
-            Ok(result) => result::is_error(result).then_some("tool_error"),
+            Ok(result) => result::is_error(result.get()).then_some("tool_error"),
             Err(error) => Some(kind(error)),
         });
     }

@@ -13,7 +13,10 @@ use tracing::Instrument as _;
 use super::{Caller, Fault, Outcome, fault, received::Received, told::Telling, translate};
 use crate::{
     access::{CallRequest, Gate, Progress, ProgressSink, Subject},
-    wire::{Era, Object, Primitive, RawValue, Revision, envelope, extension, meta, method, task},
+    wire::{
+        Era, Object, Primitive, RawValue, Revision, envelope, extension, into_text, meta, method,
+        task,
+    },
 };
 
 /// Progress notifications that wait for a slow client at most; what exceeds them is dropped,
@@ -110,7 +113,7 @@ impl Exchange {
         Self::of(async move {
             let key = session.as_ref().map(|lease| lease.key());
             let tasks = gate.tasks(&principal, &owner, key).await;
-            tasks.map_err(|error| fault::of_request(error, Era::Legacy))
+            tasks.map(into_text).map_err(|error| fault::of_request(error, Era::Legacy))
         })
     }
 
@@ -250,7 +253,7 @@ mod tests {
     async fn progress_goes_before_the_outcome_and_carries_the_clients_token() {
         let (sink, receiver) = mpsc::channel(4);
         let mut exchange = Exchange {
-            answer: async { Ok(text("{}")) }.boxed(),
+            answer: async { Ok("{}".to_owned()) }.boxed(),
             progress: Some((text("\"mine\""), receiver)),
             telling: None,
             outcome: None,
@@ -266,7 +269,7 @@ mod tests {
                     lines.push(String::from_utf8(line).unwrap());
                 }
                 Step::Outcome(outcome) => {
-                    assert_eq!(outcome.unwrap().get(), "{}");
+                    assert_eq!(outcome.unwrap(), "{}");
                     break;
                 }
             }

@@ -113,8 +113,8 @@ fn try_answer(
 }
 
 /// The answer to `ping`.
-pub(crate) fn pong() -> Box<RawValue> {
-    Object::default().to_raw()
+pub(crate) fn pong() -> String {
+    "{}".to_owned()
 }
 
 #[cfg(test)]

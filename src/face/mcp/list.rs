@@ -8,11 +8,11 @@ use std::borrow::Cow;
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Caller, Fault, fault, translate};
+use super::{Caller, Fault, Outcome, fault, translate};
 use crate::{
     access::{Gate, View},
     id::Owner,
-    wire::{Era, Object, Primitive, RawValue, Revision, raw},
+    wire::{Era, Object, Primitive, RawValue, Revision, into_text, raw},
 };
 
 /// What a modern result says about keeping it. Our lists answer from memory and changes are
@@ -67,12 +67,12 @@ pub(crate) fn answer(
     primitive: Primitive,
     params: Option<&RawValue>,
     revision: Revision,
-) -> Result<Box<RawValue>, Fault> {
+) -> Outcome {
     let view = gate
         .view(&caller.principal, &caller.owner)
         .map_err(|error| fault::of_request(error, revision.era()))?;
     let list = List { view: &view, owner: &caller.owner, primitive };
-    list.page(gate.page_size(), params, revision)
+    list.page(gate.page_size(), params, revision).map(into_text)
 }
 
 /// What an owner sees of one kind.

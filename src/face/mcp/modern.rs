@@ -17,7 +17,7 @@ use crate::{
     wire::{
         Abilities, Ability, Era, ErrorObject, Id, Object, Primitive, RawValue, Revision,
         envelope::code,
-        extension,
+        extension, into_text,
         meta::{self, CLIENT_CAPABILITIES, META, PROTOCOL_VERSION},
         method, raw, task,
     },
@@ -147,12 +147,12 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
     let instructions = gate
         .instructions(&caller.principal, &caller.owner)
         .map_err(|error| fault::of_request(error, Era::Modern))?;
-    Ok(raw(&DiscoverResult {
+    Ok(into_text(raw(&DiscoverResult {
         supported_versions: Revision::MODERN,
         capabilities: Capabilities::shown(gate, caller, Revision::LATEST)?,
         instructions,
         freshness: Freshness::of_memory(),
-    }))
+    })))
 }
 
 /// What we serve, in both eras: whatever some server may come to offer, because a legacy client
@@ -185,7 +185,11 @@ impl Capabilities {
     }
 
     /// Raw capabilities, with what the caller's servers declare beyond the protocol.
-    pub(crate) fn shown(gate: &Gate, caller: &Caller, revision: Revision) -> Outcome {
+    pub(crate) fn shown(
+        gate: &Gate,
+        caller: &Caller,
+        revision: Revision,
+    ) -> Result<Box<RawValue>, Fault> {
         let own = raw(&Self::of(revision));
         let extensions = gate
             .extensions(&caller.principal, &caller.owner)

@@ -7,14 +7,14 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use serde::Serialize;
 
-use super::fault::Fault;
+use super::{Outcome, fault::Fault};
 use crate::{
     access::Subject,
     wire::{
         Era, Needle, Object, Primitive, RawValue, Revision,
         change::{self, Change},
         envelope::code,
-        method, raw,
+        into_text, method, raw,
         result::{INPUT_REQUIRED, RESULT_TYPE},
         task::TASK,
     },
@@ -93,11 +93,7 @@ fn blocks(subject: &Subject) -> bool {
 }
 
 /// What a server answered about something of a kind, for a client of any revision.
-pub(crate) fn result(
-    subject: &Subject,
-    result: Box<RawValue>,
-    revision: Revision,
-) -> Result<Box<RawValue>, Fault> {
+pub(crate) fn result(subject: &Subject, result: Box<RawValue>, revision: Revision) -> Outcome {
     let is_due = |step: &&Step| {
         step.row.is_for(revision)
             && (step.concerns)(subject)
@@ -105,7 +101,7 @@ pub(crate) fn result(
     };
     let mut due = STEPS.iter().filter(is_due).peekable();
     if due.peek().is_none() {
-        return Ok(result);
+        return Ok(into_text(result));
     }
     let unusable =
         || Fault::new(code::INTERNAL, "the server's result has a type that cannot be passed on");
@@ -119,7 +115,7 @@ pub(crate) fn result(
     for step in due {
         changed |= (step.carry_out)(&mut object);
     }
-    Ok(if changed { object.to_raw() } else { result })
+    Ok(if changed { object.to_json() } else { into_text(result) })
 }
 
 /// Whether a modern client can be given a result: it must not take one for complete that is not.
@@ -161,14 +157,14 @@ mod tests {
     }
 
     fn legacy(value: &str, revision: Revision) -> String {
-        of_tool(value, revision).unwrap().get().to_owned()
+        of_tool(value, revision).unwrap()
     }
 
-    fn modern(value: &str) -> Result<Box<RawValue>, Fault> {
+    fn modern(value: &str) -> Outcome {
         of_tool(value, Revision::LATEST)
     }
 
-    fn of_tool(value: &str, revision: Revision) -> Result<Box<RawValue>, Fault> {
+    fn of_tool(value: &str, revision: Revision) -> Outcome {
         result(&Subject::Tool("t".to_owned()), text(value), revision)
     }
 
@@ -179,7 +175,7 @@ mod tests {
             r#"{{"content":[],"_meta":{{"x":1.0,"io.modelcontextprotocol/serverInfo":{}}},"resultType":"complete"}}"#,
             IMPLEMENTATION.get()
         );
-        assert_eq!(result.unwrap().get(), expected);
+        assert_eq!(result.unwrap(), expected);
         for refused in [r#"{"resultType":"odd"}"#, r#"{"resultType":1}"#, "[]"] {
             assert!(modern(refused).is_err());
         }
@@ -189,7 +185,7 @@ mod tests {
     fn a_resource_says_in_full_how_long_it_may_be_kept() {
         let read = |value: &str| {
             let subject = Subject::Resource("x:y".to_owned());
-            let result = result(&subject, text(value), Revision::LATEST).unwrap();
+            let result = text(&result(&subject, text(value), Revision::LATEST).unwrap());
             let result = Object::read(&result).unwrap();
             (result.typed::<u64>("ttlMs").unwrap(), result.typed::<String>("cacheScope").unwrap())
         };

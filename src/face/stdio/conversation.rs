@@ -20,7 +20,7 @@ use crate::{
     wire::{
         Era, Id, Message, Object, ParseError, RawValue, Revision,
         envelope::{self, code},
-        method,
+        into_text, method,
     },
 };
 
@@ -311,7 +311,7 @@ impl Conversation {
                 self.caller.session = Some(Arc::new(self.gate.lease(principal, owner)));
                 self.caller.client = Some(Arc::new(Client::new(params, revision)));
                 self.changes = Some(Changes::new(changes));
-                Ok(Reply::Now(Ok(result)))
+                Ok(Reply::Now(Ok(into_text(result))))
             }
             _ => {
                 let text = "nothing is initialised; send `initialize` first";

@@ -4,10 +4,11 @@ use std::{collections::HashMap, fmt};
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram, Meter},
+    metrics::{BoundHistogram, Counter, Histogram, Meter},
     propagation::TextMapPropagator as _,
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use parking_lot::RwLock;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -19,8 +20,8 @@ const SECONDS: [f64; 12] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0
 /// Traces and measures a runtime with OpenTelemetry.
 pub struct Observer {
     propagator: TraceContextPropagator,
-    received: Histogram<f64>,
-    sent: Histogram<f64>,
+    received: Durations,
+    sent: Durations,
     listed: Counter<u64>,
 }
 
@@ -35,12 +36,13 @@ impl Observer {
     /// `mcp.server.operation.duration`, `mcp.client.operation.duration`, `switchboard.listings`.
     pub fn new(meter: &Meter) -> Self {
         let duration = |name: &'static str, description: &'static str| {
-            meter
+            let histogram = meter
                 .f64_histogram(name)
                 .with_description(description)
                 .with_unit("s")
                 .with_boundaries(SECONDS.to_vec())
-                .build()
+                .build();
+            Durations { histogram, bound: RwLock::default() }
         };
         Self {
             propagator: TraceContextPropagator::new(),
@@ -57,6 +59,41 @@ impl Observer {
                 .with_description("Times that a server's tools were listed again")
                 .build(),
         }
+    }
+}
+
+/// How long operations took, with the labels of each looked up once.
+struct Durations {
+    histogram: Histogram<f64>,
+    /// By server; nothing is the name of what we received.
+    bound: RwLock<HashMap<String, Vec<Bound>>>,
+}
+
+/// The histogram for operations of one kind.
+struct Bound {
+    method: &'static str,
+    revision: &'static str,
+    error: Option<&'static str>,
+    histogram: BoundHistogram<f64>,
+}
+
+impl Durations {
+    fn record(&self, operation: &Operation<'_>) {
+        let Operation { method, revision, error, .. } = *operation;
+        let server = operation.server.unwrap_or_default();
+        let took = operation.took.as_secs_f64();
+        let same = |bound: &&Bound| {
+            bound.method == method && bound.revision == revision && bound.error == error
+        };
+        if let Some(known) = self.bound.read().get(server)
+            && let Some(bound) = known.iter().find(same)
+        {
+            return bound.histogram.record(took);
+        }
+        let histogram = self.histogram.bind(&labels(operation));
+        histogram.record(took);
+        let bound = Bound { method, revision, error, histogram };
+        self.bound.write().entry(server.to_owned()).or_default().push(bound);
     }
 }
 
@@ -97,11 +134,11 @@ impl Telemetry for Observer {
     }
 
     fn received(&self, operation: &Operation<'_>) {
-        self.received.record(operation.took.as_secs_f64(), &labels(operation));
+        self.received.record(operation);
     }
 
     fn sent(&self, operation: &Operation<'_>) {
-        self.sent.record(operation.took.as_secs_f64(), &labels(operation));
+        self.sent.record(operation);
     }
 
     fn listed(&self, server: &str, changed: bool) {

@@ -31,7 +31,7 @@ use crate::{
     wire::{
         Era, Id, Message, Object, ParseError, RawValue, Revision,
         envelope::{self, code},
-        header, method, sse,
+        header, into_text, method, sse,
     },
 };
 
@@ -63,7 +63,7 @@ impl Endpoint {
             Ok((session, result))
         };
         let (session, result) = open().map_err(|fault| Refusal::to(Some(id.clone()), fault))?;
-        let mut response = respond::answer(id, &Ok(result));
+        let mut response = respond::answer(id, &Ok(into_text(result)));
         if let Ok(session) = HeaderValue::from_str(&session.id) {
             response.headers_mut().insert(header::SESSION_ID, session);
         }

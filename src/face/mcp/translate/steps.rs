@@ -46,8 +46,8 @@ pub(super) fn fresh(result: &mut Object<'_>) -> bool {
 pub(super) fn answered(result: &mut Object<'_>) -> bool {
     let mut meta = result.object(META).unwrap_or_default();
     meta.set(SERVER_INFO, Cow::Borrowed(&**IMPLEMENTATION));
-    let meta = meta.to_raw();
-    result.set(META, Cow::Owned(meta));
+    let meta = meta.to_json();
+    result.set_json(META, Cow::Owned(meta));
     true
 }
 
