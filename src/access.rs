@@ -9,6 +9,7 @@ use std::sync::Arc;
 pub use caller::{Principal, SessionLease};
 use links::Links;
 use once::Once;
+use prepared::Prepared;
 use rounds::Rounds;
 use seal::Bound;
 pub use seal::{KeyError, StateKeys};
@@ -34,6 +35,7 @@ mod links;
 mod live;
 mod once;
 mod polled;
+mod prepared;
 mod rounds;
 mod run;
 mod seal;
@@ -42,6 +44,7 @@ mod tasks;
 mod wanted;
 mod watching;
 
+pub use prepared::Part;
 pub use watching::Watching;
 
 fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
@@ -74,6 +77,7 @@ pub struct Gate {
     links: Arc<Links>,
     rounds: Arc<Rounds>,
     tasks: Tasks,
+    prepared: Prepared,
 }
 
 impl Gate {
@@ -92,7 +96,8 @@ impl Gate {
             }
         });
         let (rounds, tasks) = (Rounds::new(keys), Tasks::new(keys));
-        Arc::new(Self { runtime, once, links: Arc::default(), rounds, tasks })
+        let (links, prepared) = (Arc::default(), Prepared::default());
+        Arc::new(Self { runtime, once, links, rounds, tasks, prepared })
     }
 
     /// What this principal may use of an owner's.
@@ -260,6 +265,11 @@ impl Gate {
     /// Whoever traces and measures what passes here.
     pub fn telemetry(&self) -> &Arc<dyn Telemetry> {
         self.runtime.telemetry()
+    }
+
+    /// A text that is made from a part of a view, or was for somebody else.
+    pub fn prepared(&self, part: Part, make: impl FnOnce() -> String) -> Arc<str> {
+        self.prepared.text(part, make)
     }
 
     /// Entries of one page of a list.

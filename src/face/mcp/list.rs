@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 
 use data_encoding::BASE64URL_NOPAD;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::{Caller, Fault, Outcome, fault, translate};
 use crate::{
-    access::{Gate, View},
+    access::{Gate, Part, View},
     id::Owner,
     wire::{Era, Object, Primitive, RawValue, Revision, into_text, raw},
 };
@@ -72,7 +72,7 @@ pub(crate) fn answer(
         .view(&caller.principal, &caller.owner)
         .map_err(|error| fault::of_request(error, revision.era()))?;
     let list = List { view: &view, owner: &caller.owner, primitive };
-    list.page(gate.page_size(), params, revision).map(into_text)
+    list.page(gate, params, revision)
 }
 
 /// What an owner sees of one kind.
@@ -83,44 +83,31 @@ struct List<'a> {
     primitive: Primitive,
 }
 
-/// The result of a list.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Page<'a> {
-    #[serde(flatten)]
-    items: Items<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    #[serde(flatten)]
-    freshness: Option<Freshness>,
-}
-
-/// What stands on a page, under the name of its kind.
-struct Items<'a>(&'static str, Vec<Cow<'a, RawValue>>);
-
-impl Serialize for Items<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map([(self.0, &self.1)])
-    }
-}
-
 impl List<'_> {
-    fn page(
-        self,
-        page_size: usize,
-        params: Option<&RawValue>,
-        revision: Revision,
-    ) -> Result<Box<RawValue>, Fault> {
-        let hash = self.view.hash_of(self.primitive).to_string();
-        let after = self.start(params, &hash)?;
-        let page = self.view.page(self.primitive, after.as_deref(), page_size).ok_or_else(gone)?;
-        let shown = |raw| translate::definition(self.primitive, raw, revision);
-        let items = page.items.iter().map(|item| shown(&item.raw)).collect();
-        let (view, list) = (self.owner.as_str(), self.primitive.member());
-        let next_cursor =
-            page.next.map(|last| Cursor(hash.into(), view.into(), list.into(), last.into()).seal());
-        let freshness = (revision.era() == Era::Modern).then(Freshness::of_memory);
-        Ok(raw(&Page { items: Items(list, items), next_cursor, freshness }))
+    fn page(self, gate: &Gate, params: Option<&RawValue>, revision: Revision) -> Outcome {
+        let (primitive, limit) = (self.primitive, gate.page_size());
+        let content = self.view.hash_of(primitive);
+        let version = content.to_string();
+        let after = self.start(params, &version)?;
+        let page = self.view.page(primitive, after.as_deref(), limit).ok_or_else(gone)?;
+        let items = gate.prepared(Part { content, primitive, after, limit, revision }, || {
+            let items = page.items.iter();
+            let shown = items.map(|item| translate::definition(primitive, &item.raw, revision));
+            into_text(raw(&shown.collect::<Vec<_>>()))
+        });
+        let freshness = (revision.era() == Era::Modern).then(|| raw(&Freshness::of_memory()));
+        let freshness = Object::read_optional(freshness.as_deref()).unwrap_or_default();
+        let mut result = Object::default();
+        result.set_json(primitive.member(), Cow::Borrowed(&items));
+        if let Some(last) = page.next {
+            let (view, list) = (self.owner.as_str(), primitive.member());
+            let next = Cursor(version.into(), view.into(), list.into(), last.into());
+            result.put("nextCursor", &next.seal());
+        }
+        for (key, value) in freshness.members() {
+            result.set(key, Cow::Borrowed(value));
+        }
+        Ok(result.to_json())
     }
 
     /// The name after which the page starts; `None` for the first page.
