@@ -13,13 +13,14 @@ use switchboard::{
         AgentConfig, CallError, CallRequest, Delivery, Isolation, Runtime, RuntimeConfig,
         RuntimeHandle, ServerConfig, Trouble,
     },
-    upstream::{Connect, ConnectContext, ConnectError, Link, TransportConfig, memory::InProcess},
+    upstream::{Connect, ConnectContext, ConnectError, Link, TransportConfig},
 };
 use tokio::task::JoinSet;
 
 use crate::support::{
     hold::Hold,
     script::Script,
+    tap::tapped,
     wait::{PATIENCE, until},
 };
 
@@ -27,7 +28,7 @@ mod actors;
 
 /// A connector at which a supervisor is held.
 struct Holding {
-    inner: Box<dyn Connect>,
+    inner: Arc<dyn Connect>,
     hold: Hold,
 }
 
@@ -59,10 +60,10 @@ async fn add(
     runtime: &RuntimeHandle,
     isolation: Isolation,
 ) -> ServerName {
-    let (server, script) = (ServerName::new("a").unwrap(), script.clone());
+    let server = ServerName::new("a").unwrap();
     let mut config = ServerConfig::new(TransportConfig::InProcess);
     config.isolation = isolation;
-    let inner = Box::new(InProcess::new(move || script.server()));
+    let inner = tapped(script);
     let connector = Arc::new(Holding { inner, hold: hold.clone() });
     runtime.store().add_connector(server.clone(), config, connector).await.unwrap();
     runtime.store().wait_ready(&server, PATIENCE).await.unwrap();

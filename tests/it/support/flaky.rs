@@ -14,11 +14,11 @@ use futures::future::BoxFuture;
 use switchboard::{
     id::ServerName,
     runtime::{RuntimeHandle, ServerConfig},
-    upstream::{Connect, ConnectContext, ConnectError, Link, TransportConfig, memory::InProcess},
+    upstream::{Connect, ConnectContext, ConnectError, Link, TransportConfig},
 };
 use tokio::time::{Instant, sleep};
 
-use super::script::Script;
+use super::{script::Script, tap::tapped};
 
 /// What the next attempt to connect does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum Attempt {
 pub struct Flaky(Arc<Shared>);
 
 struct Shared {
-    inner: Box<dyn Connect>,
+    inner: Arc<dyn Connect>,
     plan: Mutex<VecDeque<Attempt>>,
     then: Mutex<Attempt>,
     attempts: Mutex<Vec<Instant>>,
@@ -60,9 +60,8 @@ impl std::fmt::Debug for Shared {
 impl Flaky {
     /// Does as planned, one attempt after the other, then always `then`.
     pub fn new(script: &Script, plan: &[Attempt], then: Attempt) -> Self {
-        let script = script.clone();
         Self(Arc::new(Shared {
-            inner: Box::new(InProcess::new(move || script.server())),
+            inner: tapped(script),
             plan: Mutex::new(plan.iter().copied().collect()),
             then: Mutex::new(then),
             attempts: Mutex::default(),
