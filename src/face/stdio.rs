@@ -51,6 +51,7 @@ where
     W: AsyncWrite + Send + Unpin,
 {
     let (out, waiting) = mpsc::channel(WAITING);
+    let grace = options.grace;
     let converse = converse(reader, out, gate, options, stop);
     let write = write(writer, waiting);
     tokio::pin!(converse, write);
@@ -58,7 +59,11 @@ where
         // The writer ends first only when nobody reads: then there is nobody to talk to.
         written = &mut write => written,
         read = &mut converse => {
-            write.await?;
+            // A client that reads nothing would never let us go.
+            match timeout(grace, write).await {
+                Ok(written) => written?,
+                Err(_) => tracing::warn!("the client did not read its last messages"),
+            }
             read
         }
     }

@@ -13,14 +13,13 @@ use switchboard::{
         AgentConfig, CallError, CallRequest, Delivery, Isolation, Runtime, RuntimeConfig,
         RuntimeHandle, ServerConfig, Trouble,
     },
-    upstream::{Connect, ConnectContext, ConnectError, Link, TransportConfig},
+    upstream::{Connect, ConnectContext, ConnectError, Link, TransportConfig, memory::InProcess},
 };
 use tokio::task::JoinSet;
 
 use crate::support::{
     hold::Hold,
     script::Script,
-    tap::tapped,
     wait::{PATIENCE, until},
 };
 
@@ -28,7 +27,7 @@ mod actors;
 
 /// A connector at which a supervisor is held.
 struct Holding {
-    inner: Arc<dyn Connect>,
+    inner: Box<dyn Connect>,
     hold: Hold,
 }
 
@@ -60,10 +59,10 @@ async fn add(
     runtime: &RuntimeHandle,
     isolation: Isolation,
 ) -> ServerName {
-    let server = ServerName::new("a").unwrap();
+    let (server, script) = (ServerName::new("a").unwrap(), script.clone());
     let mut config = ServerConfig::new(TransportConfig::InProcess);
     config.isolation = isolation;
-    let inner = tapped(script);
+    let inner = Box::new(InProcess::new(move || script.server()));
     let connector = Arc::new(Holding { inner, hold: hold.clone() });
     runtime.store().add_connector(server.clone(), config, connector).await.unwrap();
     runtime.store().wait_ready(&server, PATIENCE).await.unwrap();

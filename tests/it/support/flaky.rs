@@ -14,11 +14,11 @@ use futures::future::BoxFuture;
 use switchboard::{
     id::ServerName,
     runtime::{RuntimeHandle, ServerConfig},
-    upstream::{Connect, ConnectContext, ConnectError, Link, TransportConfig},
+    upstream::{Connect, ConnectContext, ConnectError, Link, TransportConfig, memory::InProcess},
 };
 use tokio::time::{Instant, sleep};
 
-use super::{script::Script, tap::tapped};
+use super::script::Script;
 
 /// What the next attempt to connect does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum Attempt {
 pub struct Flaky(Arc<Shared>);
 
 struct Shared {
-    inner: Arc<dyn Connect>,
+    inner: Box<dyn Connect>,
     plan: Mutex<VecDeque<Attempt>>,
     then: Mutex<Attempt>,
     attempts: Mutex<Vec<Instant>>,
@@ -60,8 +60,9 @@ impl std::fmt::Debug for Shared {
 impl Flaky {
     /// Does as planned, one attempt after the other, then always `then`.
     pub fn new(script: &Script, plan: &[Attempt], then: Attempt) -> Self {
+        let script = script.clone();
         Self(Arc::new(Shared {
-            inner: tapped(script),
+            inner: Box::new(InProcess::new(move || script.server())),
             plan: Mutex::new(plan.iter().copied().collect()),
             then: Mutex::new(then),
             attempts: Mutex::default(),
