@@ -14,7 +14,7 @@ use lines::{Line, Lines};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::mpsc,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +52,7 @@ where
 {
     let (out, waiting) = mpsc::channel(WAITING);
     let grace = options.grace;
-    let converse = converse(reader, out, gate, options, stop);
+    let converse = converse(reader, out, gate, options, stop.clone());
     let write = write(writer, waiting);
     tokio::pin!(converse, write);
     tokio::select! {
@@ -60,9 +60,13 @@ where
         written = &mut write => written,
         read = &mut converse => {
             // A client that reads nothing would never let us go.
-            match timeout(grace, write).await {
-                Ok(written) => written?,
-                Err(_) => tracing::warn!("the client did not read its last messages"),
+            let patience = async {
+                stop.cancelled().await;
+                sleep(grace).await;
+            };
+            tokio::select! {
+                written = write => written?,
+                () = patience => tracing::warn!("the client did not read its last messages"),
             }
             read
         }

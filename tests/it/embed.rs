@@ -153,7 +153,7 @@ async fn a_program_hears_of_the_resources_that_it_watches() {
             (*last == format!("- {FOLDER}") || *last == format!("listen {ONE}")).then_some(())
         })
         .await;
-        for (nobodys, expected) in [(NONE, "unknown resource"), (SHY, "not this one")] {
+        for (nobodys, expected) in [(NONE, "unknown resource"), (SHY, "asker")] {
             let error = store.subscribe(nobodys).await.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }

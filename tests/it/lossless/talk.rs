@@ -72,7 +72,7 @@ impl Host {
                 let url = format!("http://{}/mcp", face.local_addr());
                 Leg::Posts(Posts::new(url, revision))
             }
-            None => Leg::Lines(self.lines()),
+            None => Leg::Lines(Box::new(self.lines())),
         };
         let mut client = Client { leg, revision, is_strict: false, last: 0 };
         if revision.era() == Era::Legacy {
@@ -87,7 +87,7 @@ impl Host {
         client
     }
 
-    fn lines(&self) -> Box<Stdio> {
+    fn lines(&self) -> Stdio {
         let (ours, theirs) = duplex(1 << 20);
         let (reader, writer) = split(theirs);
         let grace = Duration::from_secs(5);
@@ -96,7 +96,7 @@ impl Host {
         let stop = CancellationToken::new();
         serving.spawn(serve(reader, writer, Arc::clone(&self.gate), options, stop));
         let (output, input) = split(ours);
-        Box::new(Stdio { input, output: BufReader::new(output).lines(), _serving: serving })
+        Stdio { input, output: BufReader::new(output).lines(), _serving: serving }
     }
 }
 
