@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::ArgGroup;
 use serde::{Deserialize, de::Error as _};
 use serde_json::{Map, Value, json, value::RawValue};
@@ -102,9 +102,12 @@ pub(super) async fn add(args: AddArgs) -> Result<()> {
     let wish = AddServer { server: args.server, agent, entry, replace: args.replace };
     print(&control.post("/servers/add", &wish).await?, asking.json)?;
     match waiting {
-        Some(waiting) => waiting.ready().await.map_err(|why| {
-            let of = of.map_or_else(String::new, |agent| format!(" --agent {agent}"));
-            anyhow!("{why:#}; it stays configured, `switchboard remove {server}{of}` removes it")
+        Some(waiting) => waiting.ready().await.inspect_err(|_| {
+            let of = of.as_ref().map_or_else(String::new, |agent| format!(" --agent {agent}"));
+            let remove = format!("`switchboard remove {server}{of}` removes it");
+            output::warning(&format!(
+                "{server} stays configured although it is not ready; {remove}"
+            ));
         }),
         None => Ok(()),
     }
