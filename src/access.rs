@@ -48,6 +48,10 @@ pub use prepared::Part;
 pub use watching::Watching;
 
 fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
+    if scope.is_disabled(server) {
+        let enable = "remove `disabled = true`, or set `enabled = true`, in its definition";
+        return CallError::Invalid(format!("{server} is disabled; to enable it, {enable}"));
+    }
     CallError::Unknown {
         what: "server",
         name: server.as_str().to_owned(),

@@ -22,6 +22,8 @@ use crate::{
     telemetry,
 };
 
+mod fixed;
+mod in_force;
 mod keys;
 mod managed;
 mod operations;

@@ -53,6 +53,7 @@ pub use explain::{Explanation, explain, told};
 pub use reconfigure::Prepared;
 pub use scope::{AddError, Scope, WaitError};
 pub use timeline::{Heard, Story};
+pub use watching::Subscription;
 pub(crate) use watching::WatchRequest;
 
 /// How long the tree may take to stop in order before it is ended at once: the close ladder of a

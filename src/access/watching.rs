@@ -143,7 +143,7 @@ impl Watching {
     fn request(&self, uri: &Arc<str>) -> WatchRequest {
         WatchRequest {
             uri: Arc::clone(uri),
-            session: self.session.clone(),
+            session: Some(self.session.clone()),
             origin: self.links.server(&self.principal, &self.owner, uri),
             inbox: Arc::clone(&self.inbox),
         }

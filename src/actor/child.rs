@@ -280,7 +280,7 @@ impl Child {
 
     /// Ends the present life to begin another: calls wait meanwhile. `None` if there is none.
     pub(crate) fn cycle(&mut self, exchange: &Exchange, cause: &str) -> Option<()> {
-        self.abandon(cause);
+        self.abandon(exchange, cause);
         self.close(ConnectionMsg::Close(Exit::Asked))?;
         let standing = self.handle.standing();
         self.restart_cause = Some(cause.into());
@@ -316,7 +316,7 @@ impl Child {
 
     /// Asks it to end for good in this way. Says whether there is an end to wait for.
     pub(crate) fn drain(&mut self, exchange: &Exchange, cause: &str, way: ConnectionMsg) -> bool {
-        self.abandon(cause);
+        self.abandon(exchange, cause);
         let from = self.ladder.state();
         if self.actor.is_some() {
             self.ladder.drain();

@@ -258,6 +258,15 @@ impl Exchange {
         granted.chain(own).filter(|(_, (spec, granted))| spec.is_served_here(*granted)).collect()
     }
 
+    /// Whether an owner has a server of this name, by its own or by a grant, that is disabled.
+    pub(crate) fn is_disabled(&self, owner: &Owner, server: &ServerName) -> bool {
+        let owners = self.owners.lock();
+        let own = owners.get(owner);
+        let granted = own.is_some_and(|own| own.grants.contains(server));
+        let of = if granted { owners.get(&Owner::Store) } else { own };
+        of.and_then(|of| of.servers.get(server)).is_some_and(|spec| !spec.config.enabled)
+    }
+
     /// The servers that one owner sees: its own and those that it was granted.
     pub(crate) fn seen(&self, owner: &Owner) -> Vec<ServerName> {
         let owners = self.owners.lock();

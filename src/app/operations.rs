@@ -6,7 +6,6 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use futures::future::{BoxFuture, FutureExt as _};
@@ -14,7 +13,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, watch};
 
-use super::managed::ManagedFile;
+use super::{
+    fixed::restart_needed,
+    in_force::{InForce, Since},
+    managed::ManagedFile,
+};
 use crate::{
     config::{
         Config, ConfigErrors, Files, KeyPath, Loaded, Problem, Sources, load,
@@ -32,11 +35,18 @@ use crate::{
     wire::raw,
 };
 
+/// The commands that end here, as the log and `reload` name them.
+const RELOAD: &str = "switchboard reload";
+const ADD: &str = "switchboard add";
+const REMOVE: &str = "switchboard remove";
+
 /// What a reload did.
 #[derive(Debug, Serialize)]
 pub(super) struct Reloaded {
     /// What it touched.
     pub(super) changes: Changes,
+    /// Since when and by what the configuration is in force.
+    pub(super) in_force: Since,
     /// Settings that differ and hold only from the next start on.
     pub(super) restart_needed: Vec<String>,
     /// What looks wrong, and does no harm.
@@ -86,8 +96,8 @@ pub(super) struct Operations {
     managed: ManagedFile,
     /// The files that were looked at last, whether what they say is in force or not.
     seen: watch::Sender<Files>,
-    /// The files whose settings are in force; one change at a time.
-    in_force: Mutex<Files>,
+    /// The settings in force; one change at a time.
+    in_force: Mutex<InForce>,
 }
 
 impl Operations {
@@ -107,7 +117,7 @@ impl Operations {
             started: started.config.clone(),
             managed: ManagedFile::new(managed),
             seen: watch::Sender::new(started.looked_for.clone()),
-            in_force: Mutex::new(started.looked_for.clone()),
+            in_force: Mutex::new(InForce::new(started.looked_for.clone(), "the start")),
         }
     }
 
@@ -125,21 +135,21 @@ impl Operations {
     ///
     /// # Errors
     /// [`ReloadError`], and nothing was changed.
-    pub(super) async fn reload(&self) -> Result<Reloaded, ReloadError> {
+    pub(super) async fn reload(&self, why: &str) -> Result<Reloaded, ReloadError> {
         let mut in_force = self.in_force.lock().await;
         let loaded = load(&self.sources)
-            .and_then(|loaded| nothing_gone(loaded, &in_force))
+            .and_then(|loaded| nothing_gone(loaded, &in_force.files))
             .inspect_err(|errors| {
-                // So that they are not read over and over, and are read when one is put right.
-                self.seen.send_replace(errors.looked_for.clone());
-            })?;
-        self.apply(loaded, None, &mut in_force).await
+            // So that they are not read over and over, and are read when one is put right.
+            self.seen.send_replace(errors.looked_for.clone());
+        })?;
+        self.apply(loaded, None, why, &mut in_force).await
     }
 
     /// The same for a reason that nobody waits at.
     pub(super) async fn reload_for(&self, why: &str) {
         // The log has it.
-        logged(why, self.reload().await).ok();
+        logged(why, self.reload(why).await).ok();
     }
 
     /// Prepares every part, writes the managed layer if it is to be another, commits every part.
@@ -147,7 +157,8 @@ impl Operations {
         &self,
         loaded: Loaded,
         written: Option<&str>,
-        in_force: &mut Files,
+        why: &str,
+        in_force: &mut InForce,
     ) -> Result<Reloaded, ReloadError> {
         let prepared = self.runtime.prepare(loaded.config.clone().into())?;
         let level =
@@ -162,12 +173,15 @@ impl Operations {
             tracing::warn!("{warning}");
         }
         self.managed.keep();
-        in_force.clone_from(&loaded.looked_for);
+        if in_force.files != loaded.looked_for {
+            *in_force = InForce::new(loaded.looked_for.clone(), why);
+        }
         self.seen.send_replace(loaded.looked_for);
         // Last, because whoever asked may go away while this is awaited.
         let changes = self.runtime.commit(prepared).await;
         Ok(Reloaded {
             changes,
+            in_force: in_force.since(),
             restart_needed: restart_needed(&self.started, &loaded.config),
             warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
         })
@@ -187,6 +201,7 @@ impl Operations {
         &self,
         agent: Option<&AgentId>,
         server: &ServerName,
+        why: &str,
         change: impl FnOnce(&str) -> Result<String, ReloadError>,
     ) -> Result<Reloaded, ReloadError> {
         let mut in_force = self.in_force.lock().await;
@@ -200,11 +215,11 @@ impl Operations {
         let text = change(&present)?;
         let managed = Managed { path: self.managed.path().to_owned(), text: Some(text.clone()) };
         let sources = Sources { managed: Some(managed), ..self.sources.clone() };
-        let mut loaded = nothing_gone(load(&sources)?, &in_force)?;
+        let mut loaded = nothing_gone(load(&sources)?, &in_force.files)?;
         let command = entry_path(agent, server).join("command").to_string();
         let missing = missing_programs(&loaded, &sources).into_iter();
         loaded.warnings.extend(missing.filter(|missing| missing.path == command));
-        self.apply(loaded, Some(&text), &mut in_force).await
+        self.apply(loaded, Some(&text), why, &mut in_force).await
     }
 
     async fn add(&self, wish: AddServer) -> Result<Reloaded, ReloadError> {
@@ -212,7 +227,7 @@ impl Operations {
         let entry: Map<String, Value> = serde_json::from_str(entry.get()).map_err(|_| {
             ReloadError::Refused(invalid("the entry must be an object, as in `mcpServers`"))
         })?;
-        self.manage(agent.as_ref(), &server, |text| {
+        self.manage(agent.as_ref(), &server, ADD, |text| {
             if !replace && managed::remove(text, agent.as_ref(), &server)?.is_some() {
                 let why = format!("{server} was added already; replace it with --replace");
                 return Err(ReloadError::Refused(Refusal {
@@ -227,7 +242,7 @@ impl Operations {
 
     async fn remove(&self, wish: RemoveServer) -> Result<Reloaded, ReloadError> {
         let RemoveServer { server, agent } = wish;
-        self.manage(agent.as_ref(), &server, |text| {
+        self.manage(agent.as_ref(), &server, REMOVE, |text| {
             managed::remove(text, agent.as_ref(), &server)?.ok_or_else(|| {
                 let text = format!("no server {:?} was added", server.as_str());
                 ReloadError::Refused(Refusal { kind: Kind::NotFound, code: None, text })
@@ -239,15 +254,15 @@ impl Operations {
 
 impl Operator for Operations {
     fn reload(&self) -> BoxFuture<'_, Done> {
-        async { done(logged("switchboard reload", self.reload().await)) }.boxed()
+        async { done(logged(RELOAD, self.reload(RELOAD).await)) }.boxed()
     }
 
     fn add(&self, server: AddServer) -> BoxFuture<'_, Done> {
-        async { done(logged("switchboard add", self.add(server).await)) }.boxed()
+        async { done(logged(ADD, self.add(server).await)) }.boxed()
     }
 
     fn remove(&self, server: RemoveServer) -> BoxFuture<'_, Done> {
-        async { done(logged("switchboard remove", self.remove(server).await)) }.boxed()
+        async { done(logged(REMOVE, self.remove(server).await)) }.boxed()
     }
 
     fn defined(&self, owner: &Owner, server: &ServerName) -> Option<String> {
@@ -333,39 +348,4 @@ fn nothing_gone(loaded: Loaded, in_force: &Files) -> Result<Loaded, ConfigErrors
     }
     let Loaded { warnings, looked_for, .. } = loaded;
     Err(ConfigErrors { problems, warnings, looked_for })
-}
-
-/// Settings that differ from those that the parts were started with, and cannot follow.
-fn restart_needed(started: &Config, wanted: &Config) -> Vec<String> {
-    let time = |duration: Duration| humantime::format_duration(duration).to_string();
-    let parts = |config: &Config| {
-        let Config { server, limits, telemetry, .. } = config;
-        serde_json::json!({
-            "server": {
-                "host": server.host,
-                "port": server.port,
-                "session_idle": time(server.session_idle),
-                "max_sessions": server.max_sessions,
-                "keep_alive": time(server.keep_alive),
-            },
-            "limits": { "body_bytes": limits.body_bytes },
-            "telemetry": { "otlp": telemetry.otlp, "log": { "format": telemetry.log.format } },
-        })
-    };
-    let mut needed = Vec::new();
-    differing(&KeyPath::default(), &parts(started), &parts(wanted), &mut needed);
-    needed
-}
-
-fn differing(path: &KeyPath, before: &Value, after: &Value, found: &mut Vec<String>) {
-    match (before, after) {
-        (Value::Object(before), Value::Object(after)) => {
-            for (key, value) in before {
-                let other = after.get(key).unwrap_or(&Value::Null);
-                differing(&path.join(key), value, other, found);
-            }
-        }
-        _ if before != after => found.push(format!("{path} ({before} until then, not {after})")),
-        _ => {}
-    }
 }

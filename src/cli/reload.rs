@@ -1,5 +1,7 @@
 //! `reload`, `add` and `remove`: another configuration for a running instance.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use clap::ArgGroup;
 use serde::{Deserialize, de::Error as _};
@@ -13,7 +15,7 @@ use super::{
 use crate::{
     face::operator::{AddServer, RemoveServer},
     id::ServerName,
-    runtime::Changes,
+    runtime::{Changes, told},
     wire::raw,
 };
 
@@ -38,7 +40,7 @@ pub(super) struct AddArgs {
     /// Replace a server that was added before
     #[arg(long)]
     replace: bool,
-    /// Return when it is ready, or fail with the reason why it is not
+    /// Return when it is ready, or fail with the reason why it is not; it stays added all the same
     #[arg(long)]
     wait: bool,
     /// The command and its arguments
@@ -100,7 +102,13 @@ pub(super) async fn add(args: AddArgs) -> Result<()> {
     let wish = AddServer { server: args.server, agent, entry, replace: args.replace };
     print(&control.post("/servers/add", &wish).await?, asking.json)?;
     match waiting {
-        Some(waiting) => waiting.ready().await,
+        Some(waiting) => waiting.ready().await.inspect_err(|_| {
+            let of = of.as_ref().map_or_else(String::new, |agent| format!(" --agent {agent}"));
+            let remove = format!("`switchboard remove {server}{of}` removes it");
+            output::warning(&format!(
+                "{server} stays configured although it is not ready; {remove}"
+            ));
+        }),
         None => Ok(()),
     }
 }
@@ -117,8 +125,17 @@ pub(super) async fn remove(args: RemoveArgs) -> Result<()> {
 #[derive(Debug, Deserialize)]
 struct Reloaded {
     changes: Changes,
+    /// An instance of an earlier version does not say.
+    in_force: Option<InForce>,
     restart_needed: Vec<String>,
     warnings: Vec<String>,
+}
+
+/// Since when and by what the present configuration is in force.
+#[derive(Debug, Deserialize)]
+struct InForce {
+    for_ms: u64,
+    by: String,
 }
 
 fn print(answer: &RawValue, json: bool) -> Result<()> {
@@ -132,7 +149,12 @@ fn print(answer: &RawValue, json: bool) -> Result<()> {
     for warning in &done.warnings {
         output::warning(warning);
     }
-    output::data(&done.changes.to_string())?;
+    let mut text = done.changes.to_string();
+    if let (true, Some(InForce { for_ms, by })) = (done.changes.is_empty(), done.in_force) {
+        let ago = told(Duration::from_millis(for_ms));
+        text = format!("{text}: the configuration was last applied {ago} ago ({by})");
+    }
+    output::data(&text)?;
     if !done.restart_needed.is_empty() {
         output::warning(&format!("restart needed: {}", done.restart_needed.join(", ")));
     }

@@ -16,7 +16,8 @@ pub(super) struct Args {
     /// This agent's connection, instead of the shared one
     #[arg(long, value_name = "NAME")]
     agent: Option<AgentId>,
-    /// Only this session's own connection, as `status` names it
+    /// Only this session's own connection, as `status` names it; not with --handover, which only the
+    /// connection that all share has
     #[arg(long, value_name = "KEY", conflicts_with = "handover")]
     session: Option<String>,
     /// Start the next process or session beside the present one, which serves until that is ready

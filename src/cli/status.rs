@@ -145,7 +145,8 @@ impl Connection {
             self.health().to_owned(),
             self.incarnation.to_string(),
             self.pid.map_or_else(String::new, |pid| pid.to_string()),
-            self.tools.to_string(),
+            // Its tools are listed over the connection that all share.
+            self.session.as_ref().map_or_else(|| self.tools.to_string(), |_| String::new()),
             self.calls.to_string(),
             next_try.unwrap_or_default(),
             self.explained(),
@@ -196,6 +197,16 @@ mod tests {
             text.contains("7 calls\nstate is kept in memory only: disk full\nSERVER"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_tools_of_a_sessions_own_connection_are_blank() {
+        let mut status = status("store");
+        for server in &mut status.servers {
+            (server.session, server.tools) = (Some("k".to_owned()), 0);
+        }
+        let text = status.render(None);
+        assert!(text.contains("healthy       3  41          7"), "{text}");
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub(super) struct Waiting<'a> {
     before: u64,
 }
 
+fn caused(now: &Connection) -> String {
+    now.cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"))
+}
+
 impl<'a> Waiting<'a> {
     /// Takes note of the life that is not the one waited for.
     pub(super) async fn begin(
@@ -63,10 +67,9 @@ impl<'a> Waiting<'a> {
                     output::data(&format!("{server} is started by its first call"))?;
                     return Ok(());
                 }
-                "open" | "failed" | "stopped" => {
-                    let cause = now.cause.map_or_else(String::new, |cause| format!(": {cause}"));
-                    bail!("{server} is not ready but {}{cause}", now.state);
-                }
+                "open" => bail!("{server} keeps failing and is paused{}", caused(&now)),
+                "failed" => bail!("{server} was given up{}", caused(&now)),
+                "stopped" => bail!("{server} is stopped{}", caused(&now)),
                 _ => tokio::time::sleep(EVERY).await,
             }
         }

@@ -14,7 +14,7 @@ use lines::{Line, Lines};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::mpsc,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -51,14 +51,23 @@ where
     W: AsyncWrite + Send + Unpin,
 {
     let (out, waiting) = mpsc::channel(WAITING);
-    let converse = converse(reader, out, gate, options, stop);
+    let grace = options.grace;
+    let converse = converse(reader, out, gate, options, stop.clone());
     let write = write(writer, waiting);
     tokio::pin!(converse, write);
     tokio::select! {
         // The writer ends first only when nobody reads: then there is nobody to talk to.
         written = &mut write => written,
         read = &mut converse => {
-            write.await?;
+            // A client that reads nothing would never let us go.
+            let patience = async {
+                stop.cancelled().await;
+                sleep(grace).await;
+            };
+            tokio::select! {
+                written = write => written?,
+                () = patience => tracing::warn!("the client did not read its last messages"),
+            }
             read
         }
     }

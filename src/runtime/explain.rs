@@ -81,7 +81,7 @@ pub fn explain(status: &ServerStatus, events: &[Arc<Event>], now: SystemTime) ->
             }
         },
         brief: format!("{brief}."),
-        stderr: fault.map(|(_, down)| down.stderr.clone()).unwrap_or_default(),
+        stderr: reason.down().map(|down| down.stderr.clone()).unwrap_or_default(),
     }
 }
 
@@ -126,7 +126,7 @@ fn reason<'a>(status: &'a ServerStatus, events: &'a [Arc<Event>]) -> Reason<'a> 
         | State::Backoff
         | State::Open
         | State::Failed => {
-            let fault = events.iter().rev().find_map(|event| {
+            let fault = events.iter().rev().filter(|event| !is_beside(event)).find_map(|event| {
                 let down = event.down().filter(|down| down.trouble.is_some())?;
                 Some(Reason::Fault(event, down))
             });
@@ -135,7 +135,21 @@ fn reason<'a>(status: &'a ServerStatus, events: &'a [Arc<Event>]) -> Reason<'a> 
     }
 }
 
+/// Whether it tells of a life beside the one that serves.
+fn is_beside(event: &Event) -> bool {
+    (event.from, event.to) == (State::Ready, State::Ready)
+}
+
 impl<'a> Reason<'a> {
+    /// How a life ended, even one that never served.
+    fn down(&self) -> Option<&'a Down> {
+        match self {
+            Self::Fault(_, down) => Some(down),
+            Self::Wish(event) => event.down(),
+            Self::Nothing | Self::Words(_) => None,
+        }
+    }
+
     const fn fault(&self) -> Option<(&'a Event, &'a Down)> {
         match self {
             Self::Fault(event, down) => Some((event, down)),

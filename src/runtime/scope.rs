@@ -319,6 +319,11 @@ impl Scope {
         }
     }
 
+    /// Whether a server of this name is there and disabled, so that it has no connection.
+    pub(crate) fn is_disabled(&self, server: &ServerName) -> bool {
+        self.runtime.tree.exchange.is_disabled(&self.owner, server)
+    }
+
     fn known(&self, server: &ServerName) -> Result<(), AddError> {
         match self.runtime.tree.exchange.handle(&self.owner, &Seat::common(server.clone())) {
             Some(_) => Ok(()),

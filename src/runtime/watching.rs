@@ -1,4 +1,5 @@
-//! Watching a resource: where it is, and whose connection tells of its changes.
+//! Watching a resource: where it is, whose connection tells of its changes, and how a program hears
+//! of them.
 //!
 //! The same placing and the same connection as of a read; no mailbox is on the way, but for a
 //! session's own connection.
@@ -23,15 +24,57 @@ use crate::{
 pub(crate) struct WatchRequest {
     /// The URI, as the caller's view knows it.
     pub(crate) uri: Arc<str>,
-    /// Whose connection tells of it where the server has `isolation = "session"`.
-    pub(crate) session: SessionKey,
+    /// Whose connection tells of it where the server has `isolation = "session"`; the common one
+    /// without.
+    pub(crate) session: Option<SessionKey>,
     /// The server that told the caller of a resource which no list names.
     pub(crate) origin: Option<ServerName>,
     /// Where updates go.
     pub(crate) inbox: Arc<Inbox>,
 }
 
+/// A resource that a program watches. Dropped, it watches no longer.
+#[derive(Debug)]
+pub struct Subscription {
+    scope: Scope,
+    inbox: Arc<Inbox>,
+    _watch: Watch,
+}
+
+impl Subscription {
+    /// The URI of the next resource that changed: the one that is watched, or a part of it. Changes
+    /// that come before they are asked for are told once for each URI, also those that may have
+    /// been missed while the server was away. Never ends by itself; dropping the future loses nothing.
+    pub async fn updated(&mut self) -> String {
+        self.scope.shown(&self.inbox.next().await)
+    }
+}
+
 impl Scope {
+    /// Watches a resource, by the URI that this scope's lists and results have for it. Returns when
+    /// its server has taken the subscription, which is renewed with each of its lives; a server
+    /// that is not connected is, as for a call.
+    ///
+    /// ```
+    /// # use switchboard::runtime::{CallError, RuntimeHandle};
+    /// # async fn example(runtime: RuntimeHandle) -> Result<(), CallError> {
+    /// let mut notes = runtime.store().subscribe("file:///srv/notes").await?;
+    /// loop {
+    ///     println!("{} changed: read it again", notes.updated().await);
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`CallError`]: nobody has it, its server cannot tell of changes, or is not there.
+    pub async fn subscribe(&self, uri: &str) -> Result<Subscription, CallError> {
+        let inbox = Arc::<Inbox>::default();
+        let (uri, session, origin) = (Arc::from(uri), None, None);
+        let request = WatchRequest { uri, session, origin, inbox: Arc::clone(&inbox) };
+        let watch = self.watch(&request).await?;
+        Ok(Subscription { scope: self.clone(), inbox, _watch: watch })
+    }
+
     /// Watches a resource as long as the result lives. The server has taken the subscription when
     /// this returns; a server that is not connected is, as for a call.
     pub(crate) async fn watch(&self, request: &WatchRequest) -> Result<Watch, CallError> {
@@ -88,7 +131,7 @@ impl Scope {
         let placed = self.runtime.placed(&self.owner, &subject, origin.as_ref())?;
         let target = placed.ok_or_else(|| self.unknown_resource(uri))?;
         let mut handle = target.route.handle;
-        if target.route.by_session {
+        if let (Some(session), true) = (session, target.route.by_session) {
             let server = &handle.seat.server;
             handle = self.runtime.session_handle(&self.owner, server, session.clone()).await?;
         }

@@ -163,6 +163,18 @@ async fn a_killed_server_is_back_in_its_second_life() {
 }
 
 #[tokio::test]
+async fn the_sample_of_the_readme_is_a_configuration_in_any_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    let readme = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let sample = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(sample.contains("[mcpServers.search]"), "{sample}");
+    std::fs::write(directory.path().join("c.toml"), sample).unwrap();
+    let checked = run(&directory, &["config", "check", "-c", "c.toml"]).await;
+    assert!(checked.status.success(), "{checked:?}");
+}
+
+#[tokio::test]
 async fn a_program_that_is_missing_is_a_warning_of_the_check() {
     let directory = tempfile::tempdir().unwrap();
     let config = json!({ "mcpServers": {
@@ -178,10 +190,12 @@ async fn a_program_that_is_missing_is_a_warning_of_the_check() {
     assert_eq!(
         warnings,
         [
-            "warning: c.json: mcpServers.gone.command: cannot be started here: not found in PATH; \
-             give its full path or install it",
-            "warning: c.json: mcpServers.lost.command: cannot be started here: its working \
-             directory /no/such/folder does not exist; create it or correct `cwd`",
+            "warning: c.json: mcpServers.gone.command: cannot start \"no-such-program\": not found \
+             in PATH; give its full path or install it",
+            &format!(
+                "warning: c.json: mcpServers.lost.command: cannot start {PROGRAM:?}: its working \
+                 directory /no/such/folder does not exist; create it or correct `cwd`"
+            ),
         ]
     );
     let mut config = config;

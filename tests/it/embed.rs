@@ -9,11 +9,15 @@ use switchboard::{
     runtime::{Answer, CallError, CallRequest, Runtime, RuntimeConfig, RuntimeHandle},
     wire::Revision,
 };
+use tokio::time::timeout;
 
-use crate::support::{
-    schema::assert_valid,
-    script::{Call, Script, text},
-    wait::{PATIENCE, until},
+use crate::{
+    subscriptions::watched::{FOLDER, NONE, ONE, SHY, Watched, touch_any},
+    support::{
+        schema::assert_valid,
+        script::{Call, Script, text},
+        wait::{PATIENCE, until},
+    },
 };
 
 fn name(name: &str) -> ServerName {
@@ -128,4 +132,30 @@ async fn a_server_that_is_ready_is_listed() {
         assert!(view.resolve(&format!("{name}_echo")).is_some(), "{name} is ready and not listed");
     }
     runtime.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_hears_of_the_resources_that_it_watches() {
+    for era in ["legacy", "modern"] {
+        let servers = Watched::start(era, "stdio").await;
+        let store = servers.host.runtime.store();
+        let mut one = store.subscribe(ONE).await.unwrap();
+        let mut folder = store.subscribe(FOLDER).await.unwrap();
+        touch_any(&servers, ONE).await;
+        assert_eq!(timeout(PATIENCE, one.updated()).await.unwrap(), ONE);
+        let part = format!("{FOLDER}part");
+        touch_any(&servers, &part).await;
+        assert_eq!(timeout(PATIENCE, folder.updated()).await.unwrap(), part);
+        drop(folder);
+        until("it is watched no longer", async || {
+            let journal = servers.host.journal();
+            let last = journal.last().unwrap();
+            (*last == format!("- {FOLDER}") || *last == format!("listen {ONE}")).then_some(())
+        })
+        .await;
+        for (nobodys, expected) in [(NONE, "unknown resource"), (SHY, "asker")] {
+            let error = store.subscribe(nobodys).await.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
 }

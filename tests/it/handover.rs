@@ -102,6 +102,8 @@ async fn a_present_life_that_ends_meanwhile_is_followed_as_ever() {
         tokio::join!(store.hand_over(&server), async { call(&runtime, "a_crash").await });
     assert!(handed.unwrap_err().contains("ended first"));
     crashed.unwrap_err();
+    let expected = "#2 is not to take over any more: the present life ended first";
+    assert!(store.history(&server).iter().any(|event| *event.cause == *expected));
     assert_eq!(call(&runtime, "a_echo").await.unwrap().incarnation.0, 3);
     until("the attempt that hung is ended", async || (flaky.under_way() == 0).then_some(())).await;
 }

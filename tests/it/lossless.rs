@@ -7,6 +7,7 @@ mod rows;
 mod server;
 mod talk;
 mod tree;
+mod web;
 
 use proptest::{
     strategy::{Strategy as _, ValueTree as _},
@@ -24,9 +25,12 @@ use rows::Met;
 use server::Offer;
 use talk::{Client, Host, joined};
 use tree::{Tree, differences};
+use web::Way;
 
-/// Exchanges of each pair of eras, for one seed.
+/// Exchanges of each pair of eras as lines, for one seed.
 const CASES: u32 = 40;
+/// How many of them go every other way too, where all that differs is the framing.
+const FRAMED: u32 = 10;
 const CLIENTS: [Revision; 4] =
     [Revision::LATEST, Revision::LATEST_LEGACY, Revision::V2025_03_26, Revision::V2024_11_05];
 
@@ -41,40 +45,47 @@ fn what_is_generated_passes_both_ways_but_for_the_table_and_all_of_the_table_is_
     let runtime = runtime.unwrap();
     for seed in seeds::of_runs("SWITCHBOARD_LOSS_RUNS", 1) {
         let met = Met::default();
-        for is_modern in [true, false] {
-            for revision in CLIENTS {
-                let mut bytes = [0; 32];
-                bytes[..8].copy_from_slice(&seed.to_le_bytes());
-                let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-                let config =
-                    Config { cases: CASES, failure_persistence: None, ..Config::default() };
-                let mut runner = TestRunner::new_with_rng(config, rng);
-                let offered = definitions().new_tree(&mut runner).unwrap().current();
-                let [tools, prompts, resources, templates] = offered;
-                let offer = Offer { tools, prompts, resources, templates };
-                let (host, client) = runtime.block_on(async {
-                    let host = Host::start(is_modern, false, offer.clone()).await;
-                    let mut client = host.client(revision).await;
-                    listed(&met, &mut client, &offer).await;
-                    (host, tokio::sync::Mutex::new(client))
+        for (is_modern, revision, way) in pairs() {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&seed.to_le_bytes());
+            let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+            let cases = if way == Way::Lines { CASES } else { FRAMED };
+            let config = Config { cases, failure_persistence: None, ..Config::default() };
+            let mut runner = TestRunner::new_with_rng(config, rng);
+            let offered = definitions().new_tree(&mut runner).unwrap().current();
+            let [tools, prompts, resources, templates] = offered;
+            let offer = Offer { tools, prompts, resources, templates };
+            let (host, client) = runtime.block_on(async {
+                let host = Host::start(is_modern, false, way, offer.clone()).await;
+                let mut client = host.client(revision).await;
+                listed(&met, &mut client, &offer).await;
+                (host, tokio::sync::Mutex::new(client))
+            });
+            let ran = runner.run(&case(), |case| {
+                runtime.block_on(async {
+                    let mut client = client.lock().await;
+                    exchanged(&met, &host, &mut client, &case).await;
+                    asked(&met, &host, &mut client, &case, is_modern).await;
                 });
-                let ran = runner.run(&case(), |case| {
-                    runtime.block_on(async {
-                        let mut client = client.lock().await;
-                        exchanged(&met, &host, &mut client, &case).await;
-                        asked(&met, &host, &mut client, &case, is_modern).await;
-                    });
-                    Ok::<(), TestCaseError>(())
-                });
+                Ok::<(), TestCaseError>(())
+            });
+            if let Err(why) = ran {
                 let server = if is_modern { "modern" } else { "legacy" };
-                if let Err(why) = ran {
-                    panic!("SWITCHBOARD_SEED={seed}, {revision} client, {server} server: {why}");
-                }
+                panic!(
+                    "SWITCHBOARD_SEED={seed}, {revision} client, {server} server, {way:?}: {why}"
+                );
             }
         }
         let missing = met.missing();
         assert_eq!(missing, ELSEWHERE, "rows of the table that nothing met, seed {seed}");
     }
+}
+
+/// Each era of servers with each client, in each way.
+fn pairs() -> impl Iterator<Item = (bool, Revision, Way)> {
+    let of_client = |is_modern, revision| Way::ALL.map(|way| (is_modern, revision, way));
+    let of_server = move |is_modern| CLIENTS.map(|revision| of_client(is_modern, revision));
+    [true, false].map(of_server).into_iter().flatten().flatten()
 }
 
 /// Every definition is listed as its server wrote it.
@@ -217,21 +228,24 @@ async fn every_published_example_passes_both_ways_but_for_the_table() {
     let [tools, prompts, resources, templates] =
         offer.map(|of_kind| Tree::List(once(of_kind)).write());
     let offer = Offer { tools, prompts, resources, templates };
-    for is_modern in [true, false] {
-        let host = Host::start(is_modern, true, offer.clone()).await;
-        for revision in CLIENTS {
-            let mut client = host.client(revision).await;
-            client.is_strict = true;
-            listed(&met, &mut client, &offer).await;
-            for (_, example) in &examples {
-                let Place::Cases(cases) = example else { continue };
-                for case in cases {
-                    client.is_strict = true;
-                    exchanged(&met, &host, &mut client, case).await;
-                    // What older clients are asked for they declared before their revision knew it.
-                    client.is_strict = revision >= Revision::LATEST_LEGACY;
-                    asked(&met, &host, &mut client, case, is_modern).await;
-                }
+    for (is_modern, revision, way) in pairs() {
+        // Each client as lines, the newest of each era over HTTP.
+        let is_newest = revision >= Revision::LATEST_LEGACY;
+        if way != Way::Lines && !(is_newest && way.is_posted() && way.is_served()) {
+            continue;
+        }
+        let host = Host::start(is_modern, true, way, offer.clone()).await;
+        let mut client = host.client(revision).await;
+        client.is_strict = true;
+        listed(&met, &mut client, &offer).await;
+        for (_, example) in &examples {
+            let Place::Cases(cases) = example else { continue };
+            for case in cases {
+                client.is_strict = true;
+                exchanged(&met, &host, &mut client, case).await;
+                // What older clients are asked for they declared before their revision knew it.
+                client.is_strict = revision >= Revision::LATEST_LEGACY;
+                asked(&met, &host, &mut client, case, is_modern).await;
             }
         }
     }
@@ -257,7 +271,7 @@ fn where_a_key_stands_twice_the_last_counts_and_alone_is_left_if_it_is_changed()
                 resources: none(),
                 templates: none(),
             };
-            let host = Host::start(is_modern, false, offer).await;
+            let host = Host::start(is_modern, false, Way::Lines, offer).await;
             let mut client = host.client(Revision::LATEST).await;
             let result = r#"{"x":1,"content":[],"resultType":7,"x":2,"resultType":"complete"}"#;
             host.server.says([vec![format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{result}}}"#)]]);

@@ -14,8 +14,9 @@ use crate::{
     mcp_host::{Events, Host},
     mcp_modern::step,
     support::{
-        http::Session,
+        http::{Session, single},
         script::{Script, text},
+        tap::tapped,
         wait::PATIENCE,
     },
 };
@@ -93,7 +94,7 @@ async fn every_legacy_revision_is_agreed_on_and_served() {
     }
     let params = json!({"protocolVersion": "2026-07-28", "capabilities": {}, "clientInfo": {}});
     let reply = client.post().json(&request(1, "initialize", params)).send().await.unwrap();
-    let reply: Value = reply.json().await.unwrap();
+    let reply = single(Revision::LATEST_LEGACY, reply).await;
     assert_eq!(reply["result"]["protocolVersion"], "2025-11-25");
     host.stop().await;
 }
@@ -152,7 +153,8 @@ async fn batches_are_served_where_the_revision_has_them() {
             assert_eq!(response.status().as_u16(), 400);
             continue;
         }
-        let answers: Vec<Value> = response.json().await.unwrap();
+        let answers = single(revision, response).await;
+        let answers = answers.as_array().unwrap();
         assert_eq!(answers.len(), 3, "{answers:?}");
         let of = |id: Value| answers.iter().find(|answer| answer["id"] == id).unwrap();
         assert_eq!(of(json!(1))["result"], json!({}));
@@ -233,7 +235,7 @@ async fn a_call_is_cancelled_by_notification_and_by_the_sessions_end() {
     let cancel = async {
         timeout(PATIENCE, starts.recv()).await.unwrap().unwrap();
         let again = session.post().json(&hang).send().await.unwrap();
-        let again: Value = again.json().await.unwrap();
+        let again = single(session.revision(), again).await;
         assert_eq!(again["error"]["code"], -32600);
         let cancelled = json!({"requestId": 9, "reason": "changed my mind"});
         assert_eq!(session.notify("notifications/cancelled", cancelled).await, 202);
@@ -308,9 +310,7 @@ async fn a_server_that_is_away_is_told_to_the_model_in_every_era() {
     };
     store.remove(&server).await.unwrap();
     let script = Script::new().hang();
-    let factory = Script::clone(&script);
-    let connector = switchboard::upstream::memory::InProcess::new(move || factory.server());
-    store.add_connector(server.clone(), config, Arc::new(connector)).await.unwrap();
+    store.add_connector(server.clone(), config, tapped(&script)).await.unwrap();
     store.wait_ready(&server, PATIENCE).await.unwrap();
     for reply in
         [client.call("demo_hang", json!({})).await, session.call("demo_hang", json!({})).await]

@@ -8,7 +8,7 @@ use tokio::{sync::mpsc, time::timeout};
 use crate::{
     mcp_host::{BODY_BYTES, Events, Host, modern, modern_post, talkative},
     support::{
-        http::Client,
+        http::{Client, single},
         schema::assert_valid,
         script::{Call, Script, text},
         wait::PATIENCE,
@@ -316,7 +316,7 @@ async fn a_runtime_that_drains_sends_its_callers_elsewhere() {
     let response = modern_post(&client, &json!(1), "tools/call", params).send().await.unwrap();
     assert_eq!(response.status().as_u16(), 503);
     assert!(response.headers().contains_key("retry-after"));
-    let body: Value = response.json().await.unwrap();
+    let body = single(Revision::LATEST, response).await;
     assert_eq!(body["error"]["code"], -31003);
     host.stop().await;
 }

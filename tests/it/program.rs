@@ -9,6 +9,7 @@ use crate::{
     mcp_legacy::of_session,
     support::{
         binary::{PROGRAM, Switchboard},
+        http::single,
         process,
         wait::until,
     },
@@ -176,7 +177,7 @@ async fn a_program_that_is_told_to_end_finishes_calls_refuses_others_and_ends_st
     })
     .await;
     assert!(refused.headers().contains_key("retry-after"));
-    let refused: Value = refused.json().await.unwrap();
+    let refused = single(Revision::LATEST, refused).await;
     assert!(refused["error"]["message"].as_str().unwrap().contains("try again"), "{refused}");
 
     let answer = loop {

@@ -341,7 +341,10 @@ async fn what_cannot_be_started_is_a_warning_and_what_cannot_be_written_leaves_n
     let (added, told) = code(&switchboard.command(&["add", "b", "--", "no-such-program"]).await);
     assert_eq!(added, Some(0), "{told}");
     assert_eq!(told.matches("warning: ").count(), 1, "{told}");
-    assert!(told.contains("mcpServers.b.command: cannot be started here: not found"), "{told}");
+    assert!(
+        told.contains("mcpServers.b.command: cannot start \"no-such-program\": not found"),
+        "{told}"
+    );
 
     // A full disk takes the file and not what should stand in it.
     let beside = switchboard.state().join("managed.toml.new");
@@ -364,10 +367,53 @@ async fn whoever_waits_hears_that_a_server_is_ready_or_why_it_is_not() {
 
     let missing = ["add", "c", "--wait", "--", "no-such-program"];
     let (failed, why) = code(&switchboard.command(&missing).await);
-    assert!(failed == Some(1) && why.contains("c is not ready but failed: cannot start"), "{why}");
+    assert_eq!(failed, Some(1), "{why}");
+    assert!(why.contains("\nerror: c was given up: cannot start \"no-such-program\""), "{why}");
+    let stays = "c stays configured although it is not ready; `switchboard remove c` removes it";
+    assert!(why.contains(stays), "{why}");
     let handed = switchboard.command(&["restart", "c", "--handover"]).await;
     assert_eq!(text(&handed.stdout), "c did not serve; restarting it\n", "{handed:?}");
     assert!(handed.status.success() && switchboard.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_reload_that_finds_nothing_says_when_and_by_what_the_files_were_applied() {
+    let switchboard = Switchboard::serve(&servers(&["a"])).await;
+    lives(&switchboard, 1).await;
+    let nothing = async |by: &str| {
+        let said = text(&switchboard.command(&["reload"]).await.stdout);
+        let begins = said.starts_with("nothing changed: the configuration was last applied ");
+        assert!(begins && said.ends_with(&format!(" s ago ({by})\n")), "{said}");
+    };
+    nothing("the start").await;
+    switchboard.configure(&servers(&["a", "b"]));
+    lives(&switchboard, 2).await;
+    nothing("a file changed").await;
+    let add = ["add", "c", "--", PROGRAM, "demo-server"];
+    assert!(switchboard.command(&add).await.status.success());
+    nothing("switchboard add").await;
+    assert!(switchboard.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_disabled_server_is_called_that_and_not_unknown() {
+    let mut config = servers(&["a", "b"]);
+    config["mcpServers"]["b"]["disabled"] = json!(true);
+    config["agents"] = json!({ "research": { "servers": ["b"] } });
+    let switchboard = Switchboard::serve(&config).await;
+    for command in [
+        &["restart", "b"][..],
+        &["restart", "b", "--handover"],
+        &["restart", "b", "--agent", "research"],
+        &["why", "b"],
+    ] {
+        let (failed, why) = code(&switchboard.command(command).await);
+        let told = why.starts_with("error: b is disabled; to enable it, remove `disabled = true`");
+        assert!(failed == Some(1) && told, "{command:?}: {why}");
+    }
+    let (_, why) = code(&switchboard.command(&["restart", "none"]).await);
+    assert!(why.contains("unknown server"), "{why}");
+    assert!(switchboard.stop().await.success());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! real servers that keep a journal of what they are asked for.
 
 mod faces;
-mod watched;
+pub mod watched;
 
 use serde_json::{Value, json};
 
@@ -211,7 +211,8 @@ async fn a_server_that_cannot_tell_is_named_and_one_that_is_watched_stays() {
     let mut talk = servers.host.legacy(json!({})).await;
     let refused = request(&mut talk, "resources/subscribe", watched::OF_MUTE).await;
     let text = refused["error"]["message"].as_str().unwrap();
-    assert!(text.starts_with("mute ") && text.contains("does not tell of changes"), "{text}");
+    let named = text.starts_with("mute did not execute resources/subscribe: ");
+    assert!(named && text.contains("does not tell of changes"), "{text}");
     subscribe(&mut talk, ONE).await;
     // The other one, whose last use is later, is stopped; this one is not.
     request(&mut talk, "resources/subscribe", watched::OF_MUTE).await;

@@ -144,7 +144,7 @@ impl AgentState {
         }
         let change = Change::between(&child.spec.config, &spec.config);
         if change != Change::Restart {
-            child.abandon("its definition is what it was again");
+            child.abandon(&self.exchange, "its definition is what it was again");
             child.take_wanted();
         }
         if change != Change::Restart && child.granted == granted && child.removed.is_empty() {

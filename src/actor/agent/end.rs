@@ -35,7 +35,7 @@ impl AgentState {
             && !matches!(ended.exit, Exit::Asked | Exit::Idle)
             && seat.session.is_none()
             && !self.groups.record(&seat.server, self.exchange.started.elapsed());
-        child.abandon("the present life ended first");
+        child.abandon(&self.exchange, "the present life ended first");
         let pause = child.ended(&self.exchange, &ended, tripped);
         if child.down_since == Some(child.generation) {
             let grace = self.exchange.settings().catalog.tools_grace;

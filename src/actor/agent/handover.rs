@@ -127,7 +127,7 @@ impl AgentState {
         let found = self.children.values_mut().find(|child| child.is_succeeded_by(cell));
         match found {
             Some(child) => {
-                child.not_succeeded(&self.exchange, &failure.cause);
+                child.successor_ended(&self.exchange, failure);
                 true
             }
             None => false,

@@ -10,7 +10,7 @@ use ractor::{ActorCell, ActorRef, RpcReplyPort};
 use super::{Child, Life, Step};
 use crate::{
     actor::{
-        connection::ConnectionMsg,
+        connection::{ConnectionFailure, ConnectionMsg},
         event::Detail,
         exchange::{Exchange, ServerSpec},
         handle::Live,
@@ -76,11 +76,11 @@ impl Child {
 
     /// Another life is made beside the present one.
     pub(crate) fn succeed(&mut self, exchange: &Exchange, successor: Successor, cause: &str) {
-        self.abandon("another life was asked for");
+        self.abandon(exchange, "another life was asked for");
         let incarnation = successor.incarnation;
         self.successor = Some(successor);
         let decision = format!("connect {incarnation} beside it");
-        self.note(exchange, cause, &decision);
+        self.note(exchange, cause, &decision, Detail::Step);
     }
 
     /// Whether this actor is the life that is to take over.
@@ -108,7 +108,8 @@ impl Child {
     ) -> Option<ServerSpec> {
         let offered = self.catalog.as_ref().is_some_and(|catalog| !catalog.tools().is_empty());
         if offered && catalog.is_some_and(|catalog| catalog.tools().is_empty()) {
-            self.not_succeeded(exchange, "it offers no tools, and the present one does");
+            let why = "it offers no tools, and the present one does";
+            self.not_succeeded(exchange, why, Detail::Step);
             return None;
         }
         let mut successor = self.successor.take()?;
@@ -122,8 +123,14 @@ impl Child {
         Some(successor.spec)
     }
 
-    /// The life that was awaited is none: the present one serves on.
-    pub(crate) fn not_succeeded(&mut self, exchange: &Exchange, why: &str) {
+    /// The life that was awaited ended: the present one serves on.
+    pub(crate) fn successor_ended(&mut self, exchange: &Exchange, failure: &ConnectionFailure) {
+        let Some(next) = &self.successor else { return };
+        let detail = next.life.ended(&self.handle, next.incarnation, failure);
+        self.not_succeeded(exchange, &failure.cause, detail);
+    }
+
+    fn not_succeeded(&mut self, exchange: &Exchange, why: &str, detail: Detail) {
         let Some(mut successor) = self.successor.take() else { return };
         // It has ended, or must.
         successor.actor.cast(ConnectionMsg::Close(Exit::Asked)).ok();
@@ -133,7 +140,7 @@ impl Child {
         self.wanted = Some(successor.spec);
         let cause = format!("{incarnation} did not take over: {why}");
         let decision = format!("{} serves on", self.incarnation);
-        self.note(exchange, &cause, &decision);
+        self.note(exchange, &cause, &decision, detail);
         let mut standing = self.handle.standing();
         standing.cause = Some(cause.into());
         self.handle.publish(standing);
@@ -144,22 +151,24 @@ impl Child {
         let Some(next) = &mut self.successor else { return };
         if next.vigil.finds_stuck(&next.actor, ConnectionMsg::Alive) {
             next.actor.kill();
-            self.not_succeeded(exchange, STUCK);
+            self.not_succeeded(exchange, STUCK, Detail::Step);
         }
     }
 
     /// The life that was awaited is no longer wanted.
-    pub(crate) fn abandon(&mut self, why: &str) {
-        if let Some(mut successor) = self.successor.take() {
-            successor.actor.cast(ConnectionMsg::Close(Exit::Asked)).ok();
-            successor.answer(Err(why.to_owned()));
-        }
+    pub(crate) fn abandon(&mut self, exchange: &Exchange, why: &str) {
+        let Some(mut successor) = self.successor.take() else { return };
+        successor.actor.cast(ConnectionMsg::Close(Exit::Asked)).ok();
+        successor.answer(Err(why.to_owned()));
+        let incarnation = successor.incarnation;
+        let cause = format!("{incarnation} is not to take over any more: {why}");
+        self.note(exchange, &cause, &format!("close {incarnation}"), Detail::Step);
     }
 
     /// Records what moves no state.
-    fn note(&self, exchange: &Exchange, cause: &str, decision: &str) {
+    fn note(&self, exchange: &Exchange, cause: &str, decision: &str, detail: Detail) {
         let state = self.ladder.state();
-        let step = Step { detail: Detail::Step, ..Step::new(state, cause, decision) };
+        let step = Step { detail, ..Step::new(state, cause, decision) };
         self.record(exchange, state, self.handle.waiting(), step);
     }
 }

@@ -102,7 +102,7 @@ impl Down {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trouble {
-    /// Its command cannot be run.
+    /// Its program cannot be started.
     Command,
     /// Its definition cannot work.
     Configuration,

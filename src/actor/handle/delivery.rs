@@ -49,14 +49,14 @@ type Lost = (RequestError, Incarnation);
 
 impl ConnectionHandle {
     pub(super) async fn carry_out(&self, errand: Errand<'_>) -> Result<Answer, CallError> {
-        let mut lost = None;
+        let (mut lost, target) = (None, errand.target);
         let outcome = self.deliver(errand, &mut lost).await;
         match (outcome, lost) {
             // Once it may have run, a later sending that never was makes that no less true.
             (Err(CallError::Failed(failure)), Some((error, incarnation)))
                 if failure.phase == Delivery::Queued =>
             {
-                Err(self.failed(error, incarnation))
+                Err(self.failed(&target.method, error, incarnation))
             }
             (outcome, _) => outcome,
         }
@@ -127,7 +127,8 @@ impl ConnectionHandle {
                 // every further try would take the session from all others.
                 Err(RequestError::NotSent(LinkEnd::SessionOver)) if renewed => {
                     let why = "it answers that the session is unknown, even a new one".to_owned();
-                    return Err(self.failed(RequestError::Refused(why), live.incarnation));
+                    let refused = RequestError::Refused(why);
+                    return Err(self.failed(&target.method, refused, live.incarnation));
                 }
                 Err(RequestError::NotSent(LinkEnd::SessionOver)) => {
                     renewed = true;
@@ -147,7 +148,7 @@ impl ConnectionHandle {
                     repeats += 1;
                     *lost = Some((error, live.incarnation));
                 }
-                Err(error) => return Err(self.failed(error, live.incarnation)),
+                Err(error) => return Err(self.failed(&target.method, error, live.incarnation)),
             }
         }
     }

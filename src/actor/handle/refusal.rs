@@ -15,6 +15,7 @@ use crate::{
     id::Incarnation,
     restart::State,
     upstream::RequestError,
+    wire::method,
 };
 
 impl ConnectionHandle {
@@ -127,7 +128,12 @@ impl ConnectionHandle {
         CallError::Failed(self.failure(Kind::Timeout, Delivery::Written, text))
     }
 
-    pub(super) fn failed(&self, error: RequestError, incarnation: Incarnation) -> CallError {
+    pub(super) fn failed(
+        &self,
+        asked: &str,
+        error: RequestError,
+        incarnation: Incarnation,
+    ) -> CallError {
         let name = &self.seat.server;
         let mut written_ago = None;
         let (kind, phase, text) = match error {
@@ -140,7 +146,10 @@ impl ConnectionHandle {
             RequestError::Refused(why) => (
                 Kind::Upstream,
                 Delivery::Queued,
-                format!("{name} did not execute the call: {why}"),
+                match asked {
+                    method::TOOLS_CALL => format!("{name} did not execute the call: {why}"),
+                    asked => format!("{name} did not execute {asked}: {why}"),
+                },
             ),
             RequestError::Timeout { sent: true } => (
                 Kind::Timeout,

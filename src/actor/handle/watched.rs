@@ -8,6 +8,7 @@ use super::{ConnectionHandle, Verdict, verdict};
 use crate::{
     actor::{call::CallError, watches::Settled},
     upstream::Deadline,
+    wire::method,
 };
 
 impl ConnectionHandle {
@@ -32,7 +33,10 @@ impl ConnectionHandle {
                 biased;
                 settled = &mut settled => return match settled {
                     Ok(Ok(())) => Ok(()),
-                    Ok(Err(error)) => Err(self.failed(error, self.standing().incarnation)),
+                    Ok(Err(error)) => {
+                        let life = self.standing().incarnation;
+                        Err(self.failed(method::SUBSCRIBE, error, life))
+                    }
                     Err(_) => Err(CallError::Draining),
                 },
                 changed = standing.changed() => changed.map_err(|_| CallError::Draining)?,

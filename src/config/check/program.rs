@@ -42,12 +42,12 @@ fn within(
         let ours = sources.env.iter();
         let ours = ours.map(|(name, value)| (OsString::from(name), OsString::from(value)));
         match stdio.program(ours) {
-            Err(ConnectError::Spawn { why, .. }) if server.enabled => {
+            Err(missing @ ConnectError::Spawn { .. }) if server.enabled => {
                 let path = path.join(name.as_str()).join("command");
                 Some(Problem {
                     file: loaded.origins.nearest(&path).map(str::to_owned),
                     path: path.to_string(),
-                    message: format!("cannot be started here: {why}"),
+                    message: missing.to_string(),
                     remedy: String::new(),
                 })
             }

@@ -11,7 +11,7 @@ use crate::{
 /// What went wrong, without a word of the server's.
 pub(super) const fn brief(trouble: Trouble) -> &'static str {
     match trouble {
-        Trouble::Command => "its command cannot be run",
+        Trouble::Command => "its program cannot be started",
         Trouble::Configuration => "its definition cannot work",
         Trouble::Protocol => "it does not speak the protocol as it should",
         Trouble::Credentials => "it refuses our credentials",

@@ -223,7 +223,7 @@ fn each_trouble_has_a_remedy_and_an_agent_reads_no_word_of_the_server() {
         (
             Trouble::Command,
             "install the program, or correct `command`, `args` or `cwd` of the server in the configuration; it is looked for again by itself, `switchboard restart github` does so at once",
-            "its command cannot be run",
+            "its program cannot be started",
         ),
         (
             Trouble::Configuration,

@@ -19,7 +19,10 @@ use super::{
     plan::{AGENTS, Blow, Kind, SERVERS, Server},
     web::Web,
 };
-use crate::support::process::{self, MARK, marked};
+use crate::support::{
+    outgoing::heard_in,
+    process::{self, MARK, marked},
+};
 
 const PROGRAM: &str = include_str!("server.py");
 
@@ -236,10 +239,11 @@ impl Fleet {
     }
 }
 
-/// A run that fails leaves no process behind either.
+/// A run that fails leaves no process behind either. What the servers heard was of their revision.
 impl Drop for Fleet {
     fn drop(&mut self) {
         marked(&self.mark).into_iter().for_each(process::kill);
+        heard_in(self.directory.path());
     }
 }
 

@@ -3,7 +3,7 @@
     server.py FOLDER legacy|modern
 
 FOLDER/journal gets a line for each start, listing and execution, written before anything is
-answered, so that it outlives the process. FOLDER/birth, if there is one, says what becomes of a new
+answered, so that it outlives the process. FOLDER/heard gets what it hears. FOLDER/birth, if there is one, says what becomes of a new
 process. SIGUSR1 makes it read and carry out FOLDER/order. FOLDER/extra, if there, adds a tool.
 """
 
@@ -121,7 +121,9 @@ match told("birth"):
     case ["crash"]:
         sys.exit(3)
 threading.Thread(target=obey, daemon=True).start()
+heard = os.open(os.path.join(folder, "heard"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 for line in sys.stdin:
+    os.write(heard, f"{os.getpid()} {line}".encode())
     message = json.loads(line)
     if "id" in message and "method" in message:
         serve(message)

@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    outgoing::{Leg, to_client},
+    outgoing::{heard_in, to_client},
     wait::PATIENCE,
 };
 
@@ -135,16 +135,10 @@ impl Host {
     }
 }
 
-/// What the server heard, which it keeps beside its journal, was of its revision.
+/// What its servers heard, which they keep beside their journals, was of their revision.
 impl Drop for Host {
     fn drop(&mut self) {
-        let heard = std::fs::read_to_string(self.folder.path().join("journal.heard"));
-        let mut legs = HashMap::<&str, Leg>::new();
-        for line in heard.as_deref().unwrap_or_default().lines() {
-            let (process, message) = line.split_once(' ').unwrap_or_default();
-            let message = serde_json::from_str(message).unwrap_or_default();
-            legs.entry(process).or_default().hear(&message);
-        }
+        heard_in(self.folder.path());
     }
 }
 

@@ -1,10 +1,11 @@
 """A server with extensions, over standard streams: `server.py ERA CAPABILITIES JOURNAL [ANYTHING]`.
 
 Answers every method that it does not know with what it got. Each request and notification is one
-line of the journal: the method and its parameters. It asks for roots whenever it may.
+line of the journal: the method and its parameters; as it came it stands in `.heard`. It asks for roots whenever it may.
 """
 
 import json
+import os
 import sys
 
 ERA, CAPABILITIES, JOURNAL = sys.argv[1:4]
@@ -67,6 +68,8 @@ def take(call, method, params):
 
 
 for line in sys.stdin:
+    with open(JOURNAL + ".heard", "a") as file:
+        file.write(f"{os.getpid()} {line}")
     message = json.loads(line)
     method, params = message.get("method"), message.get("params", {})
     if method is None:

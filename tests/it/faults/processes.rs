@@ -25,14 +25,16 @@ use tokio::{
 
 use super::{run::Outcome, seeds};
 use crate::support::{
+    outgoing::heard_in,
     process::{self, MARK, marked},
     wait::{PATIENCE, until},
 };
 
-/// A server in the shell. It writes each call's mark into a file before it answers; a call with
+/// A server in the shell. It writes down what it hears, and each call's mark into a file before it answers; a call with
 /// work has a grandchild of ours do it.
 const SERVER: &str = r#"
 while read -r line; do
+  printf '%s %s\n' $$ "$line" >> "$RECORD.heard"
   case "$line" in *'"id":'*) ;; *) continue ;; esac
   id=${line#*'"id":'}; id=${id%%[,\}]*}
   case "$line" in
@@ -242,6 +244,7 @@ async fn carry_out(seed: u64) -> Vec<String> {
     let after = sound(&store);
     assert_eq!(runtime.drain(PATIENCE).await, 0);
     runtime.stop().await;
+    heard_in(directory.path());
 
     let mut executed: BTreeMap<String, usize> = BTreeMap::new();
     for mark in fs::read_to_string(&record).unwrap().lines() {

@@ -25,6 +25,7 @@ use super::{
     plan::{Act, ServerPlan},
     record::Record,
 };
+use crate::support::outgoing::Leg;
 
 /// Between two announcements of a server that announces many.
 const SPREAD: Duration = Duration::from_millis(10);
@@ -111,6 +112,7 @@ impl Faulty {
             agenda: BTreeMap::new(),
             steps: 0,
             mute_until: Instant::now(),
+            leg: Leg::default(),
         };
         let lived = self.0.record.life(self.0.place, incarnation);
         let mut state = self.0.state.lock().unwrap();
@@ -170,6 +172,8 @@ struct Life {
     agenda: BTreeMap<(Instant, u64), Step>,
     steps: u64,
     mute_until: Instant,
+    /// Each message is of its revision.
+    leg: Leg,
 }
 
 impl Life {
@@ -229,6 +233,7 @@ impl Life {
     }
 
     fn heard(&mut self, message: &Value) {
+        self.leg.hear(message);
         let (id, now) = (&message["id"], Duration::ZERO);
         let result = |result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result });
         let modern = self.shared.plan.modern;

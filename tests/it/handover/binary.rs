@@ -126,6 +126,9 @@ async fn a_next_process_that_does_not_serve_leaves_the_present_one() {
     })
     .await;
     assert!(cause.contains("exited with code 2"), "{cause}");
+    let told = switchboard.command(&["why", "a"]).await;
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("its last error output\n") && told.contains("no-such-option"), "{told}");
     callers.go_on().await;
     assert_eq!(serving(&switchboard, 1).await, pid);
     callers.stop().await;

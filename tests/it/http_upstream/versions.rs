@@ -25,6 +25,7 @@ use tokio_rustls::{
 use super::{call, echo, http as over_http, name, rmcp, runtime};
 use crate::support::{
     binary::Switchboard,
+    outgoing::Leg,
     upstream::Upstream,
     wait::{PATIENCE, until},
 };
@@ -136,6 +137,7 @@ async fn answer(
         asked.extend_from_slice(&piece);
     }
     let asked: Value = serde_json::from_slice(&asked).unwrap();
+    Leg::default().hear(&asked);
     let result = match asked["method"].as_str().unwrap() {
         "server/discover" => {
             json!({ "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} } })

@@ -1,7 +1,7 @@
 //! A server down to the bytes: it says what a test wrote and keeps what it heard as it came.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io,
     sync::{Arc, Mutex},
 };
@@ -9,7 +9,7 @@ use std::{
 use switchboard::{
     id::ServerName,
     runtime::{RuntimeHandle, ServerConfig},
-    upstream::{TransportConfig, stream::ByteStream},
+    upstream::{TransportConfig, http::HttpConfig, stream::ByteStream},
     wire::{Message, Object},
 };
 use tokio::{
@@ -17,7 +17,8 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{outgoing::Leg, wait::PATIENCE};
+use super::web::{self, Way};
+use crate::support::{outgoing::Leg, upstream::Upstream, wait::PATIENCE};
 
 /// What it lists: raw arrays of definitions.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ impl Server {
         Self(Arc::new(Shared { is_modern, is_strict, offer, state, lives }))
     }
 
-    /// Adds it to the store and waits until it is ready.
+    /// Adds it to the store, behind lines, and waits until it is ready.
     pub async fn join(&self, runtime: &RuntimeHandle, name: &str) {
         let name = ServerName::new(name).unwrap();
         let server = self.clone();
@@ -65,6 +66,18 @@ impl Server {
         let store = runtime.store();
         store.add_connector(name.clone(), config, Arc::new(ByteStream::new(open))).await.unwrap();
         store.wait_ready(&name, PATIENCE).await.unwrap();
+    }
+
+    /// The same over HTTP.
+    pub async fn join_by_http(&self, runtime: &RuntimeHandle, name: &str, way: Way) -> Upstream {
+        let name = ServerName::new(name).unwrap();
+        let upstream = web::serve(self.clone(), way, self.0.is_strict).await;
+        let http = HttpConfig { url: upstream.url(), headers: BTreeMap::new() };
+        let config = ServerConfig::new(TransportConfig::Http(http));
+        let store = runtime.store();
+        store.add(name.clone(), config).await.unwrap();
+        store.wait_ready(&name, PATIENCE).await.unwrap();
+        upstream
     }
 
     /// What it says to the next messages: requests, and answers to its own ones.
@@ -105,7 +118,8 @@ impl Server {
         Ok(())
     }
 
-    fn answers(&self, line: &str) -> Vec<String> {
+    /// What it says to a message.
+    pub fn answers(&self, line: &str) -> Vec<String> {
         let Shared { is_modern, offer, .. } = &*self.0;
         let mut state = self.0.state.lock().unwrap();
         match Message::parse(line.as_bytes()).unwrap() {

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use switchboard::{
     access::Gate,
-    face::stdio::{StdioOptions, serve},
+    face::{
+        http::{HttpFace, HttpFaceConfig, RunningFace},
+        stdio::{StdioOptions, serve},
+    },
     id::Owner,
     runtime::{Runtime, RuntimeConfig},
     wire::{Era, Revision},
@@ -23,8 +26,9 @@ use super::{
     body::{CONTESTED, Kind},
     server::{Offer, Server},
     tree::Tree,
+    web::{Posts, Way},
 };
-use crate::support::{outgoing::to_client, wait::PATIENCE};
+use crate::support::{outgoing::to_client, upstream::Upstream, wait::PATIENCE};
 
 /// What a modern client states in each request.
 pub const STATED: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{},"context":{}},"roots":{}},"io.modelcontextprotocol/clientInfo":{"name":"it","version":"1"},"io.modelcontextprotocol/logLevel":"debug""#;
@@ -33,33 +37,44 @@ pub const STATED: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-2
 pub struct Host {
     pub server: Server,
     gate: Arc<Gate>,
+    face: Option<RunningFace>,
+    _served: Option<Upstream>,
 }
 
 impl Host {
-    pub async fn start(is_modern: bool, is_strict: bool, offer: Offer) -> Self {
+    pub async fn start(is_modern: bool, is_strict: bool, way: Way, offer: Offer) -> Self {
         let runtime = Runtime::spawn(RuntimeConfig::default()).await.unwrap();
         let none = || "[]".to_owned();
         let resources = format!(r#"[{{"uri":"{CONTESTED}","name":"first"}}]"#);
         let first = Offer { tools: none(), prompts: none(), resources, templates: none() };
         Server::new(true, true, first).join(&runtime, "a").await;
         let server = Server::new(is_modern, is_strict, offer);
-        server.join(&runtime, "s").await;
-        Self { server, gate: Gate::new(runtime) }
+        let mut served = None;
+        if way.is_served() {
+            served = Some(server.join_by_http(&runtime, "s", way).await);
+        } else {
+            server.join(&runtime, "s").await;
+        }
+        let gate = Gate::new(runtime);
+        let mut face = None;
+        if way.is_posted() {
+            let config = HttpFaceConfig { port: 0, ..HttpFaceConfig::default() };
+            let bound = HttpFace::bind(&config).await.unwrap();
+            face = Some(bound.serve(1 << 20, Arc::clone(&gate), None));
+        }
+        Self { server, gate, face, _served: served }
     }
 
     /// A client that can be asked for everything and wants every log message.
     pub async fn client(&self, revision: Revision) -> Client {
-        let (ours, theirs) = duplex(1 << 20);
-        let (reader, writer) = split(theirs);
-        let grace = Duration::from_secs(5);
-        let options = StdioOptions { owner: Owner::Store, line_bytes: 1 << 20, grace };
-        let mut serving = JoinSet::new();
-        let stop = CancellationToken::new();
-        serving.spawn(serve(reader, writer, Arc::clone(&self.gate), options, stop));
-        let (output, input) = split(ours);
-        let output = BufReader::new(output).lines();
-        let mut client =
-            Client { input, output, revision, is_strict: false, last: 0, _serving: serving };
+        let leg = match &self.face {
+            Some(face) => {
+                let url = format!("http://{}/mcp", face.local_addr());
+                Leg::Posts(Posts::new(url, revision))
+            }
+            None => Leg::Lines(Box::new(self.lines())),
+        };
+        let mut client = Client { leg, revision, is_strict: false, last: 0 };
         if revision.era() == Era::Legacy {
             let params = format!(
                 r#"{{"protocolVersion":"{revision}","capabilities":{{"elicitation":{{"form":{{}},"url":{{}}}},"sampling":{{"tools":{{}},"context":{{}}}},"roots":{{}}}},"clientInfo":{{"name":"it","version":"1"}}}}"#
@@ -71,23 +86,49 @@ impl Host {
         }
         client
     }
+
+    fn lines(&self) -> Stdio {
+        let (ours, theirs) = duplex(1 << 20);
+        let (reader, writer) = split(theirs);
+        let grace = Duration::from_secs(5);
+        let options = StdioOptions { owner: Owner::Store, line_bytes: 1 << 20, grace };
+        let mut serving = JoinSet::new();
+        let stop = CancellationToken::new();
+        serving.spawn(serve(reader, writer, Arc::clone(&self.gate), options, stop));
+        let (output, input) = split(ours);
+        Stdio { input, output: BufReader::new(output).lines(), _serving: serving }
+    }
 }
 
-/// A client over lines.
-pub struct Client {
+enum Leg {
+    Lines(Box<Stdio>),
+    Posts(Posts),
+}
+
+struct Stdio {
     input: WriteHalf<DuplexStream>,
     output: Lines<BufReader<ReadHalf<DuplexStream>>>,
+    _serving: JoinSet<std::io::Result<()>>,
+}
+
+/// A client down to the bytes.
+pub struct Client {
+    leg: Leg,
     pub revision: Revision,
     /// Whether what it hears is of its revision, as what was sent is.
     pub is_strict: bool,
     last: u64,
-    _serving: JoinSet<std::io::Result<()>>,
 }
 
 impl Client {
     pub async fn say(&mut self, line: &str) {
         assert!(!line.contains('\n'), "{line}");
-        self.input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        match &mut self.leg {
+            Leg::Lines(stdio) => {
+                stdio.input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+            }
+            Leg::Posts(posts) => posts.say(line).await,
+        }
     }
 
     /// Sends a request with parameters as they are.
@@ -101,8 +142,13 @@ impl Client {
 
     /// The next message.
     pub async fn hear(&mut self) -> Tree {
-        let line = timeout(PATIENCE, self.output.next_line()).await.expect("a line in time");
-        let line = line.unwrap().expect("a line");
+        let line = match &mut self.leg {
+            Leg::Lines(stdio) => {
+                let line = timeout(PATIENCE, stdio.output.next_line()).await;
+                line.expect("a line in time").unwrap().expect("a line")
+            }
+            Leg::Posts(posts) => posts.hear().await,
+        };
         if self.is_strict {
             to_client(self.revision, None, &serde_json::from_str(&line).unwrap());
         }

@@ -12,7 +12,10 @@ use serde_json::{Map, Value, json};
 use switchboard::wire::{Era, Revision};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use crate::{mcp_host::Events, support::schema::assert_valid};
+use crate::{
+    mcp_host::Events,
+    support::{http::single, schema::assert_valid},
+};
 
 const VERSION: &str = "mcp-protocol-version";
 const SESSION: &str = "mcp-session-id";
@@ -72,7 +75,7 @@ impl Client {
         });
         let response = client.post().json(&message).send().await.unwrap();
         let session = response.headers()[SESSION].to_str().unwrap().to_owned();
-        let opened: Value = response.json().await.unwrap();
+        let opened = single(revision, response).await;
         assert_eq!(opened["result"]["protocolVersion"], json!(revision), "{opened}");
         client.session = Some(session);
         client.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
@@ -262,7 +265,7 @@ impl Messages {
         if is_stream {
             return Self::Stream(Events::of(revision, response));
         }
-        Self::Single(Some(response.json().await.unwrap()))
+        Self::Single(Some(single(revision, response).await))
     }
 
     async fn next(&mut self, revision: Revision) -> Value {

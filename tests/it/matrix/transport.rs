@@ -23,6 +23,7 @@ use tokio::{
 
 use super::server::{Connection, Server};
 use crate::support::{
+    outgoing::Leg,
     stream::{self, Outlet},
     upstream::{Asked, Upstream, json_response},
 };
@@ -32,6 +33,7 @@ pub async fn over_lines(server: Arc<Server>, stream: impl AsyncRead + AsyncWrite
     let connection = Connection::new(&server);
     let (source, mut sink) = split(stream);
     let mut lines = BufReader::new(source).lines();
+    let mut leg = Leg::default();
     let (outlet, mut said) = Outlet::new();
     let outlet = Arc::new(outlet);
     let mut work = JoinSet::new();
@@ -44,6 +46,7 @@ pub async fn over_lines(server: Arc<Server>, stream: impl AsyncRead + AsyncWrite
             line = lines.next_line() => {
                 let Ok(Some(line)) = line else { return };
                 let message: Value = serde_json::from_str(&line).unwrap();
+                leg.hear(&message);
                 if message.get("method").is_none() || message.get("id").is_none() {
                     connection.take(&message);
                     continue;

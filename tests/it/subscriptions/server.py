@@ -1,7 +1,7 @@
 """A server with resources that can be watched: era, transport and journal are its arguments.
 
 Each subscription is a line of the journal: `+ URI` and `- URI` in the legacy era, `listen URIS` and
-`end` in the modern one. The tool `touch` tells of a change to whoever subscribed. Over HTTP the
+`end` in the modern one; what it heard stands beside it, in `.heard`. The tool `touch` tells of a change to whoever subscribed. Over HTTP the
 port is printed first.
 """
 
@@ -27,6 +27,11 @@ class Refused(Exception):
 def journal(line):
     with open(JOURNAL, "a") as file:
         file.write(line + "\n")
+
+
+def heard(line):
+    with lock, open(JOURNAL + ".heard", "a") as file:
+        file.write(f"{os.getpid()} {line}")
 
 
 def listen(key, message, send):
@@ -142,7 +147,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self):
-        message = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        message = json.loads(body)
+        heard(body + "\n")
         if "id" not in message or "method" not in message:
             return self.reply(202)
         if ERA == "modern" and message["method"] == "subscriptions/listen":
@@ -192,6 +199,7 @@ if TRANSPORT == "http":
     print(server.server_port, flush=True)
     server.serve_forever()
 for line in sys.stdin:
+    heard(line)
     message = json.loads(line)
     if message.get("method") == "notifications/cancelled":
         end(message["params"]["requestId"])

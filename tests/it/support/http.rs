@@ -264,6 +264,13 @@ impl Reply {
     }
 }
 
+/// A body that is one message to a client of this revision, or a batch of them.
+pub async fn single(revision: Revision, response: reqwest::Response) -> Value {
+    let message = response.json().await.unwrap();
+    to_client(revision, None, &message);
+    message
+}
+
 /// The data of every event of a finished stream; comments and events without data are left out.
 fn events(body: &str) -> Vec<String> {
     body.replace("\r\n", "\n")

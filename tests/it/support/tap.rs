@@ -45,8 +45,12 @@ async fn listen(ours: DuplexStream, server: DuplexStream) -> io::Result<()> {
             leg.hear(&serde_json::from_str(&line).unwrap_or_default());
             sink.write_all(format!("{line}\n").as_bytes()).await?;
         }
-        sink.shutdown().await
+        sink.shutdown().await?;
+        // It may still answer.
+        std::future::pending().await
     };
-    tokio::try_join!(asking, async { copy(&mut answered, &mut answers).await.map(drop) })?;
-    Ok(())
+    tokio::select! {
+        broken = asking => broken,
+        ended = copy(&mut answered, &mut answers) => ended.map(drop),
+    }
 }

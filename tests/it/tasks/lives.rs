@@ -23,7 +23,7 @@ use tokio::{
 use super::{command, host, journaled, learned, takes, until_not};
 use crate::{
     dialogue::talk::SERVER,
-    support::{binary::Switchboard, wait::until},
+    support::{binary::Switchboard, outgoing::Leg, wait::until},
 };
 
 #[tokio::test]
@@ -82,8 +82,10 @@ async fn a_call_whose_task_is_forgotten_has_an_unknown_outcome() {
 async fn serve(stream: DuplexStream) {
     let (reader, mut writer) = split(stream);
     let mut lines = BufReader::new(reader).lines();
+    let mut leg = Leg::default();
     while let Ok(Some(line)) = lines.next_line().await {
         let message: Value = serde_json::from_str(&line).unwrap();
+        leg.hear(&message);
         let result = match message["method"].as_str().unwrap() {
             "server/discover" => {
                 json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})

@@ -1,7 +1,7 @@
 """A server that makes tasks of calls, over standard streams, in the era that its first argument names.
 
 Its tasks outlive it in a file, its second argument; its third is a journal with a line for each call that
-it carried out, each task given up and each answer. A task works until it was asked for twice, then it
+it carried out, each task given up and each answer; what it heard stands beside it, in `.heard`. A task works until it was asked for twice, then it
 becomes what its tool says.
 """
 
@@ -137,6 +137,8 @@ def about_task(call, method, params, declared):
 
 
 for line in sys.stdin:
+    with open(JOURNAL + ".heard", "a") as file:
+        file.write(f"{os.getpid()} {line}")
     message = json.loads(line)
     if "method" not in message:
         then = waiting.pop(message["id"], None)
