@@ -44,6 +44,8 @@ use crate::{
 /// How long an attempt to connect keeps its slot when it neither succeeds nor fails. Slots pace
 /// the starts of processes, and one that hangs uses no processor: others need not wait for it.
 const SLOT_HELD: Duration = Duration::from_millis(250);
+/// How long servers are waited for that are told at the end that their tasks are given up.
+const PARTING: Duration = Duration::from_secs(2);
 
 /// Settings of the whole tree.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -129,6 +131,10 @@ pub(crate) struct Exchange {
     pub(crate) leaks: Leaks,
     /// Calls under way.
     pub(crate) tracker: TaskTracker,
+    /// Calls among them that wait for a task, and what is still to be said of such tasks.
+    pub(crate) awaited: TaskTracker,
+    /// Tasks are waited for no longer.
+    pub(crate) given_up: CancellationToken,
     /// Calls accepted.
     pub(crate) calls: AtomicU64,
     /// New calls are refused.
@@ -155,6 +161,13 @@ impl Exchange {
         self.draining.cancel();
     }
 
+    /// Ends the calls that wait for a task, and waits a moment until the servers were told.
+    pub(crate) async fn give_tasks_up(&self) {
+        self.given_up.cancel();
+        self.awaited.close();
+        tokio::time::timeout(PARTING, self.awaited.wait()).await.ok();
+    }
+
     pub(crate) fn new(
         settings: Settings,
         telemetry: Arc<dyn Telemetry>,
@@ -172,6 +185,8 @@ impl Exchange {
             sweeps: Arc::default(),
             leaks: Leaks::default(),
             tracker: TaskTracker::new(),
+            awaited: TaskTracker::new(),
+            given_up: CancellationToken::new(),
             calls: AtomicU64::new(0),
             sealed: AtomicBool::new(false),
             draining: CancellationToken::new(),

@@ -81,7 +81,7 @@ impl Extensions {
         let method: String = method.chars().take(LONGEST).collect();
         let mut servers = having(&|extension| extension::owns(extension, &method));
         if servers.is_empty() {
-            servers = having(&|extension| !extension::is_only_metadata(extension));
+            servers = having(&extension::may_have_methods);
         }
         let chosen = servers.iter().find(|server| Some(**server) == named);
         match (&*servers, chosen) {
@@ -125,6 +125,9 @@ mod tests {
     const OTHER: &str = r#"{"experimental":{"acme":{}}}"#;
     const APPS: &str = r#"{"extensions":{"io.modelcontextprotocol/ui":{}}}"#;
 
+    /// Calls itself like parts of the protocol.
+    const CLAIM: &str = r#"{"extensions":{"tools":{},"resources":{}}}"#;
+
     #[test]
     fn a_method_goes_to_the_only_server_whose_extension_it_is() {
         let view = view(&[("a", SKILLS), ("b", OTHER), ("c", APPS)]);
@@ -143,7 +146,9 @@ mod tests {
     fn a_method_of_nobody_goes_to_the_only_server_with_extensions() {
         let alone = view(&[("a", APPS), ("b", OTHER)]);
         assert_eq!(alone.server_of("what/ever", None).unwrap().as_str(), "b");
-        assert!(view(&[("a", APPS)]).server_of("what/ever", None).is_err());
+        for (nobody, method) in [(APPS, "what/ever"), (CLAIM, "tools/secret")] {
+            assert!(view(&[("a", nobody)]).server_of(method, None).is_err(), "{method}");
+        }
     }
 
     #[test]

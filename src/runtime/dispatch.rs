@@ -57,6 +57,15 @@ impl RuntimeHandle {
         self.is_known(owner, &request.subject)?;
         let _under_way = exchange.tracker.token();
         exchange.calls.fetch_add(1, Ordering::Relaxed);
+        self.carry_out(owner, request).await
+    }
+
+    /// Carries out one request of a call that is under way, whether new calls are refused or not.
+    pub(super) async fn carry_out(
+        &self,
+        owner: &Owner,
+        request: CallRequest,
+    ) -> Result<Answer, CallError> {
         let started = Instant::now();
         let subject = request.subject.clone();
         let outcome = self.dispatch(owner, request, started).await;

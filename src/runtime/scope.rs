@@ -309,16 +309,6 @@ impl Scope {
         view.and_then(|view| view.view.resolve(tool)).is_some_and(|tool| tool.needs_task)
     }
 
-    /// Carries out a request whose answer nobody waits for.
-    pub(crate) fn send(&self, request: CallRequest) {
-        // Outside of a tokio runtime there is nobody left who could carry it out.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let scope = self.clone();
-            let sent = async move { scope.call(request).await.map(drop).ok() };
-            self.runtime.tree.exchange.tracker.spawn_on(sent, &runtime);
-        }
-    }
-
     fn known(&self, server: &ServerName) -> Result<(), AddError> {
         match self.runtime.tree.exchange.handle(&self.owner, &Seat::common(server.clone())) {
             Some(_) => Ok(()),

@@ -22,7 +22,7 @@ pub const ID: &str = "taskId";
 /// for long.
 const SEARCHED: usize = 64 * 1024;
 /// Bytes of a task's name at its server.
-const LONGEST_ID: usize = 1024;
+pub(crate) const LONGEST_ID: usize = 1024;
 
 /// How far a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

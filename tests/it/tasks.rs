@@ -13,6 +13,7 @@ use crate::{
     support::wait::until,
 };
 
+mod awaited;
 mod behalf;
 mod legacy;
 mod lives;

@@ -157,7 +157,7 @@ impl Child {
     }
 
     /// Records what moves no state.
-    fn note(&self, exchange: &Exchange, cause: &str, decision: &str) {
+    pub(crate) fn note(&self, exchange: &Exchange, cause: &str, decision: &str) {
         let state = self.ladder.state();
         let step = Step { detail: Detail::Step, ..Step::new(state, cause, decision) };
         self.record(exchange, state, self.handle.waiting(), step);
