@@ -28,6 +28,7 @@ use crate::{
     wire::{Abilities, Era, RawValue},
 };
 
+mod attended;
 mod caller;
 mod converse;
 mod links;
@@ -42,7 +43,7 @@ mod tasks;
 mod wanted;
 mod watching;
 
-pub use watching::Watching;
+pub use watching::{News, Watching};
 
 fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
     CallError::Unknown {
@@ -73,7 +74,7 @@ pub struct Gate {
     once: Arc<Once>,
     links: Arc<Links>,
     rounds: Arc<Rounds>,
-    tasks: Tasks,
+    tasks: Arc<Tasks>,
 }
 
 impl Gate {
@@ -91,7 +92,7 @@ impl Gate {
                 once.expire();
             }
         });
-        let (rounds, tasks) = (Rounds::new(keys), Tasks::new(keys));
+        let (rounds, tasks) = (Rounds::new(keys), Arc::new(Tasks::new(keys)));
         Arc::new(Self { runtime, once, links: Arc::default(), rounds, tasks })
     }
 

@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ractor::ActorRef;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use crate::actor::watches::{Inbox, Watch};
+pub(crate) use crate::actor::{
+    audience::Hearing,
+    watches::{Heard as Tidings, Inbox, Watch},
+};
 pub use crate::actor::{
     call::{Answer, CallError, CallRequest, Delivery, Failure},
     change::Changes,

@@ -19,6 +19,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    audience::Audience,
     event::{Event, EventLog},
     handle::{ConnectionHandle, Standing},
     janitor::Sweeps,
@@ -123,6 +124,8 @@ pub(crate) struct Exchange {
     /// Who watches resources, which outlives a handle: a server that is removed and added again, or
     /// a session's connection that is opened again, finds its watchers.
     watches: Mutex<BTreeMap<(Owner, Seat), Weak<Watches>>>,
+    /// Who hears the notifications of extensions.
+    pub(crate) audience: Arc<Audience>,
     /// What is configured, so that a supervisor's next life knows it; written by `Agents` alone.
     pub(crate) owners: Mutex<BTreeMap<Owner, OwnerSpec>>,
     pub(crate) events: EventLog,
@@ -180,6 +183,7 @@ impl Exchange {
             table: ArcSwap::default(),
             handles: Mutex::default(),
             watches: Mutex::default(),
+            audience: Arc::default(),
             owners: Mutex::default(),
             events: EventLog::new(),
             sweeps: Arc::default(),

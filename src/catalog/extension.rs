@@ -96,6 +96,24 @@ impl Extensions {
         }
     }
 
+    /// The extension that a server's notification is one of, where no other server declares one
+    /// that it could be of.
+    pub fn told_by(&self, server: &ServerName, method: &str) -> Option<&str> {
+        let mut of = self.declared.iter().filter(|(_, name)| extension::owns(name, method));
+        let (first, name) = of.next()?;
+        (first == server && of.all(|(other, _)| other == server)).then_some(&**name)
+    }
+
+    /// The extensions that a server alone declares, of those that its caller declares too.
+    pub fn shared_with(&self, server: &ServerName, caller: &RawValue) -> Vec<String> {
+        let mut names = extension::names(caller);
+        names.retain(|name| {
+            let mut of = self.declared.iter().filter(|(_, declared)| declared == name);
+            of.next().is_some_and(|(first, _)| first == server) && of.all(|(it, _)| it == server)
+        });
+        names
+    }
+
     /// Who declares what, for a text.
     fn listed(&self) -> String {
         let mut by_server: BTreeMap<&ServerName, Vec<&str>> = BTreeMap::new();
@@ -122,6 +140,7 @@ mod tests {
     }
 
     const SKILLS: &str = r#"{"extensions":{"io.modelcontextprotocol/skills":{"x":1}}}"#;
+    const NAME: &str = "io.modelcontextprotocol/skills";
     const OTHER: &str = r#"{"experimental":{"acme":{}}}"#;
     const APPS: &str = r#"{"extensions":{"io.modelcontextprotocol/ui":{}}}"#;
 
@@ -140,6 +159,22 @@ mod tests {
         assert_eq!(view.server_of("what/ever", Some(&b)).unwrap(), &b);
         let c = ServerName::new("c").unwrap();
         assert!(view.server_of("what/ever", Some(&c)).is_err());
+    }
+
+    #[test]
+    fn a_notification_is_of_the_only_server_that_declares_its_extension() {
+        let server = |name: &str| ServerName::new(name).unwrap();
+        let [a, b] = ["a", "b"].map(server);
+        let one = view(&[("a", SKILLS), ("b", OTHER)]);
+        let method = "notifications/skills/changed";
+        assert_eq!((one.told_by(&a, method), one.told_by(&b, method)), (Some(NAME), None));
+        assert_eq!(one.told_by(&a, "what/ever"), None);
+        let caller = RawValue::from_string(SKILLS.to_owned()).unwrap();
+        assert_eq!(one.shared_with(&a, &caller), [NAME]);
+        assert!(one.shared_with(&b, &caller).is_empty());
+        let both = view(&[("a", SKILLS), ("b", SKILLS)]);
+        assert_eq!(both.told_by(&a, method), None);
+        assert!(both.shared_with(&a, &caller).is_empty());
     }
 
     #[test]

@@ -16,13 +16,13 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Deadline, Roots, StderrRing, deadline::Hold};
+use super::{Deadline, Notice, Roots, StderrRing, deadline::Hold};
 use crate::{
     id::{Owner, ServerName, SessionKey},
     wire::{
         Abilities, ErrorObject, Id, Level, Object, RawValue,
         envelope::{self, code},
-        meta, method, raw,
+        extension, meta, method, raw,
     },
 };
 
@@ -57,6 +57,8 @@ pub struct Dialogue {
     pub abilities: Abilities,
     /// What the caller declares beyond the protocol, as [`crate::wire::extension::declared`] gives it.
     pub extensions: Option<Arc<RawValue>>,
+    /// Extensions among them whose notifications the caller is told while its call runs.
+    pub hears: Option<Arc<[String]>>,
     /// The least level of log messages that the caller wants; `None` for none.
     pub level: Option<Level>,
     /// Where it is asked; without it the server learns that it cannot be.
@@ -79,6 +81,8 @@ pub enum Told {
     Withdrawn(Id),
     /// A log message: raw `LoggingMessageNotificationParams`.
     Logged(Box<RawValue>),
+    /// A notification of an extension that the caller declared.
+    Notified(Notice),
 }
 
 /// A server's request to the caller.
@@ -224,6 +228,17 @@ pub(super) fn log(party: Option<&Party>, params: Option<&RawValue>, ring: &Stder
         // What a slow reader leaves no room for is dropped.
         sink.try_send(Told::Logged(params.to_owned())).ok();
     }
+}
+
+/// Tells the party of a call what an extension notifies; gives whether it is told.
+pub(super) fn notice(party: Option<&Party>, method: &str, params: Option<&RawValue>) -> bool {
+    let Some(Party { dialogue, .. }) = party else { return false };
+    let (Some(hears), Some(sink)) = (&dialogue.hears, &dialogue.sink) else { return false };
+    if !hears.iter().any(|extension| extension::owns(extension, method)) {
+        return false;
+    }
+    let params = params.map(|params| Arc::from(params.to_owned()));
+    sink.try_send(Told::Notified(Notice { method: method.into(), params, heard: true })).is_ok()
 }
 
 /// The texts of a value one after the other. The ring masks secrets as they are, not as JSON

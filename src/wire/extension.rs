@@ -96,6 +96,17 @@ fn bounded(capabilities: &RawValue) -> (Option<Box<RawValue>>, usize) {
     ((!declared.is_empty()).then(|| declared.to_raw()), left_out)
 }
 
+/// The names of the extensions in what was [`declared`].
+pub fn names(declared: &RawValue) -> Vec<String> {
+    let declared = Object::read(declared).unwrap_or_default();
+    let mut names = Vec::new();
+    for member in MEMBERS {
+        let extensions = declared.get(member).and_then(Object::read).unwrap_or_default();
+        names.extend(extensions.keys().map(ToOwned::to_owned));
+    }
+    names
+}
+
 /// Capabilities with what was [`declared`] beside them.
 pub fn added(capabilities: &RawValue, declared: &RawValue) -> Box<RawValue> {
     let (mut all, declared) =

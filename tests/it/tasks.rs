@@ -19,6 +19,7 @@ mod legacy;
 mod lives;
 mod modern;
 mod real;
+mod told;
 
 /// Who takes tasks in the modern era declares so.
 fn takes() -> Value {

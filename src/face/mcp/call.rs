@@ -86,13 +86,18 @@ impl Exchange {
         let Caller { principal, owner, session, .. } = caller.clone();
         let answer = async move {
             // Its connections stay as long as it has a call.
-            let _session = session;
+            let session = session;
             let called = match revision.era() {
                 Era::Legacy => gate.call(&principal, &owner, request).await,
                 Era::Modern => gate.round(&principal, &owner, request).await,
             };
             let result = match called {
-                Ok(answer) => answer.result,
+                Ok(answer) => {
+                    if let Some(session) = &session {
+                        session.watching().note(&answer);
+                    }
+                    answer.result
+                }
                 Err(error) if matches!(subject, Subject::Tool(_)) => {
                     fault::of_call(error, revision.era())?
                 }

@@ -11,6 +11,7 @@ fn party(who: &str, sink: Option<DialogueSink>) -> Party {
         server: Some(ServerName::new("git").unwrap()),
         abilities: Abilities::NONE.and(Ability::Form),
         extensions: None,
+        hears: None,
         level: Some(Level::Warning),
         sink,
     };

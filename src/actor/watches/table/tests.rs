@@ -22,25 +22,25 @@ impl Driven {
     fn add(&mut self, uri: &str) -> (u64, Receiver<Settled>) {
         let (waiting, settled) = oneshot::channel();
         let uri = Arc::from(uri);
-        (self.table.add(&uri, &self.inbox, &uri, Some(waiting)), settled)
+        let topic = Topic::Resource(Arc::clone(&uri));
+        (self.table.add(&topic, &self.inbox, &uri, Some(waiting)), settled)
     }
 
     fn follow(&mut self, uri: &str) -> u64 {
         let uri = Arc::from(uri);
-        self.table.add(&uri, &self.inbox, &uri, None)
+        self.table.add(&Topic::Resource(Arc::clone(&uri)), &self.inbox, &uri, None)
     }
 
     fn remove(&mut self, uri: &str, number: u64) {
-        self.table.remove(&Arc::from(uri), number);
+        self.table.remove(&Topic::Resource(Arc::from(uri)), number);
     }
 
     fn due(&mut self) -> Vec<String> {
         let mut due = Vec::new();
         while let Some(step) = self.table.next(LIFE) {
-            due.push(match step {
-                Step::Subscribe(uri) => format!("+{uri}"),
-                Step::Unsubscribe(uri) => format!("-{uri}"),
-            });
+            let (Topic::Resource(name) | Topic::Task(name)) = step.topic();
+            let sign = if matches!(step, Step::Subscribe(_)) { '+' } else { '-' };
+            due.push(format!("{sign}{name}"));
         }
         due
     }
@@ -51,9 +51,9 @@ impl Driven {
     }
 
     fn done(&mut self, step: &str, outcome: &Settled) -> Vec<String> {
-        let uri = Arc::from(&step[1..]);
+        let topic = Topic::Resource(Arc::from(&step[1..]));
         let is_new = step.starts_with('+');
-        let step = if is_new { Step::Subscribe(uri) } else { Step::Unsubscribe(uri) };
+        let step = if is_new { Step::Subscribe(topic) } else { Step::Unsubscribe(topic) };
         let told = self.table.done(LIFE, &step, outcome);
         told.into_iter().map(|told| told.shown.to_string()).collect()
     }
