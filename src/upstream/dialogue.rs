@@ -22,7 +22,9 @@ use crate::{
     wire::{
         Abilities, ErrorObject, Id, Level, Object, RawValue,
         envelope::{self, code},
-        extension, meta, method, raw,
+        extension,
+        header::Unexplained,
+        meta, method, raw,
     },
 };
 
@@ -59,6 +61,9 @@ pub struct Dialogue {
     pub extensions: Option<Arc<RawValue>>,
     /// Extensions among them whose notifications the caller is told while its call runs.
     pub hears: Option<Arc<[String]>>,
+    /// Headers of the call itself that repeat parameters for somebody on the way, and that a modern
+    /// server over HTTP gets as they came.
+    pub headers: Option<Unexplained>,
     /// The least level of log messages that the caller wants; `None` for none.
     pub level: Option<Level>,
     /// Where it is asked; without it the server learns that it cannot be.

@@ -72,10 +72,11 @@ impl Exchange {
             }
             None => (None, None),
         };
-        let (dialogue, telling) = match revision.era() {
+        let (mut dialogue, telling) = match revision.era() {
             Era::Legacy => Telling::of_session(caller.client.as_ref()),
             Era::Modern => Telling::of_request(&metadata),
         };
+        dialogue.headers.clone_from(&caller.headers);
         let request = CallRequest {
             progress: sink,
             session: caller.session.as_ref().map(|lease| lease.key().clone()),

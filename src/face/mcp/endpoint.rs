@@ -194,6 +194,7 @@ fn caller(agent: Agent) -> Result<Caller, Fault> {
         session: None,
         client: None,
         trace: Context::default(),
+        headers: None,
     })
 }
 

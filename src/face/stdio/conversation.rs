@@ -81,6 +81,7 @@ impl Conversation {
                 session: None,
                 client: None,
                 trace: Context::default(),
+                headers: None,
             },
             out,
             agreed: Agreed::Nothing,

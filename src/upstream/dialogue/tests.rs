@@ -12,6 +12,7 @@ fn party(who: &str, sink: Option<DialogueSink>) -> Party {
         abilities: Abilities::NONE.and(Ability::Form),
         extensions: None,
         hears: None,
+        headers: None,
         level: Some(Level::Warning),
         sink,
     };

@@ -190,13 +190,13 @@ async fn a_task_that_says_nothing_of_use_leaves_an_unknown_outcome() {
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_moment_of_its_server_is_waited_out_and_a_bad_server_is_not() {
-    let worker = Worker::start(|_, asked| match asked {
-        0..3 => json!({"error": {"code": -32603, "message": "a moment"}}),
-        _ => {
-            let mut told = task("completed");
-            told["result"]["result"] = json!({"content": []});
-            told
+    let worker = Worker::start(|_, asked| {
+        if asked < 3 {
+            return json!({"error": {"code": -32603, "message": "a moment"}});
         }
+        let mut told = task("completed");
+        told["result"]["result"] = json!({"content": []});
+        told
     })
     .await;
     assert_eq!(worker.call().await.unwrap(), json!({"content": []}));

@@ -3,7 +3,7 @@
 //! Decisions only. Values are never quoted: a mismatch names the header.
 
 use axum::http::{
-    HeaderMap,
+    HeaderMap, HeaderName,
     header::{ACCEPT, CONTENT_TYPE},
 };
 
@@ -12,7 +12,7 @@ use crate::{
     wire::{
         Revision,
         envelope::code,
-        header::{self, Annotated, Mismatch},
+        header::{self, Annotated, Mismatch, Unexplained},
         method,
     },
 };
@@ -79,13 +79,19 @@ pub(super) fn check_legacy_version(headers: &HeaderMap) -> Result<(), Fault> {
     }
 }
 
+/// `Mcp-Param-*` headers that no schema names and that are passed on at most.
+const UNEXPLAINED: usize = 16;
+/// Bytes of their names and values together.
+const UNEXPLAINED_BYTES: usize = 8 * 1024;
+
 /// Checks that a modern request's headers repeat its body; `annotated` finds the
-/// parameters that the tool which is called wants repeated.
+/// parameters that the tool which is called wants repeated. Gives those beside that claim to be
+/// parameters too, which belong to the call.
 pub(super) fn check_request(
     headers: &HeaderMap,
     request: &Request<'_>,
     annotated: impl FnOnce(&str) -> Vec<Annotated>,
-) -> Result<(), Fault> {
+) -> Result<Option<Unexplained>, Fault> {
     let version = single(headers, header::PROTOCOL_VERSION);
     version
         .and_then(|found| header::check_text(header::PROTOCOL_VERSION, found, &request.version))
@@ -94,21 +100,43 @@ pub(super) fn check_request(
     request.revision()?;
     check_method(headers, request.method)?;
     let Some(member) = method::routed_parameter(request.method) else {
-        return Ok(());
+        return Ok(None);
     };
     let Some(subject) = request.object.text(member) else {
-        return Ok(());
+        return Ok(None);
     };
     single(headers, header::NAME)
         .and_then(|found| header::check_text(header::NAME, found, &subject))
         .map_err(mismatch)?;
     if request.method != method::TOOLS_CALL {
-        return Ok(());
+        return Ok(None);
     }
-    header::check_params(&annotated(&subject), request.object.get("arguments"), |name| {
-        single(headers, name)
-    })
-    .map_err(mismatch)
+    let annotated = annotated(&subject);
+    header::check_params(&annotated, request.object.get("arguments"), |name| single(headers, name))
+        .and_then(|()| unexplained(headers, &annotated))
+        .map_err(mismatch)
+}
+
+/// The headers that claim to be parameters and that no schema names.
+fn unexplained(
+    headers: &HeaderMap,
+    annotated: &[Annotated],
+) -> Result<Option<Unexplained>, Mismatch> {
+    let mut passed = Vec::new();
+    let mut bytes = 0;
+    let claiming = headers.keys().map(HeaderName::as_str);
+    for name in claiming.filter(|name| name.starts_with(header::PARAM_PREFIX)) {
+        if annotated.iter().any(|known| known.header == name) {
+            continue;
+        }
+        let value = single(headers, name)?.unwrap_or_default();
+        bytes += name.len() + value.len();
+        passed.push((name.to_owned(), value.to_owned()));
+        if passed.len() > UNEXPLAINED || bytes > UNEXPLAINED_BYTES {
+            return Err(Mismatch::TooMuch(UNEXPLAINED, UNEXPLAINED_BYTES));
+        }
+    }
+    Ok((!passed.is_empty()).then(|| passed.into()))
 }
 
 /// Checks the header that repeats the method of a modern message.
@@ -125,7 +153,7 @@ fn mismatch(mismatch: Mismatch) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderValue;
 
     use super::*;
     use crate::wire::{Id, RawValue};
@@ -177,7 +205,7 @@ mod tests {
             check_request(&headers(pairs), &request, |_| header::annotated(&schema).unwrap())
                 .map_err(|fault| (fault.head.status, fault.error.code()))
         };
-        assert_eq!(check(&right), Ok(()));
+        assert_eq!(check(&right), Ok(None));
         for index in 0..right.len() {
             let mut missing = right.to_vec();
             missing.remove(index);
@@ -189,6 +217,27 @@ mod tests {
             twice.push(right[index]);
             assert_eq!(check(&twice), Err((400, code::HEADER_MISMATCH)));
         }
+    }
+
+    #[test]
+    fn parameters_that_no_schema_names_are_passed_on_within_bounds() {
+        let schema = RawValue::from_string(
+            r#"{"properties":{"r":{"type":"string","x-mcp-header":"R"}}}"#.to_owned(),
+        );
+        let annotated = header::annotated(&schema.unwrap()).unwrap();
+        let of = |pairs: &[(&str, &str)]| unexplained(&headers(pairs), &annotated);
+        assert_eq!(of(&[("mcp-param-r", "eu"), ("mcp-name", "t"), ("cookie", "c")]), Ok(None));
+        let passed = of(&[("Mcp-Param-Tenant", "=?base64?YQ==?="), ("mcp-param-r", "eu")]);
+        let expected = ("mcp-param-tenant".to_owned(), "=?base64?YQ==?=".to_owned());
+        assert_eq!(passed.unwrap().as_deref(), Some(&[expected][..]));
+        let twice = of(&[("mcp-param-x", "1"), ("mcp-param-x", "2")]);
+        assert_eq!(twice, Err(Mismatch::Repeated("mcp-param-x".to_owned())));
+        let names: Vec<String> = (0..=UNEXPLAINED).map(|it| format!("mcp-param-{it}")).collect();
+        let many: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
+        assert!(of(&many[1..]).is_ok());
+        let refused = of(&many).map_err(|why| why.to_string()).unwrap_err();
+        assert!(refused.contains("at most 16") && refused.contains("8192 bytes"), "{refused}");
+        assert!(of(&[("mcp-param-x", &"y".repeat(UNEXPLAINED_BYTES))]).is_err());
     }
 
     #[test]
