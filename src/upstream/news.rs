@@ -227,13 +227,15 @@ mod tests {
     #[test]
     fn of_a_task_the_last_word_is_kept_and_of_all_bodies_what_has_room() {
         let news = News::default();
-        let task = |id: &str, n: u64| crate::wire::raw(&serde_json::json!({"taskId": id, "n": n}));
+        let task = |id: &str, n: u64| {
+            RawValue::from_string(format!(r#"{{"taskId":"{id}","n":{n}}}"#)).unwrap()
+        };
         for (id, n) in [("a", 1), ("b", 1), ("a", 2)] {
             assert!(news.take(method::TASK_CHANGED, Some(&task(id, n)), false));
         }
         assert!(!news.take(method::TASK_STATUS, None, false));
         assert!(news.take("acme/changed", None, false));
-        let expected = [r#"b {"n":1,"taskId":"b"}"#, r#"a {"n":2,"taskId":"a"}"#, "acme/changed"];
+        let expected = [r#"b {"taskId":"b","n":1}"#, r#"a {"taskId":"a","n":2}"#, "acme/changed"];
         assert_eq!(told(&news), expected);
         let huge = crate::wire::raw(&serde_json::json!({"x": "y".repeat(HELD)}));
         assert!(!news.take("acme/changed", Some(&huge), false));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::upstream::StderrRing;
 use crate::wire::Ability;
 
 fn party(who: &str, sink: Option<DialogueSink>) -> Party {

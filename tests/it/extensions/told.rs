@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use switchboard::access::Principal;
 
 use super::host::{Servers, skills};
-use crate::{dialogue::talk::Talk, support::wait::until};
+use crate::{
+    dialogue::talk::{SERVER, Talk},
+    support::wait::until,
+};
 
 const CHANGED: &str = "notifications/skills/changed";
 
@@ -80,4 +83,17 @@ async fn what_two_servers_may_tell_nobody_hears() {
         client.result(id).await;
         unheard(&servers, count).await;
     }
+}
+
+#[tokio::test]
+async fn of_a_server_that_declares_too_much_the_rest_is_shown_and_its_timeline_says_so() {
+    let many: serde_json::Map<String, Value> =
+        (0..70).map(|number| (format!("com.example/e{number}"), json!({}))).collect();
+    let servers = Servers::start("modern", &json!({"extensions": many})).await;
+    let shown = servers.host.initialized(json!({})).await;
+    assert_eq!(shown["capabilities"]["extensions"].as_object().unwrap().len(), 64);
+    let server = switchboard::id::ServerName::new(SERVER).unwrap();
+    let told = servers.host.runtime.store().why(&server).unwrap().events;
+    let left_out = told.iter().filter(|event| event.cause.contains("more extensions than 64"));
+    assert_eq!(left_out.count(), 1);
 }
