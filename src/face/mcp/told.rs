@@ -50,7 +50,11 @@ impl Telling {
         let extensions: Option<Arc<RawValue>> = extensions.map(Arc::from);
         let level = meta.get(LOG_LEVEL).and_then(Level::read);
         let mut telling = None;
-        let sink = (level.is_some() || extensions.is_some()).then(|| {
+        let may_hear = |declared: &RawValue| {
+            extension::names(declared).iter().any(|name| extension::may_have_methods(name))
+        };
+        let hears = extensions.as_deref().is_some_and(may_hear);
+        let sink = (level.is_some() || hears).then(|| {
             let (sink, told) = mpsc::channel(WAITING);
             telling = Some(Self { client: None, told, open: HashMap::new() });
             sink

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::upstream::StderrRing;
-use crate::wire::Ability;
+use crate::{upstream::StderrRing, wire::Ability};
 
 fn party(who: &str, sink: Option<DialogueSink>) -> Party {
     let dialogue = Dialogue {
