@@ -1,10 +1,21 @@
 //! What servers tell of tasks by themselves, and who hears it.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
-use switchboard::{access::Principal, id::Owner};
+use switchboard::{
+    access::Principal,
+    face::http::{HttpFace, HttpFaceConfig},
+    id::{Owner, ServerName},
+    wire::Revision,
+};
 
 use super::{host, journaled, legacy::begin, takes, until_not};
-use crate::dialogue::talk::{SERVER, Talk, call};
+use crate::{
+    dialogue::talk::{Host, SERVER, Talk, call},
+    mcp_host::Events,
+    support::{http::Client, wait::until},
+};
 
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
@@ -42,7 +53,7 @@ async fn a_session_is_told_of_its_own_tasks_until_they_have_ended() {
     let host = host("legacy").await;
     let mut owner = host.legacy(json!({})).await;
     let mut other = host.legacy(json!({})).await;
-    let mut older = host.of_revision(switchboard::wire::Revision::V2025_06_18, json!({})).await;
+    let mut older = host.of_revision(Revision::V2025_06_18, json!({})).await;
     let task = begin(&mut owner, "never").await;
     run(&mut other, "finish").await;
     let told = owner.told("notifications/tasks/status").await;
@@ -85,13 +96,18 @@ async fn a_listener_is_told_of_the_tasks_that_it_names_and_owns() {
 
     let again = made(&mut client).await;
     let (second, _) = listen(&mut client, &[&again]).await;
-    let name = switchboard::id::ServerName::new(SERVER).unwrap();
+    let name = ServerName::new(SERVER).unwrap();
+    let listens = async |count| {
+        until("a listen", async || {
+            let journal = host.journal();
+            let listens = journal.iter().filter(|line| *line == "listen never").count();
+            (listens == count).then_some(())
+        })
+        .await;
+    };
+    listens(2).await;
     host.gate.restart(&Principal::local(), &Owner::Store, &name, None).await.unwrap();
-    let listens = || host.journal().iter().filter(|line| *line == "listen never").count();
-    crate::support::wait::until("a listen of the next life", async || {
-        (listens() == 3).then_some(())
-    })
-    .await;
+    listens(3).await;
     run(&mut other, "finish").await;
     let told = client.told("notifications/tasks").await;
     assert_eq!((&told["taskId"], &told["_meta"][SUBSCRIPTION]), (&again, &json!(second)));
@@ -120,4 +136,53 @@ async fn only_who_takes_tasks_listens_to_them_and_only_to_those_of_its_era() {
     // Nobody has to be told of a task that is awaited.
     let id = client.ask("tools/call", call("must", "a")).await;
     assert_eq!(client.learned(id).await, json!([]));
+}
+
+/// A client over HTTP; its face serves as long as the second part lives.
+async fn over_http(host: &Host) -> (Client, impl Sized + use<>) {
+    let config = HttpFaceConfig { port: 0, ..HttpFaceConfig::default() };
+    let face = HttpFace::bind(&config).await.unwrap();
+    let face = face.serve(64 * 1024, Arc::clone(&host.gate), None);
+    (Client::new(format!("http://{}/mcp", face.local_addr())), face)
+}
+
+#[tokio::test]
+async fn over_http_tasks_are_told_on_the_streams_of_their_owners() {
+    let legacy = host("legacy").await;
+    let (client, _face) = over_http(&legacy).await;
+    let session = client.initialize(Revision::LATEST_LEGACY).await;
+    let mut stream = Events::of(Revision::LATEST_LEGACY, session.stream().await);
+    let mut params = call("never", "a");
+    params["task"] = json!({});
+    let made = session.request("tools/call", params).await.result()["task"]["taskId"].clone();
+    run(&mut legacy.legacy(json!({})).await, "finish").await;
+    let told = stream.message().await;
+    assert_eq!(told["method"], "notifications/tasks/status", "{told}");
+    let told = &told["params"];
+    assert_eq!((&told["taskId"], &told["status"]), (&made, &json!("completed")));
+
+    let modern = host("modern").await;
+    let (client, _face) = over_http(&modern).await;
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": Revision::LATEST,
+        "io.modelcontextprotocol/clientCapabilities": takes(),
+    });
+    let mut params = call("never", "a");
+    params["_meta"] = meta.clone();
+    let made = client.modern("tools/call", params).await.result()["taskId"].clone();
+    let method = "subscriptions/listen";
+    let params = json!({"notifications": {"taskIds": [made]}, "_meta": meta});
+    let message = json!({"jsonrpc": "2.0", "id": "l", "method": method, "params": params});
+    let post = client.post().header("mcp-protocol-version", Revision::LATEST.as_str());
+    let opened = post.header("mcp-method", method).json(&message).send().await.unwrap();
+    let mut stream = Events::of(Revision::LATEST, opened);
+    let agreed = stream.message().await["params"]["notifications"].clone();
+    assert_eq!(agreed, json!({"taskIds": [made]}));
+    journaled(&modern, "listen never").await;
+    run(&mut modern.modern(json!({})), "finish").await;
+    let told = stream.message().await;
+    assert_eq!(told["method"], "notifications/tasks", "{told}");
+    let told = &told["params"];
+    assert_eq!((&told["taskId"], &told["_meta"][SUBSCRIPTION]), (&made, &json!("l")));
+    drop(stream);
 }
