@@ -29,6 +29,7 @@ use crate::{
     wire::{Abilities, Era, RawValue},
 };
 
+mod attended;
 mod caller;
 mod converse;
 mod links;
@@ -45,7 +46,7 @@ mod wanted;
 mod watching;
 
 pub use prepared::Part;
-pub use watching::Watching;
+pub use watching::{News, Watching};
 
 fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
     if scope.is_disabled(server) {
@@ -80,7 +81,7 @@ pub struct Gate {
     once: Arc<Once>,
     links: Arc<Links>,
     rounds: Arc<Rounds>,
-    tasks: Tasks,
+    tasks: Arc<Tasks>,
     prepared: Prepared,
 }
 
@@ -99,7 +100,7 @@ impl Gate {
                 once.expire();
             }
         });
-        let (rounds, tasks) = (Rounds::new(keys), Tasks::new(keys));
+        let (rounds, tasks) = (Rounds::new(keys), Arc::new(Tasks::new(keys)));
         let (links, prepared) = (Arc::default(), Prepared::default());
         Arc::new(Self { runtime, once, links, rounds, tasks, prepared })
     }

@@ -36,6 +36,7 @@ pub(crate) mod router;
 mod admission;
 pub(crate) mod agent;
 pub(crate) mod agents;
+pub(crate) mod audience;
 mod child;
 mod connection;
 mod group;

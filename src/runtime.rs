@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ractor::ActorRef;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use crate::actor::watches::{Inbox, Watch};
+pub(crate) use crate::actor::{
+    audience::Hearing,
+    watches::{Heard as Tidings, Inbox, Watch},
+};
 pub use crate::actor::{
     call::{Answer, CallError, CallRequest, Delivery, Failure},
     change::Changes,
@@ -37,6 +40,7 @@ use crate::{
     trace::Telemetry,
 };
 
+mod awaited;
 mod builder;
 mod dispatch;
 mod explain;
@@ -48,6 +52,7 @@ mod scope;
 mod timeline;
 mod watching;
 
+pub(crate) use awaited::Awaited;
 pub use builder::RuntimeBuilder;
 pub use explain::{Explanation, explain, told};
 pub use reconfigure::Prepared;
@@ -299,16 +304,19 @@ impl RuntimeHandle {
         for handle in exchange.handles() {
             handle.refuse_waiting();
         }
-        match tokio::time::timeout(deadline, exchange.tracker.wait()).await {
-            Ok(()) => 0,
-            Err(_) => exchange.tracker.len(),
+        if tokio::time::timeout(deadline, exchange.tracker.wait()).await.is_ok() {
+            return 0;
         }
+        let abandoned = exchange.tracker.len();
+        exchange.give_tasks_up().await;
+        abandoned
     }
 
     /// Stops every connection in order (child processes: input closed, SIGTERM, SIGKILL), then the
     /// tree. Calls under way lose their connection; [`RuntimeHandle::drain`] first.
     pub async fn stop(&self) {
         self.tree.exchange.seal();
+        self.tree.exchange.give_tasks_up().await;
         let root = &self.tree.root;
         // A root that is gone already has stopped.
         root.cast(RootMsg::Shutdown).ok();

@@ -43,8 +43,8 @@ pub use dialogue::{
     Asked, Dialogue, DialogueSink, Reply, Response, Told, Whose, declined, introduced,
 };
 pub use exit::ProcessExit;
-pub use link::{Link, LinkEvent, Request};
-pub use news::Updated;
+pub use link::{Filter, Link, LinkEvent, Request};
+pub use news::{Notice, Updated};
 pub use progress::{Progress, ProgressSink};
 pub use roots::{Root, Roots};
 pub use stderr::StderrRing;

@@ -76,7 +76,7 @@ async fn call<A: Future<Output = ()>>(
                 Told::Withdrawn(id) => if let Some(abort) = open.remove(&id) {
                     abort.abort();
                 },
-                Told::Logged(_) => {}
+                Told::Logged(_) | Told::Notified(_) => {}
             },
             Some(_) = answers.next() => {}
         }

@@ -9,13 +9,12 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
-    Answer, CallError, CallRequest, Delivery, Failure, Subject, live, run::Outcome,
-    seal::RESPONSES, wanted::Wanted,
+    Answer, CallError, CallRequest, Subject, live, run::Outcome, seal::RESPONSES, wanted::Wanted,
 };
 use crate::{
     error::Kind,
     id::ServerName,
-    runtime::Scope,
+    runtime::{Awaited, Scope},
     wire::{
         Ability, Era, ErrorObject, Object, RawValue, Task,
         envelope::code,
@@ -23,6 +22,10 @@ use crate::{
         task::{self, Status},
     },
 };
+
+mod lost;
+
+use lost::{failed, lost, unusable};
 
 /// How soon a task is asked for at first, where its server does not say.
 const FIRST: Duration = Duration::from_millis(500);
@@ -69,7 +72,9 @@ pub(super) async fn call(scope: &Scope, mut request: CallRequest) -> Outcome {
     };
     match outcome {
         Ok(Answer { task: Some(task), server, .. }) if !takes(&task) => {
-            let work = Work { scope, call: again, server, task, end, said: None, done: false };
+            let awaited = scope.awaited();
+            let work =
+                Work { scope, call: again, server, task, end, said: None, done: false, awaited };
             Box::pin(work.result()).await
         }
         outcome => outcome,
@@ -78,7 +83,13 @@ pub(super) async fn call(scope: &Scope, mut request: CallRequest) -> Outcome {
 
 /// Whether a server carries a call out for those alone who take tasks.
 fn wants_tasks(error: &ErrorObject) -> bool {
-    error.code() == code::MISSING_CAPABILITY && error.raw().get().contains(task::EXTENSION)
+    let named = || {
+        let error = Object::read(error.raw())?;
+        let data = Object::read(error.get("data")?)?;
+        let needed = Object::read(data.get("requiredCapabilities")?)?;
+        Some(Object::read(needed.get("extensions")?)?.get(task::EXTENSION).is_some())
+    };
+    error.code() == code::MISSING_CAPABILITY && named().unwrap_or_default()
 }
 
 /// A task whose caller waits for its result. Dropped before the task has ended, it gives it up.
@@ -92,12 +103,26 @@ struct Work<'s> {
     /// What its server said last for people.
     said: Option<String>,
     done: bool,
+    /// As long as it lives, the call is under way.
+    awaited: Awaited,
 }
 
 impl Work<'_> {
     async fn result(mut self) -> Outcome {
+        let given_up = self.awaited.given_up.clone();
+        tokio::select! {
+            biased;
+            () = given_up.cancelled() => {
+                Err(unusable(&self.server, "did not end it before switchboard shut down"))
+            }
+            outcome = self.ask_on() => outcome,
+        }
+    }
+
+    /// Asks for the task until it has ended.
+    async fn ask_on(&mut self) -> Outcome {
         let mut answered = HashSet::new();
-        let mut asked = 0;
+        let (mut asked, mut errors) = (0, 0);
         loop {
             self.say();
             // One that has ended already is asked for its result at once.
@@ -109,35 +134,36 @@ impl Work<'_> {
                 sleep_until(until).await;
             }
             asked += 1;
-            let answer = match self.scope.call(self.about(method::TASKS_GET, None)).await {
+            let answer = match self.scope.go_on(self.about(method::TASKS_GET, None)).await {
                 Ok(answer) => answer,
-                // Its server may come back, and then decides whether the task is still there.
-                Err(CallError::Failed(_)) => continue,
-                Err(error) => return Err(self.lost(error)),
+                Err(error) => {
+                    if let Some(lost) = lost(&self.server, &error, errors) {
+                        return Err(lost);
+                    }
+                    errors += u32::from(matches!(error, CallError::Server { .. }));
+                    continue;
+                }
             };
+            errors = 0;
             let Some(task) = answer.task.clone().filter(|task| task.id == self.task.id) else {
-                return Err(self.wrong("the server says nothing of the task that it was asked for"));
+                return Err(unusable(&self.server, "says nothing of it when it is asked"));
             };
             self.task = task;
             match (self.task.status, self.task.era) {
                 (Status::Working, _) => {}
                 (Status::Cancelled, _) => {
                     self.done = true;
-                    return Err(
-                        self.failed(Kind::Cancelled, "gave up the task that it made of this call")
-                    );
+                    let what = "gave up the task that it made of this call";
+                    return Err(failed(&self.server, Kind::Cancelled, what));
                 }
                 (Status::InputRequired, Era::Modern) => {
                     self.ask(&answer.result, &mut answered).await?;
                 }
                 // The answer to this one brings the questions before it.
                 (_, Era::Legacy) => {
-                    match self.scope.call(self.about(method::TASKS_RESULT, None)).await {
-                        Err(CallError::Failed(_)) => {}
-                        outcome => {
-                            self.done = true;
-                            return outcome;
-                        }
+                    let outcome = self.scope.go_on(self.about(method::TASKS_RESULT, None)).await;
+                    if let Some(outcome) = self.came_to(outcome) {
+                        return outcome;
                     }
                 }
                 (Status::Completed | Status::Failed, Era::Modern) => {
@@ -148,6 +174,20 @@ impl Work<'_> {
         }
     }
 
+    /// What a task of 2025-11-25 came to, by the answer to the question for its result; `None`
+    /// where it has to be asked again. An error is the task's own, unless it is to have a result.
+    fn came_to(&mut self, outcome: Outcome) -> Option<Outcome> {
+        let outcome = match outcome {
+            Err(error @ CallError::Server { .. }) if self.task.status == Status::Completed => {
+                Err(lost(&self.server, &error, u32::MAX)?)
+            }
+            outcome @ (Ok(_) | Err(CallError::Server { .. })) => outcome,
+            Err(error) => Err(lost(&self.server, &error, 0)?),
+        };
+        self.done = true;
+        Some(outcome)
+    }
+
     /// What a task of the extension came to.
     fn ended(&self, answer: Answer) -> Outcome {
         let object = Object::read(&answer.result).unwrap_or_default();
@@ -156,15 +196,21 @@ impl Work<'_> {
         {
             return Err(CallError::Server { server: self.server.clone(), error });
         }
-        let result = object.get("result").filter(|result| result.get().starts_with('{'));
-        let result = result.ok_or_else(|| self.wrong("the task has ended without a result"))?;
+        let result = object.get("result").filter(|result| Object::is(result));
+        let result =
+            result.ok_or_else(|| unusable(&self.server, "has ended it without a result"))?;
         Ok(Answer { result: result.to_owned(), task: None, ..answer })
     }
 
     /// Asks the caller what the task wants to know, once for each question.
     async fn ask(&self, told: &RawValue, answered: &mut HashSet<String>) -> Result<(), CallError> {
         let dialogue = &self.call.dialogue;
-        let mut questions = Wanted::read(&self.server, told, dialogue.offered())?.questions;
+        let wanted = Wanted::read(&self.server, told, dialogue.offered());
+        let mut questions = match wanted {
+            Ok(wanted) => wanted.questions,
+            Err(error) if is_lacking(&error) => return Err(error),
+            Err(_) => return Err(unusable(&self.server, "asks something that nobody can read")),
+        };
         questions.retain(|question| answered.insert(question.key.clone()));
         let Some(sink) = dialogue.sink.as_ref().filter(|_| !questions.is_empty()) else {
             return Ok(());
@@ -173,9 +219,9 @@ impl Work<'_> {
         let Ok(responses) = timeout_at(self.end, asking).await else { return Err(self.late()) };
         let update = self.about(method::TASKS_UPDATE, responses?.as_deref());
         // A server that was away meanwhile asks again.
-        match self.scope.call(update).await {
-            Err(error @ CallError::Server { .. }) => Err(self.lost(error)),
-            _ => Ok(()),
+        match self.scope.go_on(update).await {
+            Err(error) => lost(&self.server, &error, u32::MAX).map_or(Ok(()), Err),
+            Ok(_) => Ok(()),
         }
     }
 
@@ -211,49 +257,15 @@ impl Work<'_> {
         }
     }
 
-    /// An error in place of an answer about the task.
-    fn lost(&self, error: CallError) -> CallError {
-        match error {
-            CallError::Server { error, .. } if error.code() == code::INVALID_PARAMS => self.failed(
-                Kind::OutcomeUnknown,
-                "no longer knows the task that it made of this call; nobody knows what came of it",
-            ),
-            // That the task cannot be asked for does not mean that the call did not run.
-            CallError::UnknownTool { .. }
-            | CallError::Unknown { .. }
-            | CallError::UnknownMethod(_)
-            | CallError::TooMany { .. }
-            | CallError::Invalid(_)
-            | CallError::Draining => self.failed(
-                Kind::OutcomeUnknown,
-                "made a task of this call and can no longer be asked for it; nobody knows what \
-                 came of it",
-            ),
-            error @ (CallError::Failed(_) | CallError::Server { .. }) => error,
-        }
-    }
-
     fn late(&self) -> CallError {
         let what = "made a task of this call and did not end it in time; the task is given up";
-        self.failed(Kind::Timeout, what)
+        failed(&self.server, Kind::Timeout, what)
     }
+}
 
-    fn wrong(&self, why: &str) -> CallError {
-        let error = ErrorObject::new(code::INTERNAL, why);
-        CallError::Server { server: self.server.clone(), error }
-    }
-
-    fn failed(&self, kind: Kind, what: &str) -> CallError {
-        CallError::Failed(Failure {
-            kind,
-            text: format!("{} {what}", self.server),
-            server: self.server.clone(),
-            incarnation: crate::id::Incarnation::default(),
-            phase: Delivery::Written,
-            written: None,
-            retry_after: None,
-        })
-    }
+/// Whether a caller cannot be asked what its task wants to know.
+fn is_lacking(error: &CallError) -> bool {
+    matches!(error, CallError::Server { error, .. } if error.code() == code::MISSING_CAPABILITY)
 }
 
 impl Drop for Work<'_> {
@@ -263,13 +275,15 @@ impl Drop for Work<'_> {
             cancel.timeout = Some(LOOK);
             // Whoever could be asked is gone.
             cancel.dialogue.sink = None;
-            self.scope.send(cancel);
+            self.scope.part(cancel);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -289,12 +303,20 @@ mod tests {
 
     #[test]
     fn only_a_lack_of_tasks_is_made_good() {
-        let error = |code, name: &str| {
-            let data = crate::wire::raw(&serde_json::json!({ "requiredCapabilities": name }));
-            ErrorObject::with_data(code, "m", Some(&data))
+        let error = |code, data: serde_json::Value| {
+            ErrorObject::with_data(code, task::EXTENSION, Some(&crate::wire::raw(&data)))
         };
-        assert!(wants_tasks(&error(code::MISSING_CAPABILITY, task::EXTENSION)));
-        assert!(!wants_tasks(&error(code::MISSING_CAPABILITY, "sampling")));
-        assert!(!wants_tasks(&error(code::INVALID_PARAMS, task::EXTENSION)));
+        let tasks = || json!({"requiredCapabilities": {"extensions": {task::EXTENSION: {}}}});
+        let lack = code::MISSING_CAPABILITY;
+        assert!(wants_tasks(&error(lack, tasks())));
+        for (code, data) in [
+            (code::INVALID_PARAMS, tasks()),
+            (lack, json!({"requiredCapabilities": {"sampling": {}}})),
+            (lack, json!({"requiredCapabilities": {"extensions": {"x": task::EXTENSION}}})),
+            (lack, json!({"requiredCapabilities": task::EXTENSION})),
+            (lack, json!(task::EXTENSION)),
+        ] {
+            assert!(!wants_tasks(&error(code, data.clone())), "{code} {data}");
+        }
     }
 }

@@ -125,9 +125,9 @@ impl Run {
         match told {
             Told::Asked(asked) => self.asked.push_back(asked),
             Told::Withdrawn(id) => self.asked.retain(|asked| asked.id != id),
-            logged @ Told::Logged(_) => {
+            aside @ (Told::Logged(_) | Told::Notified(_)) => {
                 if let Some(sink) = &self.outward.told {
-                    sink.try_send(logged).ok();
+                    sink.try_send(aside).ok();
                 }
             }
         }

@@ -29,6 +29,9 @@ use crate::{
 const DEEPEST: usize = 16;
 /// How long what a client carries opens after it was sealed.
 pub(super) const TTL: Duration = Duration::from_mins(5);
+/// Bytes of a task's name at most: those of the longest that a server may give, each written as
+/// `\u0000`, with the server's own, all of it sealed and in Base64.
+const LONGEST_NAME: usize = 12 * 1024;
 /// Bytes of a nonce, which stands before what is sealed.
 const NONCE: usize = 24;
 
@@ -230,6 +233,9 @@ impl Seal {
 
     /// The task of this caller that has a name.
     pub(super) fn named(&self, bound: &Bound, name: &str) -> Option<TaskTicket> {
+        if name.len() > LONGEST_NAME {
+            return None;
+        }
         serde_json::from_slice(&self.decrypt(bound, name)?).ok()
     }
 

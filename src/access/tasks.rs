@@ -23,7 +23,7 @@ use super::{
     wanted,
 };
 use crate::{
-    id::{Owner, SessionKey},
+    id::{Owner, ServerName, SessionKey},
     runtime::Scope,
     wire::{Ability, Era, ErrorObject, Object, RawValue, envelope::code, method, task},
 };
@@ -100,8 +100,7 @@ impl Tasks {
     ) -> Outcome {
         let Some(task) = &answer.task else { return Ok(answer) };
         let ticket = TaskTicket { server: answer.server.clone(), id: task.id.to_string() };
-        let bound = Bound::of_tasks(principal, owner, task.era);
-        let name = self.seal.name(&bound, &ticket).ok_or_else(|| {
+        let name = self.name(principal, owner, task.era, &ticket).ok_or_else(|| {
             let error = ErrorObject::new(code::INTERNAL, "the task cannot be named");
             CallError::Server { server: answer.server.clone(), error }
         })?;
@@ -110,6 +109,28 @@ impl Tasks {
         }
         answer.result = task::renamed(&answer.result, &name);
         Ok(answer)
+    }
+
+    /// A caller's name for a task; `None` only if the cipher fails.
+    pub(super) fn name(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        era: Era,
+        ticket: &TaskTicket,
+    ) -> Option<String> {
+        self.seal.name(&Bound::of_tasks(principal, owner, era), ticket)
+    }
+
+    /// The task of this caller that has a name.
+    pub(super) fn named(
+        &self,
+        principal: &Principal,
+        owner: &Owner,
+        era: Era,
+        name: &str,
+    ) -> Option<TaskTicket> {
+        self.seal.named(&Bound::of_tasks(principal, owner, era), name)
     }
 
     fn know(&self, principal: &Principal, owner: &Owner, session: &SessionKey, ticket: TaskTicket) {
@@ -135,8 +156,7 @@ impl Tasks {
         let Subject::Task { method, id: name } = request.subject else {
             return scope.call(request).await;
         };
-        let bound = Bound::of_tasks(principal, scope.owner(), era);
-        let ticket = self.seal.named(&bound, &name).ok_or_else(unknown)?;
+        let ticket = self.named(principal, scope.owner(), era, &name).ok_or_else(unknown)?;
         let TaskTicket { server, id } = ticket.clone();
         request.subject = Subject::Task { method, id };
         request.origin = Some(server);
@@ -153,8 +173,10 @@ impl Tasks {
             request.dialogue.sink.get_or_insert(sink);
         }
         let mut answer = scope.call(request).await?;
-        if method == method::TASKS_GET {
-            introduce(&mut answer);
+        if method == method::TASKS_GET
+            && let Some(introduced) = introduced(&answer.server, &answer.result)
+        {
+            answer.result = introduced;
         }
         answer.result = task::renamed(&answer.result, &name);
         Ok(answer)
@@ -173,9 +195,8 @@ impl Tasks {
             let all = known.get(&key).into_iter().flatten();
             all.filter(|(of, _)| of == session).map(|(_, ticket)| ticket.clone()).collect()
         };
-        let bound = &Bound::of_tasks(principal, scope.owner(), Era::Legacy);
         let looks = known.into_iter().map(|ticket| async move {
-            let name = self.seal.name(bound, &ticket)?;
+            let name = self.name(principal, scope.owner(), Era::Legacy, &ticket)?;
             let TaskTicket { server, id } = ticket;
             let subject = Subject::Task { method: method::TASKS_GET, id };
             let request = CallRequest {
@@ -225,11 +246,10 @@ async fn result(scope: &Scope, mut request: CallRequest, name: &str) -> Outcome 
 }
 
 /// What is said of a task, with the server named in what it wants to know.
-fn introduce(answer: &mut Answer) {
+pub(super) fn introduced(server: &ServerName, told: &RawValue) -> Option<Box<RawValue>> {
     const REQUESTS: &str = "inputRequests";
-    let Some(mut object) = Object::read(&answer.result) else { return };
-    let Some(requests) = object.get(REQUESTS) else { return };
-    let requests = wanted::introduced_all(answer.server.as_str(), requests);
+    let mut object = Object::read(told)?;
+    let requests = wanted::introduced_all(server.as_str(), object.get(REQUESTS)?);
     object.set(REQUESTS, Cow::Owned(requests));
-    answer.result = object.to_raw();
+    Some(object.to_raw())
 }

@@ -1,17 +1,25 @@
-//! What one client watches: its resources, and the updates that it has not heard yet.
+//! What one client watches: its resources and tasks, and what it has not heard yet of them and of
+//! extensions.
 //!
 //! Belongs to a legacy session or to one `subscriptions/listen`; everything that it watches is let
 //! go with it. Bounded, and a client that hears nothing holds up nobody.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
 
-use super::{CallError, Gate, Links, Principal};
+use super::{
+    CallError, Gate, Links, Principal, Tasks,
+    attended::{Attended, rules},
+};
 use crate::{
     id::{Owner, SessionKey},
-    runtime::{Inbox, RuntimeHandle, Scope, Watch, WatchRequest},
+    runtime::{Hearing, Inbox, RuntimeHandle, Scope, Tidings, Watch, WatchRequest},
+    wire::{Era, RawValue},
 };
 
 /// Resources that one client watches at most.
@@ -19,16 +27,37 @@ const MOST: usize = 1024;
 /// Subscriptions of one client that are made at a time.
 const AT_ONCE: usize = 16;
 
+/// What a client is told.
+#[derive(Debug)]
+pub enum News {
+    /// A resource changed: its URI, as the client knows it.
+    Resource(String),
+    /// A task changed: raw parameters of the notification, with the client's own name of it.
+    Task(Box<RawValue>),
+    /// A notification of an extension.
+    Extension {
+        /// Its method.
+        method: Arc<str>,
+        /// Its raw parameters.
+        params: Option<Arc<RawValue>>,
+    },
+}
+
 /// What one client watches.
 #[derive(Debug)]
 pub struct Watching {
     runtime: RuntimeHandle,
     links: Arc<Links>,
-    principal: Principal,
-    owner: Owner,
-    session: SessionKey,
-    inbox: Arc<Inbox>,
+    pub(super) tasks: Arc<Tasks>,
+    pub(super) principal: Principal,
+    pub(super) owner: Owner,
+    pub(super) session: SessionKey,
+    /// By which rules it has tasks.
+    pub(super) era: Era,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) attended: Mutex<Attended>,
     watched: Mutex<Watched>,
+    hearing: OnceLock<Hearing>,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +78,7 @@ struct Slot {
 
 impl Gate {
     /// What a client of this principal will watch of an owner's; nothing yet. Without a session
-    /// the principal stands for one, as for its calls.
+    /// the principal stands for one, as for its calls, and its tasks are those of 2026-07-28.
     pub fn watching(
         &self,
         principal: &Principal,
@@ -59,11 +88,15 @@ impl Gate {
         Arc::new(Watching {
             runtime: self.runtime.clone(),
             links: Arc::clone(&self.links),
+            tasks: Arc::clone(&self.tasks),
+            era: rules(session.is_some()),
             principal: principal.clone(),
             owner: owner.clone(),
             session: session.cloned().unwrap_or_else(|| principal.session.clone()),
             inbox: Arc::default(),
+            attended: Mutex::default(),
             watched: Mutex::default(),
+            hearing: OnceLock::new(),
         })
     }
 }
@@ -126,17 +159,34 @@ impl Watching {
         each.await;
     }
 
-    /// The URI of the next resource that changed, as the client knows it. Any number may ask; each
-    /// update goes to one of them, and none is lost when the future is dropped.
-    pub async fn updated(&self) -> String {
-        let update = self.inbox.next().await;
-        match self.scope() {
-            Ok(scope) => scope.shown(&update),
-            Err(_) => update.shown.to_string(),
+    /// Hears the notifications of these extensions from now on, each from the server that alone
+    /// declares it; those of the first call stay.
+    pub fn hear(&self, extensions: Vec<String>) {
+        if !extensions.is_empty() {
+            self.hearing.get_or_init(|| {
+                self.runtime.hear(&self.owner, &self.session, extensions, &self.inbox)
+            });
         }
     }
 
-    fn scope(&self) -> Result<Scope, CallError> {
+    /// What the client is to be told next. Any number may ask; each goes to one of them, and none
+    /// is lost when the future is dropped.
+    pub async fn news(&self) -> News {
+        match self.inbox.next().await {
+            Tidings::Updated(update) => News::Resource(match self.scope() {
+                Ok(scope) => scope.shown(&update),
+                Err(_) => update.shown.to_string(),
+            }),
+            Tidings::Task { server, shown, params } => {
+                News::Task(self.told(&server, &shown, &params))
+            }
+            Tidings::Notice(notice) => {
+                News::Extension { method: notice.method, params: notice.params }
+            }
+        }
+    }
+
+    pub(super) fn scope(&self) -> Result<Scope, CallError> {
         super::scope(&self.runtime, &self.principal, &self.owner)
     }
 

@@ -19,6 +19,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    audience::Audience,
     event::{Event, EventLog},
     handle::{ConnectionHandle, Standing},
     janitor::Sweeps,
@@ -44,6 +45,8 @@ use crate::{
 /// How long an attempt to connect keeps its slot when it neither succeeds nor fails. Slots pace
 /// the starts of processes, and one that hangs uses no processor: others need not wait for it.
 const SLOT_HELD: Duration = Duration::from_millis(250);
+/// How long servers are waited for that are told at the end that their tasks are given up.
+const PARTING: Duration = Duration::from_secs(2);
 
 /// Settings of the whole tree.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -121,6 +124,8 @@ pub(crate) struct Exchange {
     /// Who watches resources, which outlives a handle: a server that is removed and added again, or
     /// a session's connection that is opened again, finds its watchers.
     watches: Mutex<BTreeMap<(Owner, Seat), Weak<Watches>>>,
+    /// Who hears the notifications of extensions.
+    pub(crate) audience: Arc<Audience>,
     /// What is configured, so that a supervisor's next life knows it; written by `Agents` alone.
     pub(crate) owners: Mutex<BTreeMap<Owner, OwnerSpec>>,
     pub(crate) events: EventLog,
@@ -129,6 +134,10 @@ pub(crate) struct Exchange {
     pub(crate) leaks: Leaks,
     /// Calls under way.
     pub(crate) tracker: TaskTracker,
+    /// Calls among them that wait for a task, and what is still to be said of such tasks.
+    pub(crate) awaited: TaskTracker,
+    /// Tasks are waited for no longer.
+    pub(crate) given_up: CancellationToken,
     /// Calls accepted.
     pub(crate) calls: AtomicU64,
     /// New calls are refused.
@@ -155,6 +164,13 @@ impl Exchange {
         self.draining.cancel();
     }
 
+    /// Ends the calls that wait for a task, and waits a moment until the servers were told.
+    pub(crate) async fn give_tasks_up(&self) {
+        self.given_up.cancel();
+        self.awaited.close();
+        tokio::time::timeout(PARTING, self.awaited.wait()).await.ok();
+    }
+
     pub(crate) fn new(
         settings: Settings,
         telemetry: Arc<dyn Telemetry>,
@@ -167,11 +183,14 @@ impl Exchange {
             table: ArcSwap::default(),
             handles: Mutex::default(),
             watches: Mutex::default(),
+            audience: Arc::default(),
             owners: Mutex::default(),
             events: EventLog::new(),
             sweeps: Arc::default(),
             leaks: Leaks::default(),
             tracker: TaskTracker::new(),
+            awaited: TaskTracker::new(),
+            given_up: CancellationToken::new(),
             calls: AtomicU64::new(0),
             sealed: AtomicBool::new(false),
             draining: CancellationToken::new(),

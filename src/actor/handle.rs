@@ -83,6 +83,8 @@ pub(crate) struct Stats {
     pub(crate) calls: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) overdue: AtomicU64,
+    /// Notifications of extensions that reached nobody.
+    pub(crate) unheard: AtomicU64,
 }
 
 /// What a handle takes from the server's definition.

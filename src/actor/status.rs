@@ -70,6 +70,8 @@ pub struct ServerStatus {
     pub failures: u64,
     /// Calls that outlived their deadline and were ended by the last guard: a bug, if any.
     pub overdue: u64,
+    /// Notifications of extensions that no client could be told.
+    pub unheard: u64,
     /// Whether readiness waits for it.
     pub required: bool,
     /// What it is for.
@@ -195,6 +197,7 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         calls: handle.stats.calls.load(Ordering::Relaxed),
         failures: handle.stats.failures.load(Ordering::Relaxed),
         overdue: handle.stats.overdue.load(Ordering::Relaxed),
+        unheard: handle.stats.unheard.load(Ordering::Relaxed),
         // Nobody waits for a session's own connection but that session.
         required: terms.config.required && handle.seat.session.is_none(),
         description: terms.config.description.clone(),

@@ -1,7 +1,7 @@
-//! Who watches which resources of one connection, and what its server is asked for on their
-//! behalf.
+//! Who watches which resources and tasks of one connection, and what its server is asked for on
+//! their behalf.
 //!
-//! Made for a seat and outliving its incarnations and its handle. One subscription for each URI,
+//! Made for a seat and outliving its incarnations and its handle. One subscription for each,
 //! however many watch it; the first watcher brings it about and the last one ends it. It sends
 //! nothing: the present incarnation takes the steps that are due, and says how they went.
 
@@ -13,19 +13,20 @@ use tokio::sync::{Notify, oneshot};
 use crate::{
     id::{Incarnation, ServerName},
     upstream::RequestError,
+    wire::RawValue,
 };
 
 mod inbox;
 mod table;
 
-pub(crate) use inbox::{Inbox, Update};
-pub(crate) use table::Step;
+pub(crate) use inbox::{Heard, Inbox, Update};
 use table::Table;
+pub(crate) use table::{Step, Topic};
 
 /// Whether the server took a subscription.
 pub(crate) type Settled = Result<(), RequestError>;
 
-/// The watchers of one connection's resources.
+/// The watchers of one connection.
 #[derive(Debug)]
 pub(crate) struct Watches {
     server: ServerName,
@@ -34,17 +35,17 @@ pub(crate) struct Watches {
     due: Notify,
 }
 
-/// One watcher of one resource. Dropped, it watches no longer.
+/// One watcher of one thing. Dropped, it watches no longer.
 #[derive(Debug)]
 pub(crate) struct Watch {
     watches: Arc<Watches>,
-    uri: Arc<str>,
+    topic: Topic,
     number: u64,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.watches.table.lock().remove(&self.uri, self.number);
+        self.watches.table.lock().remove(&self.topic, self.number);
         self.watches.due.notify_one();
     }
 }
@@ -63,28 +64,29 @@ impl Watches {
         shown: &Arc<str>,
     ) -> (Watch, oneshot::Receiver<Settled>) {
         let (waiting, settled) = oneshot::channel();
-        let number = self.table.lock().add(uri, inbox, shown, Some(waiting));
-        (self.guard(uri, number), settled)
+        let topic = Topic::Resource(Arc::clone(uri));
+        let number = self.table.lock().add(&topic, inbox, shown, Some(waiting));
+        (self.guard(topic, number), settled)
     }
 
-    /// The same for a watcher that was promised it already: it is told that the resource changed
+    /// The same for a watcher that was promised it already: it is told that a resource changed
     /// as soon as the server has taken the subscription, unless that had been before.
     pub(crate) fn follow(
         self: &Arc<Self>,
-        uri: &Arc<str>,
+        topic: Topic,
         inbox: &Arc<Inbox>,
         shown: &Arc<str>,
     ) -> Watch {
-        let number = self.table.lock().add(uri, inbox, shown, None);
-        self.guard(uri, number)
+        let number = self.table.lock().add(&topic, inbox, shown, None);
+        self.guard(topic, number)
     }
 
-    fn guard(self: &Arc<Self>, uri: &Arc<str>, number: u64) -> Watch {
+    fn guard(self: &Arc<Self>, topic: Topic, number: u64) -> Watch {
         self.due.notify_one();
-        Watch { watches: Arc::clone(self), uri: Arc::clone(uri), number }
+        Watch { watches: Arc::clone(self), topic, number }
     }
 
-    /// Whether anybody watches anything.
+    /// Whether anybody watches a resource.
     pub(crate) fn is_watched(&self) -> bool {
         self.table.lock().is_watched()
     }
@@ -114,7 +116,7 @@ impl Watches {
     }
 
     /// What the server has been asked for and still is to tell of, in order.
-    pub(crate) fn wanted(&self) -> Vec<Arc<str>> {
+    pub(crate) fn wanted(&self) -> Vec<Topic> {
         self.table.lock().wanted()
     }
 
@@ -128,6 +130,14 @@ impl Watches {
     pub(crate) fn updated(&self, uri: &str) {
         let told = self.table.lock().updated(uri);
         self.tell(told);
+    }
+
+    /// The server says how far a task is, in raw parameters of a notification.
+    pub(crate) fn task(&self, id: &Arc<str>, params: &Arc<RawValue>) {
+        let told = self.table.lock().task(id);
+        for table::Told { inbox, shown, .. } in told {
+            inbox.put_task(&self.server, &shown, params);
+        }
     }
 
     /// Any resource may have changed.

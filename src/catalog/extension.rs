@@ -81,7 +81,7 @@ impl Extensions {
         let method: String = method.chars().take(LONGEST).collect();
         let mut servers = having(&|extension| extension::owns(extension, &method));
         if servers.is_empty() {
-            servers = having(&|extension| !extension::is_only_metadata(extension));
+            servers = having(&extension::may_have_methods);
         }
         let chosen = servers.iter().find(|server| Some(**server) == named);
         match (&*servers, chosen) {
@@ -94,6 +94,24 @@ impl Extensions {
                 self.listed()
             )),
         }
+    }
+
+    /// The extension that a server's notification is one of, where no other server declares one
+    /// that it could be of.
+    pub fn told_by(&self, server: &ServerName, method: &str) -> Option<&str> {
+        let mut of = self.declared.iter().filter(|(_, name)| extension::owns(name, method));
+        let (first, name) = of.next()?;
+        (first == server && of.all(|(other, _)| other == server)).then_some(&**name)
+    }
+
+    /// The extensions that a server alone declares, of those that its caller declares too.
+    pub fn shared_with(&self, server: &ServerName, caller: &RawValue) -> Vec<String> {
+        let mut names = extension::names(caller);
+        names.retain(|name| {
+            let mut of = self.declared.iter().filter(|(_, declared)| declared == name);
+            of.next().is_some_and(|(first, _)| first == server) && of.all(|(it, _)| it == server)
+        });
+        names
     }
 
     /// Who declares what, for a text.
@@ -122,8 +140,12 @@ mod tests {
     }
 
     const SKILLS: &str = r#"{"extensions":{"io.modelcontextprotocol/skills":{"x":1}}}"#;
+    const NAME: &str = "io.modelcontextprotocol/skills";
     const OTHER: &str = r#"{"experimental":{"acme":{}}}"#;
     const APPS: &str = r#"{"extensions":{"io.modelcontextprotocol/ui":{}}}"#;
+
+    /// Calls itself like parts of the protocol.
+    const CLAIM: &str = r#"{"extensions":{"tools":{},"resources":{}}}"#;
 
     #[test]
     fn a_method_goes_to_the_only_server_whose_extension_it_is() {
@@ -140,10 +162,28 @@ mod tests {
     }
 
     #[test]
+    fn a_notification_is_of_the_only_server_that_declares_its_extension() {
+        let server = |name: &str| ServerName::new(name).unwrap();
+        let [a, b] = ["a", "b"].map(server);
+        let one = view(&[("a", SKILLS), ("b", OTHER)]);
+        let method = "notifications/skills/changed";
+        assert_eq!((one.told_by(&a, method), one.told_by(&b, method)), (Some(NAME), None));
+        assert_eq!(one.told_by(&a, "what/ever"), None);
+        let caller = RawValue::from_string(SKILLS.to_owned()).unwrap();
+        assert_eq!(one.shared_with(&a, &caller), [NAME]);
+        assert!(one.shared_with(&b, &caller).is_empty());
+        let both = view(&[("a", SKILLS), ("b", SKILLS)]);
+        assert_eq!(both.told_by(&a, method), None);
+        assert!(both.shared_with(&a, &caller).is_empty());
+    }
+
+    #[test]
     fn a_method_of_nobody_goes_to_the_only_server_with_extensions() {
         let alone = view(&[("a", APPS), ("b", OTHER)]);
         assert_eq!(alone.server_of("what/ever", None).unwrap().as_str(), "b");
-        assert!(view(&[("a", APPS)]).server_of("what/ever", None).is_err());
+        for (nobody, method) in [(APPS, "what/ever"), (CLAIM, "tools/secret")] {
+            assert!(view(&[("a", nobody)]).server_of(method, None).is_err(), "{method}");
+        }
     }
 
     #[test]

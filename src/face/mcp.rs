@@ -34,7 +34,9 @@ use crate::{
     wire::{
         Era, Id, Object, ParseError, RawValue, Revision,
         envelope::{self, code},
-        extension, meta, method,
+        extension,
+        header::Unexplained,
+        meta, method,
     },
 };
 
@@ -54,6 +56,8 @@ pub(crate) struct Caller {
     pub(crate) client: Option<Arc<Client>>,
     /// The trace that the transport says the message belongs to.
     pub(crate) trace: Context,
+    /// Headers of the message that are parameters of its call.
+    pub(crate) headers: Option<Unexplained>,
 }
 
 /// A result as JSON text, or why there is none.

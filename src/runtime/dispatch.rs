@@ -25,7 +25,7 @@ use crate::{
     catalog::{OwnTool, View},
     error::{Classify as _, Kind},
     id::{Incarnation, Owner, Seat, ServerName, SessionKey},
-    upstream::Deadline,
+    upstream::{Deadline, Dialogue},
     wire::{Object, Primitive, RawValue, depth::is_deeper_than, method},
 };
 
@@ -57,6 +57,15 @@ impl RuntimeHandle {
         self.is_known(owner, &request.subject)?;
         let _under_way = exchange.tracker.token();
         exchange.calls.fetch_add(1, Ordering::Relaxed);
+        self.carry_out(owner, request).await
+    }
+
+    /// Carries out one request of a call that is under way, whether new calls are refused or not.
+    pub(super) async fn carry_out(
+        &self,
+        owner: &Owner,
+        request: CallRequest,
+    ) -> Result<Answer, CallError> {
         let started = Instant::now();
         let told = tracing::enabled!(tracing::Level::DEBUG).then(|| request.subject.clone());
         let outcome = self.dispatch(owner, request, started).await;
@@ -123,6 +132,7 @@ impl RuntimeHandle {
             dialogue.abilities = dialogue.abilities.unasked();
         }
         dialogue.server = Some(target.route.handle.seat.server.clone());
+        dialogue.hears = self.notified(owner, &dialogue);
         let handle = match session {
             Some(session) if target.route.by_session => {
                 let server = &target.route.handle.seat.server;
@@ -138,11 +148,20 @@ impl RuntimeHandle {
         let errand = Errand { telemetry, caller, target, params, progress, dialogue, deadline };
         let mut answer = handle.call(errand).await?;
         if let Some(view) = &target.route.readdressed
-            && let Some(result) = readdressed(view, &target.method, &answer)
+            && let Some(result) = readdressed(view, &target.method, &answer.server, &answer.result)
         {
             answer.result = result;
         }
         Ok(answer)
+    }
+
+    /// The extensions whose notifications a caller hears: those that it declares, and of this
+    /// owner's servers only the one that it calls. Few callers declare any.
+    fn notified(&self, owner: &Owner, dialogue: &Dialogue) -> Option<Arc<[String]>> {
+        let (declared, server) = (dialogue.extensions.as_ref()?, dialogue.server.as_ref()?);
+        let table = self.tree.exchange.table.load();
+        let names = table.owner(owner)?.extensions.shared_with(server, declared);
+        (!names.is_empty()).then(|| names.into())
     }
 
     /// Our own tool of a name, if the owner sees it. Nobody else's tool has such a name.
@@ -315,13 +334,18 @@ fn with_uri(params: Arc<RawValue>, uri: &str) -> Arc<RawValue> {
 
 /// A result whose links lead back to its server, where they would lead elsewhere. The result of a
 /// task stands inside of what its server says of that.
-fn readdressed(view: &View, method: &str, answer: &Answer) -> Option<Box<RawValue>> {
+pub(super) fn readdressed(
+    view: &View,
+    method: &str,
+    server: &ServerName,
+    result: &RawValue,
+) -> Option<Box<RawValue>> {
     const RESULT: &str = "result";
     if method != method::TASKS_GET {
-        return view.readdressed(&answer.server, &answer.result);
+        return view.readdressed(server, result);
     }
-    let mut task = Object::read(&answer.result)?;
-    let result = view.readdressed(&answer.server, task.get(RESULT)?)?;
+    let mut task = Object::read(result)?;
+    let result = view.readdressed(server, task.get(RESULT)?)?;
     task.set(RESULT, Cow::Owned(result));
     Some(task.to_raw())
 }

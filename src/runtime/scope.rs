@@ -309,16 +309,6 @@ impl Scope {
         view.and_then(|view| view.view.resolve(tool)).is_some_and(|tool| tool.needs_task)
     }
 
-    /// Carries out a request whose answer nobody waits for.
-    pub(crate) fn send(&self, request: CallRequest) {
-        // Outside of a tokio runtime there is nobody left who could carry it out.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let scope = self.clone();
-            let sent = async move { scope.call(request).await.map(drop).ok() };
-            self.runtime.tree.exchange.tracker.spawn_on(sent, &runtime);
-        }
-    }
-
     /// Whether a server of this name is there and disabled, so that it has no connection.
     pub(crate) fn is_disabled(&self, server: &ServerName) -> bool {
         self.runtime.tree.exchange.is_disabled(&self.owner, server)

@@ -1,22 +1,23 @@
-//! Watching a resource: where it is, whose connection tells of its changes, and how a program hears
-//! of them.
+//! Watching resources and tasks: where they are, whose connection tells of their changes, and how
+//! a program hears of them.
 //!
 //! The same placing and the same connection as of a read; no mailbox is on the way, but for a
 //! session's own connection.
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{CallError, Scope};
+use super::{CallError, RuntimeHandle, Scope, dispatch};
 use crate::{
     actor::{
+        audience::Hearing,
         handle::ConnectionHandle,
         subject::Subject,
-        watches::{Inbox, Update, Watch},
+        watches::{Heard, Inbox, Topic, Update, Watch},
     },
     catalog::uri,
-    id::{ServerName, SessionKey},
+    id::{Owner, Seat, ServerName, SessionKey},
     upstream::Deadline,
-    wire::Primitive,
+    wire::{Primitive, RawValue, method},
 };
 
 /// What is to be watched.
@@ -46,8 +47,31 @@ impl Subscription {
     /// that come before they are asked for are told once for each URI, also those that may have
     /// been missed while the server was away. Never ends by itself; dropping the future loses nothing.
     pub async fn updated(&mut self) -> String {
-        self.scope.shown(&self.inbox.next().await)
+        loop {
+            // Nothing else is told to an inbox that watches a resource alone.
+            if let Heard::Updated(update) = self.inbox.next().await {
+                return self.scope.shown(&update);
+            }
+        }
     }
+}
+
+impl RuntimeHandle {
+    /// An owner's session hears the notifications of these extensions, as long as the result lives.
+    pub(crate) fn hear(
+        &self,
+        owner: &Owner,
+        session: &SessionKey,
+        extensions: Vec<String>,
+        inbox: &Arc<Inbox>,
+    ) -> Hearing {
+        self.tree.exchange.audience.join(owner, session, extensions, inbox)
+    }
+}
+
+/// The question how far a task is.
+fn about(id: &str) -> Subject {
+    Subject::Task { method: method::TASKS_GET, id: id.to_owned() }
 }
 
 impl Scope {
@@ -92,9 +116,40 @@ impl Scope {
     /// is made whenever the server is there, and then the resource is told as changed.
     pub(crate) async fn follow(&self, request: &WatchRequest) -> Result<Watch, CallError> {
         let (handle, there) = self.watched(request).await?;
-        let watch = handle.watches.follow(&there, &request.inbox, &request.uri);
+        let topic = Topic::Resource(there);
+        let watch = handle.watches.follow(topic, &request.inbox, &request.uri);
         handle.wake();
         Ok(watch)
+    }
+
+    /// Watches a task as long as the result lives, by its server's own name; `shown` is what the
+    /// caller calls it. Starts no server: a task goes on without anybody who watches.
+    pub(crate) fn attend(
+        &self,
+        server: &ServerName,
+        id: &str,
+        session: &SessionKey,
+        inbox: &Arc<Inbox>,
+        shown: &Arc<str>,
+    ) -> Option<Watch> {
+        let target = self.runtime.placed(&self.owner, &about(id), Some(server)).ok()??;
+        let mut handle = target.route.handle;
+        if target.route.by_session {
+            let seat = Seat::of_session(server.clone(), session.clone());
+            handle = self.runtime.tree.exchange.handle(&self.owner, &seat)?;
+        }
+        Some(handle.watches.follow(Topic::Task(target.upstream), inbox, shown))
+    }
+
+    /// What a server says of a task, where URIs in its result would lead to another server.
+    pub(crate) fn readdressed(
+        &self,
+        server: &ServerName,
+        params: &RawValue,
+    ) -> Option<Box<RawValue>> {
+        let target = self.runtime.placed(&self.owner, &about(""), Some(server)).ok()??;
+        let view = target.route.readdressed?;
+        dispatch::readdressed(&view, method::TASKS_GET, server, params)
     }
 
     /// Whether a resource of this URI can be watched, as far as the snapshot says.

@@ -13,18 +13,22 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Deadline, Roots, StderrRing, deadline::Hold};
+use super::{Deadline, Notice, Roots, deadline::Hold};
 use crate::{
     id::{Owner, ServerName, SessionKey},
     wire::{
         Abilities, ErrorObject, Id, Level, Object, RawValue,
         envelope::{self, code},
+        header::Unexplained,
         meta, method, raw,
     },
 };
+
+mod aside;
+
+pub(super) use aside::{log, notice};
 
 /// Requests of one server that wait for an answer at most; further ones are declined.
 const OPEN: usize = 64;
@@ -57,6 +61,11 @@ pub struct Dialogue {
     pub abilities: Abilities,
     /// What the caller declares beyond the protocol, as [`crate::wire::extension::declared`] gives it.
     pub extensions: Option<Arc<RawValue>>,
+    /// Extensions among them whose notifications the caller is told while its call runs.
+    pub hears: Option<Arc<[String]>>,
+    /// Headers of the call itself that repeat parameters for somebody on the way, and that a modern
+    /// server over HTTP gets as they came.
+    pub headers: Option<Unexplained>,
     /// The least level of log messages that the caller wants; `None` for none.
     pub level: Option<Level>,
     /// Where it is asked; without it the server learns that it cannot be.
@@ -79,6 +88,8 @@ pub enum Told {
     Withdrawn(Id),
     /// A log message: raw `LoggingMessageNotificationParams`.
     Logged(Box<RawValue>),
+    /// A notification of an extension that the caller declared.
+    Notified(Notice),
 }
 
 /// A server's request to the caller.
@@ -205,48 +216,6 @@ impl GivenUp {
         self.0
             .values()
             .all(|(other, since)| *other == party.dialogue.party || since.elapsed() >= LINGERING)
-    }
-}
-
-/// Passes a log message on if its call wants it; what belongs to no call goes to the ring.
-pub(super) fn log(party: Option<&Party>, params: Option<&RawValue>, ring: &StderrRing) {
-    let Some(params) = params else { return };
-    let Some(Party { dialogue, .. }) = party else {
-        let data = Object::read(params).and_then(|params| params.typed::<Value>("data"));
-        let mut words = String::new();
-        spell(&data.unwrap_or_default(), &mut words);
-        return ring.push(&words);
-    };
-    let level = Level::of_message(params);
-    if dialogue.level.is_some_and(|least| level.is_some_and(|level| level >= least))
-        && let Some(sink) = &dialogue.sink
-    {
-        // What a slow reader leaves no room for is dropped.
-        sink.try_send(Told::Logged(params.to_owned())).ok();
-    }
-}
-
-/// The texts of a value one after the other. The ring masks secrets as they are, not as JSON
-/// writes them.
-fn spell(value: &Value, words: &mut String) {
-    match value {
-        Value::Null => {}
-        Value::Bool(_) | Value::Number(_) => {
-            words.push_str(&value.to_string());
-            words.push(' ');
-        }
-        Value::String(text) => {
-            words.push_str(text);
-            words.push(' ');
-        }
-        Value::Array(items) => items.iter().for_each(|item| spell(item, words)),
-        Value::Object(members) => {
-            for (key, value) in members {
-                words.push_str(key);
-                words.push_str(": ");
-                spell(value, words);
-            }
-        }
     }
 }
 

@@ -27,6 +27,8 @@ use crate::{
 
 mod listen;
 
+pub use listen::Filter;
+
 /// Notifications that are being sent at a time; a server that takes none of them loses the rest.
 const NOTIFYING: usize = 16;
 /// How long a notification may take to be sent.
@@ -100,17 +102,19 @@ impl Link {
     /// # Errors
     /// [`RequestError`] says above all whether the server may have executed it.
     pub async fn request(&self, request: Request) -> Result<Box<RawValue>, RequestError> {
-        self.sent(request, None).await
+        self.sent(request, None, None).await
     }
 
-    /// Sends a request; the acknowledgement of a subscription goes to `acknowledged`.
+    /// Sends a request; the acknowledgement of a subscription goes to `acknowledged`, and what it
+    /// states itself takes the place of what is known of its caller.
     async fn sent(
         &self,
         request: Request,
         acknowledged: Option<Acknowledged>,
+        stated: Option<Stamp>,
     ) -> Result<Box<RawValue>, RequestError> {
         let Request { method, mut params, name, progress, deadline, trace, dialogue } = request;
-        let stated = self.stated(dialogue.as_deref());
+        let stated = stated.or_else(|| self.stated(dialogue.as_deref()));
         if let Some(level) = dialogue.as_ref().and_then(|dialogue| dialogue.level) {
             Box::pin(self.want_messages(level, &deadline)).await;
         }
@@ -286,8 +290,8 @@ impl Link {
         }
     }
 
-    /// The resources that changed by the server's own word since this was asked last; `None` once
-    /// the link is over. Only those are told that it was asked to tell of.
+    /// What changed by the server's own word since this was asked last; `None` once the link is
+    /// over.
     pub async fn updated(&self) -> Option<Vec<Updated>> {
         tokio::select! {
             biased;

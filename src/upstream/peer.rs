@@ -105,6 +105,12 @@ impl Call<'_> {
         Some((method::routed_parameter(self.method)?, self.name?))
     }
 
+    /// Headers that belong to it, for a server over HTTP: those of a call of a tool.
+    #[cfg(feature = "upstream-http")]
+    pub(super) fn headers(&self) -> Option<&crate::wire::header::Unexplained> {
+        self.dialogue.as_ref()?.headers.as_ref().filter(|_| self.method == method::TOOLS_CALL)
+    }
+
     /// The call as its server may ask back.
     pub(super) fn party(&self) -> Option<Party> {
         let dialogue = self.dialogue.clone()?;

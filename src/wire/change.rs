@@ -38,6 +38,8 @@ pub enum Body {
     Question,
     /// The parameters of a notification about progress.
     Progress,
+    /// What is said of a task, in a result or a notification.
+    Task,
     /// A server's error.
     Error,
     /// A message around its body.
@@ -54,6 +56,7 @@ impl Body {
             Self::List => "list",
             Self::Question => "server's request",
             Self::Progress => "progress",
+            Self::Task => "task",
             Self::Error => "error",
             Self::Message => "message",
         }
@@ -78,7 +81,7 @@ const MODERN: (Revision, Revision) = (Revision::LATEST, Revision::LATEST);
 const LEGACY: (Revision, Revision) = (Revision::V2024_11_05, Revision::LATEST_LEGACY);
 
 /// The table.
-pub const TABLE: [Change; 23] = [
+pub const TABLE: [Change; 24] = [
     ENVELOPE,
     ADDRESSED,
     OF_ONE_LEG,
@@ -101,6 +104,7 @@ pub const TABLE: [Change; 23] = [
     ADDRESS_ID,
     NO_ADDRESS_ID,
     PROGRESS,
+    TASK_NAME,
     ERROR_CODE,
 ];
 
@@ -291,6 +295,18 @@ pub const PROGRESS: Change = Change {
     at: &["progressToken"],
     what: "the client's own; progress that does not increase is dropped",
     why: "tokens are of one leg",
+};
+/// The name of a task.
+pub const TASK_NAME: Change = Change {
+    clients: (Revision::V2025_11_25, Revision::LATEST),
+    body: Body::Task,
+    at: &[
+        "taskId",
+        "_meta/io.modelcontextprotocol/related-task",
+        "_meta/io.modelcontextprotocol/subscriptionId",
+    ],
+    what: "the client's own name of it, and its own subscription",
+    why: "a name opens for its owner alone, and subscriptions are of one leg",
 };
 /// Codes of errors.
 pub const ERROR_CODE: Change = Change {

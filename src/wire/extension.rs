@@ -27,26 +27,84 @@ fn ends_here(extension: &str) -> bool {
     OF_ONE_LEG.contains(&extension)
 }
 
+/// Extensions that one side may declare.
+const MOST: usize = 64;
+/// Bytes of their names and settings together.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// The protocol's own namespaces. A method in one of them is no extension's that merely calls
+/// itself so.
+const CORE: [&str; 14] = [
+    "completion",
+    "elicitation",
+    "initialize",
+    "logging",
+    "notifications",
+    "ping",
+    "prompts",
+    "resources",
+    "roots",
+    "sampling",
+    "server",
+    "subscriptions",
+    "tasks",
+    "tools",
+];
+
 /// Whether an extension has no methods, so that several servers may declare it side by side.
 pub fn is_only_metadata(extension: &str) -> bool {
     extension == APPS
 }
 
+/// Whether an extension may have methods that nothing in its name tells of.
+pub fn may_have_methods(extension: &str) -> bool {
+    !extension.is_empty() && extension != APPS && !CORE.contains(&extension)
+}
+
 /// What capabilities of a server or a client declare beyond the protocol, as far as it is passed
-/// on: an object of [`MEMBERS`]; `None` where that is nothing.
+/// on: an object of [`MEMBERS`], at most 64 extensions of 64 KiB together; `None` where that is
+/// nothing.
 pub fn declared(capabilities: &RawValue) -> Option<Box<RawValue>> {
-    let capabilities = Object::read(capabilities)?;
+    bounded(capabilities).0
+}
+
+/// How many extensions are not passed on because they are too many or too big, or have no name.
+pub fn left_out(capabilities: &RawValue) -> usize {
+    bounded(capabilities).1
+}
+
+fn bounded(capabilities: &RawValue) -> (Option<Box<RawValue>>, usize) {
+    let capabilities = Object::read(capabilities).unwrap_or_default();
     let mut declared = Object::default();
+    let (mut count, mut bytes, mut left_out) = (0, 0, 0);
     for member in MEMBERS {
-        let Some(mut extensions) = capabilities.object(member) else {
-            continue;
-        };
-        extensions.retain(|extension| !ends_here(extension));
+        let all = capabilities.object(member).unwrap_or_default();
+        let mut extensions = Object::default();
+        for (name, settings) in all.members().filter(|(name, _)| !ends_here(name)) {
+            let size = name.len() + settings.get().len();
+            if name.is_empty() || count == MOST || bytes + size > MOST_BYTES {
+                left_out += 1;
+                continue;
+            }
+            (count, bytes) = (count + 1, bytes + size);
+            extensions.put(name, settings);
+        }
         if !extensions.is_empty() {
             declared.put(member, &extensions);
         }
     }
-    (!declared.is_empty()).then(|| declared.to_raw())
+    ((!declared.is_empty()).then(|| declared.to_raw()), left_out)
+}
+
+/// The names of the extensions in what was [`declared`].
+pub fn names(declared: &RawValue) -> Vec<String> {
+    let declared = Object::read(declared).unwrap_or_default();
+    let mut names = Vec::new();
+    for member in MEMBERS {
+        let extensions = declared.get(member).and_then(Object::read).unwrap_or_default();
+        names.extend(extensions.keys().map(ToOwned::to_owned));
+    }
+    names
 }
 
 /// Capabilities with what was [`declared`] beside them.
@@ -67,14 +125,19 @@ pub fn added(capabilities: &RawValue, declared: &RawValue) -> Box<RawValue> {
 }
 
 /// Whether a method or a notification is an extension's by its name: `skills/list` is that of
-/// `io.modelcontextprotocol/skills`, `com.example/search/run` that of `com.example/search`.
+/// `io.modelcontextprotocol/skills`, `com.example/search/run` that of `com.example/search`. One
+/// that calls itself like a part of the protocol (`tools`, `com.example/tools`) has nothing there.
 pub fn owns(extension: &str, method: &str) -> bool {
     let method = method.strip_prefix("notifications/").unwrap_or(method);
     let begins = |name: &str| {
         method.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
+    if extension.is_empty() {
+        return false;
+    }
     let name = extension.rsplit('/').next().unwrap_or(extension);
-    begins(extension) || begins(name) || ADOPTED.contains(&(extension, method))
+    let is_own = |name: &str| !name.is_empty() && !CORE.contains(&name) && begins(name);
+    is_own(extension) || is_own(name) || ADOPTED.contains(&(extension, method))
 }
 
 /// Whether a method or a notification may be one of an extension: no revision of the protocol
@@ -105,6 +168,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_much_or_has_no_name_is_left_out() {
+        let of = |extensions: &[(String, usize)]| {
+            let mut object = Object::default();
+            for (name, size) in extensions {
+                object.put(name, &"x".repeat(*size));
+            }
+            let mut capabilities = Object::default();
+            capabilities.put(MEMBERS[0], &object);
+            let raw = capabilities.to_raw();
+            let declared = declared(&raw).map_or(0, |it| it.get().matches(':').count() - 1);
+            (declared, left_out(&raw))
+        };
+        let many: Vec<_> = (0..MOST + 3).map(|number| (number.to_string(), 1)).collect();
+        assert_eq!(of(&many), (MOST, 3));
+        let named = |name: &str, size| (name.to_owned(), size);
+        let one_too_big = [named("a", 10), named("b", MOST_BYTES), named("c", 10)];
+        assert_eq!(of(&one_too_big), (2, 1));
+        assert_eq!(of(&[named("", 1)]).1, 1);
+    }
+
+    #[test]
     fn a_method_belongs_to_the_extension_whose_name_it_begins_with() {
         const SKILLS: &str = "io.modelcontextprotocol/skills";
         for (extension, method, is_owner) in [
@@ -117,9 +201,17 @@ mod tests {
             ("com.example/search", "com.example/other", false),
             ("acme", "acme/ping", true),
             ("acme", "resources/directory/read", false),
+            ("", "", false),
+            ("", "/x", false),
+            ("com.example/", "/x", false),
+            ("tools", "tools/secret", false),
+            ("com.example/tools", "tools/secret", false),
+            ("com.example/tools", "com.example/tools/secret", true),
+            ("server", "server/x", false),
         ] {
             assert_eq!(owns(extension, method), is_owner, "{extension} {method}");
         }
+        assert!(!may_have_methods("tools") && !may_have_methods("") && may_have_methods("acme"));
         assert!(may_own("skills/list") && may_own("notifications/x") && !may_own("tasks/get"));
     }
 }

@@ -3,7 +3,7 @@
 //! Text only: this module knows no HTTP library and quotes no value in its errors, because
 //! parameters are the caller's own.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use data_encoding::BASE64;
 use serde_json::{Value, value::RawValue};
@@ -25,6 +25,10 @@ pub const ANNOTATION: &str = "x-mcp-header";
 
 const SENTINEL: (&str, &str) = ("=?base64?", "?=");
 
+/// `Mcp-Param-*` headers of a call that no schema explains, as they came: names in lower case, and
+/// values.
+pub type Unexplained = Arc<[(String, String)]>;
+
 /// A header that contradicts the body that it came with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
@@ -43,6 +47,11 @@ pub enum Mismatch {
     /// It says something else than the body.
     #[error("the header {0} differs from the body")]
     Differs(String),
+    /// There are more of those that repeat nothing known than are passed on.
+    #[error(
+        "at most {0} Mcp-Param headers that no schema names, of {1} bytes together, are passed on"
+    )]
+    TooMuch(usize, usize),
 }
 
 /// Writes a value so that it survives as a header: as it is, or in Base64 between sentinels.

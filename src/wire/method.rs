@@ -30,6 +30,10 @@ pub const COMPLETE: &str = "completion/complete";
 pub const LISTEN: &str = "subscriptions/listen";
 /// The modern stream is open; says what it carries.
 pub const LISTEN_ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+/// A task is otherwise than it was (the extension of 2026-07-28).
+pub const TASK_CHANGED: &str = "notifications/tasks";
+/// The same by the rules of 2025-11-25.
+pub const TASK_STATUS: &str = "notifications/tasks/status";
 /// Asks to be told of changes of one resource (legacy).
 pub const SUBSCRIBE: &str = "resources/subscribe";
 /// Asks to be told of them no longer (legacy).

@@ -22,7 +22,7 @@ pub const ID: &str = "taskId";
 /// for long.
 const SEARCHED: usize = 64 * 1024;
 /// Bytes of a task's name at its server.
-const LONGEST_ID: usize = 1024;
+pub(crate) const LONGEST_ID: usize = 1024;
 
 /// How far a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,11 @@ impl Task {
         }
     }
 
+    /// The task that a notification tells of.
+    pub fn changed(era: Era, params: &RawValue) -> Option<Self> {
+        Self::read(era, &Object::read(params)?)
+    }
+
     /// The task that a call was made into.
     fn handed_out(era: Era, result: &RawValue) -> Option<Self> {
         let text = result.get();
@@ -105,16 +110,25 @@ impl Task {
             Era::Legacy => ("ttl", "pollInterval"),
         };
         let millis = |member| object.typed(member).map(Duration::from_millis);
-        let id = object.text(ID).filter(|id| !id.is_empty() && id.len() <= LONGEST_ID)?;
         Some(Self {
             era,
-            id: Arc::from(&*id),
+            id: name(object)?,
             status: Status::read(&object.text("status")?)?,
             ttl: millis(ttl),
             interval: millis(interval),
             message: object.text("statusMessage").map(Cow::into_owned),
         })
     }
+}
+
+/// The task that a body names.
+pub fn named_in(body: &RawValue) -> Option<Arc<str>> {
+    name(&Object::read(body)?)
+}
+
+fn name(object: &Object<'_>) -> Option<Arc<str>> {
+    let id = object.text(ID).filter(|id| !id.is_empty() && id.len() <= LONGEST_ID)?;
+    Some(Arc::from(&*id))
 }
 
 /// A result that hands out a task, or tells of one, under another name for it.

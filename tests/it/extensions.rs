@@ -4,3 +4,4 @@
 mod calls;
 mod host;
 mod roots;
+mod told;

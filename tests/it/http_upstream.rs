@@ -1,6 +1,7 @@
 //! Servers over streamable HTTP: both eras, every mode of rmcp's own server, a server from npm, and
 //! everything that goes wrong between here and there.
 
+mod params;
 mod refusals;
 mod versions;
 

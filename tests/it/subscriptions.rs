@@ -6,7 +6,10 @@ pub mod watched;
 
 use serde_json::{Value, json};
 
-use crate::{dialogue::talk::Talk, support::process};
+use crate::{
+    dialogue::talk::{SERVER, Talk},
+    support::process,
+};
 use watched::{FOLDER, NONE, ONE, SHY, TWO, Watched};
 
 const SERVERS: [(&str, &str); 4] =
@@ -67,6 +70,24 @@ async fn cancel(talk: &mut Talk, id: u64) {
     let params = json!({ "requestId": id });
     talk.say(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
         .await;
+}
+
+#[tokio::test]
+async fn many_single_subscriptions_open_few_streams_at_a_modern_server() {
+    const COUNT: usize = 1000;
+    let servers = Watched::start("modern", "stdio").await;
+    let mut talk = servers.host.legacy(json!({})).await;
+    for number in 0..COUNT {
+        let uri = format!("switchboard+{SERVER}:res://n/{number}");
+        talk.ask("resources/subscribe", json!({ "uri": uri })).await;
+    }
+    for _ in 0..COUNT {
+        let answer = talk.hear().await;
+        assert_eq!(answer["result"], json!({}), "{answer}");
+    }
+    let journal = servers.host.journal();
+    let opened = journal.iter().filter(|line| line.starts_with("listen")).count();
+    assert!((1..COUNT / 20).contains(&opened), "{opened} streams");
 }
 
 #[tokio::test]

@@ -13,11 +13,13 @@ use crate::{
     support::wait::until,
 };
 
+mod awaited;
 mod behalf;
 mod legacy;
 mod lives;
 mod modern;
 mod real;
+mod told;
 
 /// Who takes tasks in the modern era declares so.
 fn takes() -> Value {

@@ -107,3 +107,16 @@ fn a_task_has_one_name_that_is_its_callers_alone() {
     let state = seal.seal(&bound, Ticket::Again, SystemTime::now()).unwrap();
     assert_eq!(seal.named(&bound, &state), None, "a state is no name");
 }
+
+#[test]
+fn the_longest_name_of_a_task_opens_and_a_longer_one_is_not_looked_at() {
+    let seal = Seal::new(&StateKeys::random());
+    let bound = Bound::of_tasks(&Principal::local(), &Owner::Store, Era::Modern);
+    let server = ServerName::new("s".repeat(64)).unwrap();
+    let task = |id: String| TaskTicket { server: server.clone(), id };
+    let longest = task("\u{1}".repeat(crate::wire::task::LONGEST_ID));
+    let name = seal.name(&bound, &longest).unwrap();
+    assert_eq!(seal.named(&bound, &name), Some(longest));
+    let huge = seal.name(&bound, &task("x".repeat(LONGEST_NAME))).unwrap();
+    assert_eq!(seal.named(&bound, &huge), None);
+}

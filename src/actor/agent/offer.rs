@@ -12,13 +12,19 @@ use super::{AgentMsg, AgentState, after};
 use crate::{
     actor::{
         child::Child,
+        event::Detail,
         handle::Live,
         kept::{self, Offer, Said},
         router::RouterMsg,
     },
     catalog::{Catalog, Diff},
     id::{Incarnation, Seat},
+    wire::extension,
 };
+
+/// What is said of a server whose extensions are not all passed on.
+const TOO_MUCH: &str =
+    "it declares more extensions than 64, or more than 64 KiB of them; some were left out";
 
 impl AgentState {
     /// Tells the router what these offer, as far as it is known and theirs to say.
@@ -62,7 +68,15 @@ impl AgentState {
             self.exchange.telemetry.listed(seat.server.as_str(), changed);
         }
         if child.lists() {
-            child.said = Said::of(live.link.facts());
+            let facts = live.link.facts();
+            child.said = Said::of(facts);
+            let left_out = extension::left_out(&facts.capabilities);
+            if left_out > 0 {
+                let (owner, server) = (&self.owner, &seat.server);
+                tracing::warn!(%owner, %server, left_out, "{TOO_MUCH}");
+                let decision = "the rest is shown to clients";
+                child.note(&self.exchange, TOO_MUCH, decision, Detail::Step);
+            }
         }
         self.offered(seat);
         // After the listing is on its way, so that who sees it ready and asks the router finds

@@ -166,7 +166,7 @@ impl Child {
     }
 
     /// Records what moves no state.
-    fn note(&self, exchange: &Exchange, cause: &str, decision: &str, detail: Detail) {
+    pub(crate) fn note(&self, exchange: &Exchange, cause: &str, decision: &str, detail: Detail) {
         let state = self.ladder.state();
         let step = Step { detail, ..Step::new(state, cause, decision) };
         self.record(exchange, state, self.handle.waiting(), step);

@@ -1,8 +1,12 @@
-//! What a live link tells unasked: its end, changed lists, changed resources.
+//! What a live link tells unasked: its end, changed lists, resources and tasks, and notifications
+//! of extensions.
 //!
 //! Each is waited for by a task of its own, so that none holds up another.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use ractor::ActorRef;
 
@@ -32,13 +36,22 @@ impl ConnectionState {
                 }
             }
         });
-        let (watches, link) = (Arc::clone(&self.handle.watches), Arc::clone(live));
+        let (handle, exchange) = (Arc::clone(&self.handle), Arc::clone(&self.exchange));
+        let link = Arc::clone(live);
         self.spawn(myself, "updates", async move {
             while let Some(updated) = link.link.updated().await {
                 for updated in updated {
                     match updated {
-                        Updated::One(uri) => watches.updated(&uri),
-                        Updated::Any => watches.all_updated(),
+                        Updated::One(uri) => handle.watches.updated(&uri),
+                        Updated::Any => handle.watches.all_updated(),
+                        Updated::Task(id, params) => handle.watches.task(&id, &params),
+                        Updated::Notice(notice) => {
+                            let table = exchange.table.load();
+                            let heard = exchange.audience.tell(&table, &handle, &notice);
+                            if !heard && !notice.heard {
+                                handle.stats.unheard.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
                     }
                 }
             }

@@ -15,7 +15,7 @@ use crate::{
     actor::{
         exchange::Exchange,
         handle::{ConnectionHandle, Live},
-        watches::{Settled, Step},
+        watches::{Settled, Step, Topic},
     },
     id::Incarnation,
     upstream::{Deadline, RequestError},
@@ -88,9 +88,13 @@ impl Subscriber {
         let link = &self.live.link;
         loop {
             let outcome = match &step {
+                // It tells of them by itself (MCP 2025-11-25, tasks).
+                Step::Subscribe(Topic::Task(_)) | Step::Unsubscribe(Topic::Task(_)) => Ok(()),
                 Step::Subscribe(_) if !link.can_watch() => Err(cannot_watch()),
-                Step::Subscribe(uri) => link.subscribe(uri, self.patience()).await,
-                Step::Unsubscribe(uri) => link.unsubscribe(uri, self.patience()).await,
+                Step::Subscribe(Topic::Resource(uri)) => link.subscribe(uri, self.patience()).await,
+                Step::Unsubscribe(Topic::Resource(uri)) => {
+                    link.unsubscribe(uri, self.patience()).await
+                }
             };
             match outcome.as_ref().err().and_then(pause) {
                 Some(pause) => sleep(pause).await,

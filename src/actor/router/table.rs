@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::{
     actor::{handle::ConnectionHandle, policy::ToolPolicy, subject::Subject},
     catalog::{Extensions, Names, Versions, View, ViewItem, uri},
-    id::{Owner, ServerName},
+    id::{Owner, ServerName, SessionKey},
     wire::{Primitive, RawValue, method},
 };
 
@@ -159,6 +159,23 @@ impl OwnerView {
         let server = self.extensions.server_of(method, named.as_ref().map(|(server, _)| server))?;
         let own = named.as_ref().filter(|(named, _)| named == server).map_or(uri, |(_, own)| own);
         Ok((server, own.into()))
+    }
+
+    /// The extension that a notification of a connection's server is one of, if a session of this
+    /// owner may hear it: the connection is the owner's alone, or the session's, and no other
+    /// server declares the extension.
+    pub(crate) fn notified_by(
+        &self,
+        handle: &Arc<ConnectionHandle>,
+        session: &SessionKey,
+        method: &str,
+    ) -> Option<&str> {
+        let route = self.routes.get(&handle.seat.server)?;
+        let is_own = match &handle.seat.session {
+            None => Arc::ptr_eq(&route.handle, handle) && !route.by_session && !route.is_shared,
+            Some(of) => of == session && handle.owner == route.handle.owner,
+        };
+        self.extensions.told_by(&handle.seat.server, method).filter(|_| is_own)
     }
 
     /// The connection whose listing may bring an unplaced name.

@@ -1,4 +1,4 @@
-//! Which resources are watched, and how far the server's subscription to each has come.
+//! What is watched, and how far the server's subscription to each has come.
 //!
 //! Pure: no clock, no tasks. Every change that asks something of the server makes a step due;
 //! whoever carries steps out says how they went.
@@ -16,20 +16,29 @@ use crate::id::Incarnation;
 /// How many of its ancestors a changed resource is looked for under.
 const ANCESTORS: usize = 32;
 
+/// What can be watched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Topic {
+    /// A resource, by its server's own URI.
+    Resource(Arc<str>),
+    /// A task, by its server's own name.
+    Task(Arc<str>),
+}
+
 /// What the server is to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// To tell of changes of this resource.
-    Subscribe(Arc<str>),
+    /// To tell of changes of this.
+    Subscribe(Topic),
     /// To tell of them no longer.
-    Unsubscribe(Arc<str>),
+    Unsubscribe(Topic),
 }
 
 impl Step {
-    /// The resource, by its server's own URI.
-    pub(crate) const fn uri(&self) -> &Arc<str> {
+    /// What it is about.
+    pub(crate) const fn topic(&self) -> &Topic {
         match self {
-            Self::Subscribe(uri) | Self::Unsubscribe(uri) => uri,
+            Self::Subscribe(topic) | Self::Unsubscribe(topic) => topic,
         }
     }
 }
@@ -42,12 +51,12 @@ pub(super) struct Told {
     pub(super) part: Option<Arc<str>>,
 }
 
-/// The watchers of one connection, by the server's own URIs.
+/// The watchers of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: BTreeMap<Arc<str>, Entry>,
-    /// Resources with a step to take, in their order.
-    due: VecDeque<Arc<str>>,
+    entries: BTreeMap<Topic, Entry>,
+    /// What has a step to take, in its order.
+    due: VecDeque<Topic>,
     /// Whose answers count.
     life: Incarnation,
     last: u64,
@@ -98,13 +107,13 @@ impl Table {
     /// Somebody watches; without `waiting` it believes so already.
     pub(super) fn add(
         &mut self,
-        uri: &Arc<str>,
+        topic: &Topic,
         inbox: &Arc<Inbox>,
         shown: &Arc<str>,
         waiting: Option<oneshot::Sender<Settled>>,
     ) -> u64 {
         self.last += 1;
-        let entry = self.entries.entry(Arc::clone(uri)).or_default();
+        let entry = self.entries.entry(topic.clone()).or_default();
         let is_held = entry.phase == Phase::Held;
         let mut watcher = Watcher {
             inbox: Arc::clone(inbox),
@@ -120,19 +129,21 @@ impl Table {
             entry.phase = Phase::Wanted;
         }
         entry.watchers.insert(self.last, watcher);
-        self.settle(uri);
+        self.settle(topic);
         self.last
     }
 
     /// Somebody watches no longer.
-    pub(super) fn remove(&mut self, uri: &Arc<str>, number: u64) {
-        let Some(entry) = self.entries.get_mut(uri) else { return };
+    pub(super) fn remove(&mut self, topic: &Topic, number: u64) {
+        let Some(entry) = self.entries.get_mut(topic) else { return };
         entry.watchers.remove(&number);
-        self.settle(uri);
+        self.settle(topic);
     }
 
+    /// Whether anybody watches a resource. A task is its server's to go on with or not.
     pub(super) fn is_watched(&self) -> bool {
-        self.entries.values().any(|entry| !entry.watchers.is_empty())
+        let is_resource = |topic: &Topic| matches!(topic, Topic::Resource(_));
+        self.entries.iter().any(|(topic, it)| is_resource(topic) && !it.watchers.is_empty())
     }
 
     /// Another life, or the same one whose server forgot everything.
@@ -153,17 +164,17 @@ impl Table {
         if life != self.life {
             return None;
         }
-        while let Some(uri) = self.due.pop_front() {
-            let Some(entry) = self.entries.get_mut(&uri) else { continue };
+        while let Some(topic) = self.due.pop_front() {
+            let Some(entry) = self.entries.get_mut(&topic) else { continue };
             entry.is_due = false;
             match (entry.phase, entry.watchers.is_empty()) {
                 (Phase::Wanted, false) => {
                     entry.phase = Phase::Asked;
-                    return Some(Step::Subscribe(uri));
+                    return Some(Step::Subscribe(topic));
                 }
                 (Phase::Held, true) => {
                     entry.phase = Phase::Leaving;
-                    return Some(Step::Unsubscribe(uri));
+                    return Some(Step::Unsubscribe(topic));
                 }
                 _ => {}
             }
@@ -173,8 +184,8 @@ impl Table {
 
     /// How a step went; gives whom to tell that they may have missed a change.
     pub(super) fn done(&mut self, life: Incarnation, step: &Step, outcome: &Settled) -> Vec<Told> {
-        let uri = step.uri();
-        let Some(entry) = self.entries.get_mut(uri).filter(|_| life == self.life) else {
+        let topic = step.topic();
+        let Some(entry) = self.entries.get_mut(topic).filter(|_| life == self.life) else {
             return Vec::new();
         };
         let mut told = Vec::new();
@@ -185,7 +196,9 @@ impl Table {
                     if let Some(waiting) = watcher.waiting.take() {
                         waiting.send(outcome.clone()).ok();
                     }
-                    if std::mem::take(&mut watcher.doubts) {
+                    // What a task is at now only its server's next word says.
+                    let is_telling = matches!(topic, Topic::Resource(_));
+                    if std::mem::take(&mut watcher.doubts) && is_telling {
                         told.push(watcher.told(None));
                     }
                 }
@@ -193,51 +206,52 @@ impl Table {
             // A server that refuses tells on, and nobody hears it.
             Step::Unsubscribe(_) => entry.phase = Phase::Wanted,
         }
-        self.settle(uri);
+        self.settle(topic);
         told
     }
 
     /// A step that was begun is due again.
     pub(super) fn put_off(&mut self, life: Incarnation, step: &Step) {
-        let uri = step.uri();
-        if let Some(entry) = self.entries.get_mut(uri).filter(|_| life == self.life) {
+        let topic = step.topic();
+        if let Some(entry) = self.entries.get_mut(topic).filter(|_| life == self.life) {
             entry.phase = match step {
                 Step::Subscribe(_) => Phase::Wanted,
                 Step::Unsubscribe(_) => Phase::Held,
             };
-            self.settle(uri);
+            self.settle(topic);
         }
     }
 
     /// What follows from watchers that came or went, and from an answer. While the server is asked
     /// nothing does.
-    fn settle(&mut self, uri: &Arc<str>) {
-        let Some(entry) = self.entries.get_mut(uri) else { return };
+    fn settle(&mut self, topic: &Topic) {
+        let Some(entry) = self.entries.get_mut(topic) else { return };
         let is_left = entry.watchers.is_empty();
         let asks = matches!((entry.phase, is_left), (Phase::Wanted, false) | (Phase::Held, true));
         if asks && !std::mem::replace(&mut entry.is_due, true) {
-            self.due.push_back(Arc::clone(uri));
+            self.due.push_back(topic.clone());
         }
         if is_left && matches!(entry.phase, Phase::Wanted | Phase::Refused) {
             if entry.is_due {
-                self.due.retain(|due| due != uri);
+                self.due.retain(|due| due != topic);
             }
-            self.entries.remove(uri);
+            self.entries.remove(topic);
         }
     }
 
     /// What the server was asked for and is to tell of.
-    pub(super) fn wanted(&self) -> Vec<Arc<str>> {
+    pub(super) fn wanted(&self) -> Vec<Topic> {
         let asked = |entry: &Entry| matches!(entry.phase, Phase::Asked | Phase::Held);
         let watched = self.entries.iter().filter(|(_, it)| asked(it) && !it.watchers.is_empty());
-        watched.map(|(uri, _)| Arc::clone(uri)).collect()
+        watched.map(|(topic, _)| topic.clone()).collect()
     }
 
     /// Whom a change of a resource reaches: its watchers, and those of what it is a part of. A
     /// server may tell of a part of what was subscribed to (MCP, resources).
     pub(super) fn updated(&self, uri: &str) -> Vec<Told> {
+        let resource = |uri: &str| self.entries.get(&Topic::Resource(Arc::from(uri)));
         let mut told = Vec::new();
-        if let Some(entry) = self.entries.get(uri) {
+        if let Some(entry) = resource(uri) {
             told.extend(entry.watchers.values().map(|watcher| watcher.told(None)));
         }
         let ends = uri.match_indices(['/', '?', '#']).rev().take(ANCESTORS);
@@ -245,7 +259,7 @@ impl Table {
         for (end, mark) in ends {
             for end in [end, end + mark.len()] {
                 let above = uri.get(..end).filter(|above| above.len() < uri.len());
-                let Some(entry) = above.and_then(|above| self.entries.get(above)) else { continue };
+                let Some(entry) = above.and_then(resource) else { continue };
                 let part = part.get_or_insert_with(|| Arc::from(uri));
                 told.extend(entry.watchers.values().map(|watcher| watcher.told(Some(part))));
             }
@@ -253,9 +267,18 @@ impl Table {
         told
     }
 
-    /// Everybody, about everything.
+    /// Whom a change of a task reaches.
+    pub(super) fn task(&self, id: &Arc<str>) -> Vec<Told> {
+        let entry = self.entries.get(&Topic::Task(Arc::clone(id)));
+        let watchers = entry.into_iter().flat_map(|entry| entry.watchers.values());
+        watchers.map(|watcher| watcher.told(None)).collect()
+    }
+
+    /// Everybody, about every resource.
     pub(super) fn all(&self) -> Vec<Told> {
-        let watchers = self.entries.values().flat_map(|entry| entry.watchers.values());
+        let is_resource = |topic: &Topic| matches!(topic, Topic::Resource(_));
+        let entries = self.entries.iter().filter(|(topic, _)| is_resource(topic));
+        let watchers = entries.flat_map(|(_, entry)| entry.watchers.values());
         watchers.map(|watcher| watcher.told(None)).collect()
     }
 }

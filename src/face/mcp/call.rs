@@ -75,10 +75,11 @@ impl Exchange {
             }
             None => (None, None),
         };
-        let (dialogue, telling) = match revision.era() {
+        let (mut dialogue, telling) = match revision.era() {
             Era::Legacy => Telling::of_session(caller.client.as_ref()),
             Era::Modern => Telling::of_request(&metadata),
         };
+        dialogue.headers.clone_from(&caller.headers);
         let request = CallRequest {
             progress: sink,
             session: caller.session.as_ref().map(|lease| lease.key().clone()),
@@ -89,13 +90,18 @@ impl Exchange {
         let Caller { principal, owner, session, .. } = caller.clone();
         let answer = async move {
             // Its connections stay as long as it has a call.
-            let _session = session;
+            let session = session;
             let called = match revision.era() {
                 Era::Legacy => gate.call(&principal, &owner, request).await,
                 Era::Modern => gate.round(&principal, &owner, request).await,
             };
             let result = match called {
-                Ok(answer) => answer.result,
+                Ok(answer) => {
+                    if let Some(session) = &session {
+                        session.watching().note(&answer);
+                    }
+                    answer.result
+                }
                 Err(error) if matches!(subject, Subject::Tool(_)) => {
                     fault::of_call(error, revision.era())?
                 }

@@ -43,6 +43,11 @@ impl Client {
         Self { abilities, extensions, revision, level: Mutex::default(), open: Mutex::default() }
     }
 
+    /// The extensions that it declared.
+    pub(crate) fn extensions(&self) -> Vec<String> {
+        self.extensions.as_deref().map(extension::names).unwrap_or_default()
+    }
+
     /// Which log messages it wants from now on; false where the parameters name no level.
     pub(crate) fn set_level(&self, params: Option<&RawValue>) -> bool {
         let level = params.and_then(Level::of_message);

@@ -185,6 +185,7 @@ fn caller(owner: Owner) -> Caller {
         session: None,
         client: None,
         trace: Context::default(),
+        headers: None,
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    Caller, Exchange, Fault, Reply, fault, list, modern::Capabilities, received::Received,
-    subscribe, translate,
+    Caller, Exchange, Fault, Reply, client::Client, fault, list, modern::Capabilities,
+    received::Received, subscribe, translate,
 };
 use crate::{
     access::Gate,
@@ -56,6 +56,19 @@ pub(crate) fn initialize(
         instructions,
     });
     Ok((revision, result))
+}
+
+/// A caller in its new session, which hears of what it declared.
+pub(crate) fn open(
+    gate: &Gate,
+    caller: &Caller,
+    params: Option<&RawValue>,
+    revision: Revision,
+) -> Caller {
+    let lease = gate.lease(&caller.principal, &caller.owner);
+    let client = Client::new(params, revision);
+    lease.watching().hear(client.extensions());
+    Caller { session: Some(Arc::new(lease)), client: Some(Arc::new(client)), ..caller.clone() }
 }
 
 /// What a request of an open session is answered with.

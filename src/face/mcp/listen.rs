@@ -8,9 +8,9 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 use futures::future::{BoxFuture, FutureExt as _};
 use serde::Serialize;
 
-use super::{Caller, Fault, changes::Changes, fault, subscribe, translate};
+use super::{Caller, Fault, changes::Changes, fault, modern, subscribe, translate};
 use crate::{
-    access::{CallError, Gate, Watching},
+    access::{CallError, Gate, News, Watching},
     wire::{Era, Id, Object, RawValue, envelope, meta, method, raw},
 };
 
@@ -23,6 +23,8 @@ const FILTERS: [(&str, &str); 3] = [
 
 /// The member of a filter that names resources.
 const RESOURCES: &str = "resourceSubscriptions";
+/// The member that names tasks (MCP, extension for tasks).
+const TASKS: &str = "taskIds";
 
 /// One open subscription.
 pub(crate) struct Listen {
@@ -30,16 +32,17 @@ pub(crate) struct Listen {
     changes: Changes,
     /// The notifications that the client wants to hear, by the names of its filter.
     wanted: Vec<(&'static str, &'static str)>,
-    /// The resources that it is told of; `None` where it named none.
-    resources: Option<Resources>,
+    /// What else it is told of; `None` where it named nothing.
+    watched: Option<Watched>,
     due: VecDeque<&'static str>,
     acknowledged: bool,
 }
 
-struct Resources {
+struct Watched {
     watching: Arc<Watching>,
-    /// Those that are watched, by the client's names.
-    agreed: Vec<Arc<str>>,
+    /// The resources and the tasks, by the client's names; `None` where it named none.
+    resources: Option<Vec<Arc<str>>>,
+    tasks: Option<Vec<Arc<str>>>,
     /// Puts the subscriptions on their way; gone once they are.
     opening: Option<BoxFuture<'static, ()>>,
 }
@@ -69,19 +72,20 @@ impl Listen {
         id: Id,
         params: Option<&RawValue>,
     ) -> Result<Self, Fault> {
-        let Filter { wanted, resources } = filter(params)
+        let Filter { wanted, resources, tasks } = filter(params)
             .ok_or_else(|| Fault::invalid("`params.notifications` is not a filter"))?;
+        if tasks.is_some() {
+            modern::takes_tasks(params)?;
+        }
         let refused = |error| fault::of_request(error, Era::Modern);
         let changes = gate.changes(&caller.principal, &caller.owner).map_err(refused)?;
         let changes = Changes::new(changes);
-        let resources = match resources {
-            Some(uris) => {
-                let watching = gate.watching(&caller.principal, &caller.owner, None);
-                Some(Resources::of(watching, uris).map_err(refused)?)
-            }
-            None => None,
-        };
-        Ok(Self { id, changes, wanted, resources, due: VecDeque::new(), acknowledged: false })
+        let mut watched = None;
+        if resources.is_some() || tasks.is_some() {
+            let watching = gate.watching(&caller.principal, &caller.owner, None);
+            watched = Some(Watched::of(watching, resources, tasks).map_err(refused)?);
+        }
+        Ok(Self { id, changes, wanted, watched, due: VecDeque::new(), acknowledged: false })
     }
 
     /// The next notification as one line; `None` when the view is no more. May be dropped and
@@ -98,7 +102,9 @@ impl Listen {
             tokio::select! {
                 biased;
                 come = self.changes.come() => if !come { return None },
-                uri = updated(&mut self.resources) => return Some(self.updated(&uri)),
+                news = news(&mut self.watched) => {
+                    return Some(subscribe::line(&news, Some(&self.id)));
+                }
             }
             let is_wanted = |due: &&str| self.wanted.iter().any(|(_, wanted)| wanted == due);
             self.due.extend(self.changes.take().into_iter().filter(is_wanted));
@@ -126,8 +132,12 @@ impl Listen {
         for (member, _) in &self.wanted {
             notifications.put(member, &true);
         }
-        if let Some(resources) = &self.resources {
-            notifications.put(RESOURCES, &resources.agreed);
+        if let Some(Watched { resources, tasks, .. }) = &self.watched {
+            for (member, agreed) in [(RESOURCES, resources), (TASKS, tasks)] {
+                if let Some(agreed) = agreed {
+                    notifications.put(member, agreed);
+                }
+            }
         }
         let mut params = Object::default();
         params.put(meta::META, &self.meta());
@@ -141,39 +151,41 @@ impl Listen {
         envelope::notification(notification, Some(&params.to_raw()))
     }
 
-    fn updated(&self, uri: &str) -> Vec<u8> {
-        let mut params = Object::default();
-        params.put(meta::META, &self.meta());
-        subscribe::updated(uri, params)
-    }
-
     fn meta(&self) -> Meta<'_> {
         Meta { subscription: &self.id, server_info: None }
     }
 }
 
-impl Resources {
-    /// Resources that nobody has are left out, as the acknowledgement says.
-    fn of(watching: Arc<Watching>, uris: Vec<String>) -> Result<Self, CallError> {
-        let agreed = watching.known(uris)?;
-        let (follower, uris) = (Arc::clone(&watching), agreed.clone());
-        let opening = Some(async move { follower.follow(uris).await }.boxed());
-        Ok(Self { watching, agreed, opening })
+impl Watched {
+    /// Resources that nobody has and tasks that are not the client's are left out, as the
+    /// acknowledgement says.
+    fn of(
+        watching: Arc<Watching>,
+        resources: Option<Vec<String>>,
+        tasks: Option<Vec<String>>,
+    ) -> Result<Self, CallError> {
+        let resources = resources.map(|uris| watching.known(uris)).transpose()?;
+        let tasks = tasks.map(|names| watching.attend(names)).transpose()?;
+        let opening = resources.clone().map(|uris| {
+            let follower = Arc::clone(&watching);
+            async move { follower.follow(uris).await }.boxed()
+        });
+        Ok(Self { watching, resources, tasks, opening })
     }
 }
 
-/// The next resource that changed; never where none is named.
-async fn updated(resources: &mut Option<Resources>) -> String {
-    let Some(resources) = resources else { return std::future::pending().await };
-    if let Some(opening) = &mut resources.opening {
+/// What changed next; never where nothing is named.
+async fn news(watched: &mut Option<Watched>) -> News {
+    let Some(watched) = watched else { return std::future::pending().await };
+    if let Some(opening) = &mut watched.opening {
         tokio::select! {
             biased;
-            uri = resources.watching.updated() => return uri,
+            news = watched.watching.news() => return news,
             () = opening => {}
         }
-        resources.opening = None;
+        watched.opening = None;
     }
-    resources.watching.updated().await
+    watched.watching.news().await
 }
 
 /// What a filter asks for, as far as we have it.
@@ -181,6 +193,7 @@ async fn updated(resources: &mut Option<Resources>) -> String {
 struct Filter {
     wanted: Vec<(&'static str, &'static str)>,
     resources: Option<Vec<String>>,
+    tasks: Option<Vec<String>>,
 }
 
 /// Reads a filter; `None` where it is none.
@@ -193,11 +206,11 @@ fn filter(params: Option<&RawValue>) -> Option<Filter> {
             wanted.push(entry);
         }
     }
-    let resources = match filter.get(RESOURCES) {
-        Some(_) => Some(filter.typed(RESOURCES)?),
-        None => None,
+    let names = |member| match filter.get(member) {
+        Some(_) => filter.typed(member).map(Some),
+        None => Some(None),
     };
-    Some(Filter { wanted, resources })
+    Some(Filter { wanted, resources: names(RESOURCES)?, tasks: names(TASKS)? })
 }
 
 #[cfg(test)]
@@ -224,6 +237,8 @@ mod tests {
                 r#"{"notifications":{"resourceSubscriptions":["a:1"]}}"#,
                 Some((vec![], Some(vec!["a:1".to_owned()]))),
             ),
+            (r#"{"notifications":{"taskIds":["t"]}}"#, Some((vec![], Some(vec!["t".to_owned()])))),
+            (r#"{"notifications":{"taskIds":{}}}"#, None),
             (r#"{"notifications":{"resourceSubscriptions":[1]}}"#, None),
             (r#"{"notifications":{"resourceSubscriptions":"a:1"}}"#, None),
             (r#"{"notifications":{"toolsListChanged":1}}"#, None),
@@ -231,8 +246,8 @@ mod tests {
             ("{}", None),
         ] {
             let raw = RawValue::from_string(params.to_owned()).unwrap();
-            let read = filter(Some(&raw)).map(|Filter { wanted, resources }| {
-                (wanted.into_iter().map(|(it, _)| it).collect::<Vec<_>>(), resources)
+            let read = filter(Some(&raw)).map(|Filter { wanted, resources, tasks }| {
+                (wanted.into_iter().map(|(it, _)| it).collect::<Vec<_>>(), resources.or(tasks))
             });
             assert_eq!(read, expected, "{params}");
         }
@@ -246,7 +261,7 @@ mod tests {
             id: Id::from("l-1"),
             changes: Changes::new(changes),
             wanted: FILTERS.into_iter().take(1).collect(),
-            resources: None,
+            watched: None,
             due: VecDeque::new(),
             acknowledged: false,
         };

@@ -103,7 +103,7 @@ impl<'a> Request<'a> {
             | method::RESOURCES_READ
             | method::COMPLETE => Reply::Call(start()?),
             method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL => {
-                self.takes_tasks()?;
+                takes_tasks(self.params)?;
                 Reply::Call(start()?)
             }
             method::LISTEN => Reply::Listen(Listen::open(gate, caller, self.id, self.params)?),
@@ -120,16 +120,14 @@ impl<'a> Request<'a> {
     }
 }
 
-impl Request<'_> {
-    /// Tasks are for those alone who declare that they take them (MCP extension for tasks).
-    fn takes_tasks(&self) -> Result<(), Fault> {
-        let declared = meta::key(self.params, CLIENT_CAPABILITIES);
-        let abilities = declared.as_deref().map(Abilities::read).unwrap_or_default();
-        if abilities.has(Ability::Tasks) {
-            return Ok(());
-        }
-        Err(Fault::lacking(Abilities::NONE.and(Ability::Tasks)))
+/// Tasks are for those alone who declare that they take them (MCP extension for tasks).
+pub(super) fn takes_tasks(params: Option<&RawValue>) -> Result<(), Fault> {
+    let declared = meta::key(params, CLIENT_CAPABILITIES);
+    let abilities = declared.as_deref().map(Abilities::read).unwrap_or_default();
+    if abilities.has(Ability::Tasks) {
+        return Ok(());
     }
+    Err(Fault::lacking(Abilities::NONE.and(Ability::Tasks)))
 }
 
 /// `server/discover`: what we offer, and which modern revisions we speak.

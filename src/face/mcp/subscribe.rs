@@ -1,12 +1,15 @@
-//! `resources/subscribe` and `resources/unsubscribe` of a legacy session, and how a change of a
-//! resource is told in both eras.
+//! `resources/subscribe` and `resources/unsubscribe` of a legacy session, and how changes of
+//! what is watched are told in both eras.
 //!
 //! The session's lease holds what it watches; the transports tell it.
 
 use std::{borrow::Cow, sync::Arc};
 
 use super::{Caller, Exchange, Fault, Reply, fault, legacy::pong};
-use crate::wire::{Era, Object, RawValue, envelope, method};
+use crate::{
+    access::News,
+    wire::{Era, Id, Object, RawValue, envelope, meta, method, raw},
+};
 
 /// Answers a request of a session: a subscription waits for its server.
 pub(super) fn answer(
@@ -33,8 +36,25 @@ pub(super) fn answer(
     })))
 }
 
-/// A resource changed, as one line; `meta` is set first.
-pub(crate) fn updated(uri: &str, mut params: Object<'_>) -> Vec<u8> {
-    params.put("uri", uri);
-    envelope::notification(method::RESOURCE_UPDATED, Some(&params.to_raw()))
+/// What a client is told of what it watches, as one line: a session, or in a subscription.
+pub(crate) fn line(news: &News, subscription: Option<&Id>) -> Vec<u8> {
+    let (method, params) = match news {
+        News::Resource(uri) => {
+            let mut params = Object::default();
+            params.put("uri", uri);
+            (method::RESOURCE_UPDATED, Some(params.to_raw()))
+        }
+        News::Task(params) if subscription.is_some() => {
+            (method::TASK_CHANGED, Some(params.clone()))
+        }
+        News::Task(params) => (method::TASK_STATUS, Some(params.clone())),
+        News::Extension { method, params } => {
+            return envelope::notification(method, params.as_deref());
+        }
+    };
+    let params = match (params, subscription) {
+        (Some(params), Some(id)) => Some(meta::with_key(&params, meta::SUBSCRIPTION_ID, &raw(id))),
+        (params, _) => params,
+    };
+    envelope::notification(method, params.as_deref())
 }

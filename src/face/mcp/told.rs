@@ -10,7 +10,7 @@ use super::{Step, client::Client};
 use crate::{
     access::{Dialogue, Told},
     wire::{
-        Abilities, Id, Level, Object, envelope, extension,
+        Abilities, Id, Level, Object, RawValue, envelope, extension,
         meta::{CLIENT_CAPABILITIES, LOG_LEVEL},
         method,
     },
@@ -46,11 +46,16 @@ impl Telling {
     /// The dialogue of a modern call, by its metadata. What it wants to know ends the call.
     pub(super) fn of_request(meta: &Object<'_>) -> (Dialogue, Option<Self>) {
         let abilities = meta.get(CLIENT_CAPABILITIES);
-        let extensions = abilities.and_then(extension::declared).map(Arc::from);
+        let extensions = abilities.and_then(extension::declared);
+        let extensions: Option<Arc<RawValue>> = extensions.map(Arc::from);
         let abilities = abilities.map(Abilities::read).unwrap_or_default();
         let level = meta.get(LOG_LEVEL).and_then(Level::read);
         let mut telling = None;
-        let sink = level.map(|_| {
+        let may_hear = |declared: &RawValue| {
+            extension::names(declared).iter().any(|name| extension::may_have_methods(name))
+        };
+        let hears = extensions.as_deref().is_some_and(may_hear);
+        let sink = (level.is_some() || hears).then(|| {
             let (sink, told) = mpsc::channel(WAITING);
             telling = Some(Self { client: None, told, open: HashMap::new() });
             sink
@@ -74,9 +79,10 @@ impl Telling {
     pub(super) fn last(&mut self) -> Option<Step> {
         while let Ok(told) = self.told.try_recv() {
             // A call that has its outcome asks for nothing any more.
-            if let Told::Logged(params) = told {
-                let line = envelope::notification(method::MESSAGE, Some(&params));
-                return Some(Step::Notification(line));
+            if !matches!(told, Told::Asked(_))
+                && let Some(step) = self.step(told)
+            {
+                return Some(step);
             }
         }
         while let Some(id) = self.open.keys().next().cloned() {
@@ -99,6 +105,12 @@ impl Telling {
             Told::Withdrawn(id) => self.withdraw(&id),
             Told::Logged(params) => {
                 Some(Step::Notification(envelope::notification(method::MESSAGE, Some(&params))))
+            }
+            // A session hears of it on its own stream.
+            Told::Notified(_) if self.client.is_some() => None,
+            Told::Notified(notice) => {
+                let line = envelope::notification(&notice.method, notice.params.as_deref());
+                Some(Step::Notification(line))
             }
         }
     }

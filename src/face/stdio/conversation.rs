@@ -9,11 +9,11 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::{Gate, Principal},
+    access::{Gate, News, Principal},
     face::mcp::{
         Caller, Exchange, Fault, Outcome, Reply, Step, batch, cancelled_request, changes::Changes,
-        client::Client, era, is_batch, legacy, listen::Listen, modern::Request, notified, response,
-        subscribe, unreadable,
+        era, is_batch, legacy, listen::Listen, modern::Request, notified, response, subscribe,
+        unreadable,
     },
     id::Owner,
     trace::Context,
@@ -41,8 +41,8 @@ pub(super) enum Due {
     Ended(Vec<Id>),
     /// The legacy client's view changed.
     Changed,
-    /// A resource that it watches changed.
-    Updated(String),
+    /// There is news of what it watches.
+    News(News),
     /// Its view is no more.
     Withdrawn,
 }
@@ -81,6 +81,7 @@ impl Conversation {
                 session: None,
                 client: None,
                 trace: Context::default(),
+                headers: None,
             },
             out,
             agreed: Agreed::Nothing,
@@ -129,15 +130,15 @@ impl Conversation {
             }
         };
         let session = self.caller.session.as_ref();
-        let updated = async {
+        let news = async {
             match session {
-                Some(session) => session.watching().updated().await,
+                Some(session) => session.watching().news().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             Some(ended) = self.running.join_next() => Due::Ended(ended.unwrap_or_default()),
-            uri = updated => Due::Updated(uri),
+            news = news => Due::News(news),
             told = changed => if told { Due::Changed } else { Due::Withdrawn },
         }
     }
@@ -156,7 +157,7 @@ impl Conversation {
                     self.say(envelope::notification(notification, None)).await;
                 }
             }
-            Due::Updated(uri) => self.say(subscribe::updated(&uri, Object::default())).await,
+            Due::News(news) => self.say(subscribe::line(&news, None)).await,
             Due::Withdrawn => self.changes = None,
         }
     }
@@ -308,8 +309,7 @@ impl Conversation {
                 let changes =
                     changes.map_err(|error| Err(Fault::new(code::INTERNAL, error.to_string())))?;
                 self.agreed = Agreed::Legacy(revision);
-                self.caller.session = Some(Arc::new(self.gate.lease(principal, owner)));
-                self.caller.client = Some(Arc::new(Client::new(params, revision)));
+                self.caller = legacy::open(&self.gate, &self.caller, params, revision);
                 self.changes = Some(Changes::new(changes));
                 Ok(Reply::Now(Ok(into_text(result))))
             }

@@ -35,6 +35,7 @@ fn status(state: State, incarnation: u64) -> ServerStatus {
         calls: 0,
         failures: 0,
         overdue: 0,
+        unheard: 0,
         required: false,
         description: None,
     }

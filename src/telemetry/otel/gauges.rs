@@ -21,15 +21,17 @@ const LEVELS: [Reading; 4] = [
     }),
 ];
 
-const TOTALS: [Reading; 3] = [
+const TOTALS: [Reading; 4] = [
     ("switchboard.calls", "Calls that a server was given", |it| it.calls),
     ("switchboard.calls.failed", "Calls that ended without the server's answer", |it| it.failures),
     ("switchboard.calls.overdue", "Calls that outlived their deadline, a bug", |it| it.overdue),
+    ("switchboard.notifications.unheard", "Notifications that reached nobody", |it| it.unheard),
 ];
 
 /// Has a meter read what a runtime is doing at each collection, for as long as the runtime lives:
 /// `switchboard.connections` by state, and by owner and server `switchboard.calls`,
-/// `switchboard.calls.failed`, `switchboard.calls.overdue`, `switchboard.calls.in_flight`,
+/// `switchboard.calls.failed`, `switchboard.calls.overdue`, `switchboard.notifications.unheard`,
+/// `switchboard.calls.in_flight`,
 /// `switchboard.calls.waiting`, `switchboard.incarnation` and `switchboard.circuit.open`.
 pub fn follow(meter: &Meter, runtime: &RuntimeHandle) {
     let observed = runtime.observed();

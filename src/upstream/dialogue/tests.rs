@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::wire::Ability;
+use crate::{upstream::StderrRing, wire::Ability};
 
 fn party(who: &str, sink: Option<DialogueSink>) -> Party {
     let dialogue = Dialogue {
@@ -11,6 +11,8 @@ fn party(who: &str, sink: Option<DialogueSink>) -> Party {
         server: Some(ServerName::new("git").unwrap()),
         abilities: Abilities::NONE.and(Ability::Form),
         extensions: None,
+        hears: None,
+        headers: None,
         level: Some(Level::Warning),
         sink,
     };

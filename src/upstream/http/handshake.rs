@@ -138,7 +138,7 @@ impl Talk<'_> {
         // Ids of a handshake and of what follows must differ.
         let id = self.legs.last_id.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let body = Bytes::from(envelope::request_with(&id, method, params));
-        let leg = Leg { id: Some(id), method, name: None, params: None, revision, trace: None };
+        let leg = Leg { id: Some(id), revision, ..Leg::aside(method) };
         timeout(limit, self.legs.exchange(leg, body, &mut Ear::default())).await.ok()
     }
 }

@@ -32,14 +32,14 @@ use super::{
 use crate::{
     upstream::{
         StderrRing,
-        dialogue::{GivenUp, Inquiries, Party, addressee, log},
+        dialogue::{GivenUp, Inquiries, Party, addressee, log, notice},
         news::News,
         peer::{Acknowledged, inbound},
         progress::{Said, Track},
         vital::Vital,
     },
     wire::{
-        Id, Message, RawValue, Revision, envelope,
+        Id, Message, RawValue, Revision, envelope, extension,
         header::{self, Annotated},
         method,
     },
@@ -302,7 +302,13 @@ impl Legs {
             }
             method::MESSAGE => log(self.party(id, ear).as_ref(), params, &self.words),
             method::CANCELLED => self.inquiries.withdraw(params),
-            _ => drop(self.news.take(method, params)),
+            _ => {
+                let heard = extension::may_own(method)
+                    && notice(self.party(id, ear).as_ref(), method, params);
+                if !self.news.take(method, params, heard) {
+                    tracing::trace!("notification without use");
+                }
+            }
         }
     }
 

@@ -117,6 +117,7 @@ impl Remote {
             params: call.params,
             revision,
             trace: call.trace,
+            headers: call.headers(),
         };
         let track = call.progress.clone().map(|sink| Track::new(sink, call.deadline.clone()));
         let mut ticket =

@@ -1,7 +1,7 @@
 //! One message as an HTTP request: its method, its headers and its body.
 //!
-//! Built from scratch: headers come from the configuration, the session and the message itself,
-//! never from a caller. Sends nothing.
+//! Built from scratch: headers come from the configuration, the session and the message itself.
+//! Of a caller's there is nothing but parameters of its call. Sends nothing.
 
 use bytes::Bytes;
 use http::{
@@ -15,7 +15,11 @@ use super::{
 };
 use crate::{
     trace::Context,
-    wire::{Object, RawValue, Revision, header, method},
+    wire::{
+        Object, RawValue, Revision,
+        header::{self, Unexplained},
+        method,
+    },
 };
 
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(header::PROTOCOL_VERSION);
@@ -37,12 +41,22 @@ pub(super) struct Leg<'a> {
     pub(super) revision: Option<Revision>,
     /// The trace that it belongs to.
     pub(super) trace: Option<&'a Context>,
+    /// Headers of the caller's that belong to the call.
+    pub(super) headers: Option<&'a Unexplained>,
 }
 
 impl<'a> Leg<'a> {
     /// A message beside the requests: a notification, or a reply, of which `method` is empty.
     pub(super) const fn aside(method: &'a str) -> Self {
-        Self { id: None, method, name: None, params: None, revision: None, trace: None }
+        Self {
+            id: None,
+            method,
+            name: None,
+            params: None,
+            revision: None,
+            trace: None,
+            headers: None,
+        }
     }
 }
 
@@ -82,6 +96,11 @@ impl Legs {
             return request;
         };
         put(headers, NAME, &header::encode(name));
+        for (name, value) in leg.headers.into_iter().flat_map(|headers| headers.iter()) {
+            if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+                put(headers, name, value);
+            }
+        }
         if leg.method == method::TOOLS_CALL
             && let Some(annotated) = self.annotated.read().get(name)
         {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::{Link, Request};
 use crate::{
     upstream::{Deadline, RequestError},
-    wire::{Era, Object, Primitive, RawValue, method, raw},
+    wire::{Abilities, Ability, Era, Object, Primitive, RawValue, meta::Stamp, method, raw},
 };
 
 /// The lists whose changes a modern server announces, by the member of a listen filter that asks
@@ -23,6 +23,20 @@ const ANNOUNCED: [(Primitive, &str); 3] = [
 ];
 /// The member of a listen filter that names resources.
 const RESOURCES: &str = "resourceSubscriptions";
+
+/// The member of a listen filter that names tasks (MCP, extension for tasks).
+const TASKS: &str = "taskIds";
+
+/// What a modern server is asked to tell of, or agrees to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Its lists.
+    pub lists: bool,
+    /// These resources.
+    pub resources: Vec<Arc<str>>,
+    /// These tasks.
+    pub tasks: Vec<Arc<str>>,
+}
 
 /// What a capability says about changes.
 #[derive(Default, Deserialize)]
@@ -76,38 +90,43 @@ impl Link {
         self.request(unasked(method, params, deadline)).await.map(drop)
     }
 
-    /// Asks a modern server to tell of changes, of its lists where `lists` says so and of these
-    /// resources, and waits until it stops doing so. The resources that it agreed to are told as
-    /// soon as it acknowledges. Dropping the future ends the subscription.
+    /// Asks a modern server to tell of changes and waits until it stops doing so. The resources and
+    /// tasks that it agreed to are told as soon as it acknowledges. Dropping the future ends the
+    /// subscription.
     ///
     /// # Errors
     /// The server refused, or the link is over.
     pub async fn listen(
         &self,
-        lists: bool,
-        resources: &[Arc<str>],
-        agreed: mpsc::Sender<Vec<String>>,
+        wanted: &Filter,
+        agreed: mpsc::Sender<Filter>,
     ) -> Result<(), RequestError> {
         let mut filter = Object::default();
-        let told = |it: &Primitive| lists && self.capability(*it).list_changed;
+        let told = |it: &Primitive| wanted.lists && self.capability(*it).list_changed;
         for (_, member) in ANNOUNCED.into_iter().filter(|(it, _)| told(it)) {
             filter.put(member, &true);
         }
-        if !resources.is_empty() {
-            filter.put(RESOURCES, resources);
+        for (member, names) in [(RESOURCES, &wanted.resources), (TASKS, &wanted.tasks)] {
+            if !names.is_empty() {
+                filter.put(member, names);
+            }
         }
         let mut params = Object::default();
         params.put("notifications", &filter);
         let deadline = Deadline::new(Duration::MAX, Duration::MAX);
         let (acknowledged, mut acknowledgement) = mpsc::channel(1);
         let request = unasked(method::LISTEN, params.to_raw().into(), deadline);
-        let ended = self.sent(request, Some(acknowledged));
+        // Tasks are for those alone who declare them.
+        let stamp = self.stamp.clone().filter(|_| !wanted.tasks.is_empty());
+        let capabilities = Abilities::NONE.and(Ability::Tasks).to_raw();
+        let stated = stamp.map(|stamp| Stamp { capabilities, ..stamp });
+        let ended = self.sent(request, Some(acknowledged), stated);
         tokio::pin!(ended);
         tokio::select! {
             biased;
             Some(params) = acknowledgement.recv() => {
                 // Whoever asked may have left.
-                agreed.try_send(resources_of(&params)).ok();
+                agreed.try_send(agreed_to(&params)).ok();
             }
             ended = &mut ended => return ended.map(drop),
         }
@@ -134,11 +153,10 @@ fn unasked(method: &'static str, params: Arc<RawValue>, deadline: Deadline) -> R
     }
 }
 
-/// The resources that an acknowledgement names.
-fn resources_of(params: &RawValue) -> Vec<String> {
-    let read = || {
-        let params = Object::read(params)?;
-        Object::read(params.get("notifications")?)?.typed(RESOURCES)
-    };
-    read().unwrap_or_default()
+/// The resources and tasks that an acknowledgement names.
+fn agreed_to(params: &RawValue) -> Filter {
+    let params = Object::read(params).unwrap_or_default();
+    let filter = params.get("notifications").and_then(Object::read).unwrap_or_default();
+    let names = |member| filter.typed(member).unwrap_or_default();
+    Filter { lists: false, resources: names(RESOURCES), tasks: names(TASKS) }
 }

@@ -10,11 +10,15 @@ use std::sync::{
 
 use super::{Shared, peek};
 use crate::{
-    upstream::{RequestError, dialogue::log, progress::Said},
+    upstream::{
+        RequestError,
+        dialogue::{log, notice},
+        progress::Said,
+    },
     wire::{
         ErrorObject, Id, Message, Object, ParseError, RawValue,
         envelope::{self, code},
-        meta, method, raw,
+        extension, meta, method, raw,
     },
 };
 
@@ -99,8 +103,12 @@ fn notification(shared: &Shared, method: &str, params: Option<&RawValue>) {
         }
         method::MESSAGE => log(shared.pending.addressee().as_ref(), params, &shared.stderr),
         method::CANCELLED => shared.inquiries.withdraw(params),
-        _ if shared.news.take(method, params) => {}
         _ => {
+            let heard = extension::may_own(method)
+                && notice(shared.pending.addressee().as_ref(), method, params);
+            if shared.news.take(method, params, heard) {
+                return;
+            }
             count(&shared.oddities.ignored);
             tracing::trace!("notification without use");
         }

@@ -60,6 +60,9 @@ def take(call, method, params):
         sys.exit(1)
     elif method.endswith("/typed"):
         answer(call, {"resultType": "special", "n": 1})
+    elif method.endswith("/notify"):
+        send({"method": "notifications/skills/changed", "params": {"uri": "skill://a", "n": [1]}})
+        answer(call, {})
     elif not method.endswith("/wait"):
         token = params.get("_meta", {}).get("progressToken")
         if token is not None:

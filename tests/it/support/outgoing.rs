@@ -35,7 +35,7 @@ const REQUESTS: [(&str, &str, &str); 23] = [
     ("tasks/update", "UpdateTaskRequest", "UpdateTaskResult"),
 ];
 
-const NOTIFICATIONS: [(&str, &str); 10] = [
+const NOTIFICATIONS: [(&str, &str); 13] = [
     ("notifications/initialized", "InitializedNotification"),
     ("notifications/cancelled", "CancelledNotification"),
     ("notifications/progress", "ProgressNotification"),
@@ -46,12 +46,15 @@ const NOTIFICATIONS: [(&str, &str); 10] = [
     ("notifications/resources/updated", "ResourceUpdatedNotification"),
     ("notifications/roots/list_changed", "RootsListChangedNotification"),
     ("notifications/subscriptions/acknowledged", "SubscriptionsAcknowledgedNotification"),
+    ("notifications/tasks/status", "TaskStatusNotification"),
+    ("notifications/tasks", "TaskNotification"),
+    ("notifications/skills/changed", "Notification"),
 ];
 
 /// What passes although a revision has no type for it; only the rules of JSON-RPC hold then. A
 /// client that declares elicitation is asked, whatever its revision; the tasks of 2026-07-28 are an
 /// extension, which its schema does not have.
-const UNTYPED: [(Revision, &str); 10] = [
+const UNTYPED: [(Revision, &str); 11] = [
     (Revision::V2024_11_05, "ElicitRequest"),
     (Revision::V2024_11_05, "ElicitResult"),
     (Revision::V2025_03_26, "ElicitRequest"),
@@ -62,6 +65,7 @@ const UNTYPED: [(Revision, &str); 10] = [
     (Revision::V2026_07_28, "CancelTaskResult"),
     (Revision::V2026_07_28, "UpdateTaskRequest"),
     (Revision::V2026_07_28, "UpdateTaskResult"),
+    (Revision::V2026_07_28, "TaskNotification"),
 ];
 
 /// Methods of extensions that tests have, which pass as they are.

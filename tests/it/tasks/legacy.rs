@@ -13,7 +13,7 @@ const REVISION: Revision = Revision::V2025_11_25;
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 
 /// Calls a tool as a task and gives the task's name.
-async fn begin(client: &mut Talk, tool: &str) -> Value {
+pub async fn begin(client: &mut Talk, tool: &str) -> Value {
     let mut params = call(tool, "a");
     params["task"] = json!({"ttl": 60000});
     let id = client.ask("tools/call", params).await;

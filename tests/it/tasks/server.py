@@ -20,6 +20,7 @@ TOOLS = {"may": ("completed", False), "must": ("completed", True), "asks": ("inp
          "fails": ("failed", True), "never": ("working", True)}
 tasks = json.load(open(STATE)) if os.path.exists(STATE) else {}
 waiting, last = {}, 0
+listens = {}
 
 
 def send(message):
@@ -53,6 +54,27 @@ def shown(name):
             ttl: 60000, interval: 100}
 
 
+def announce(name):
+    """Tells of a task whoever is to be told: in the modern era who listens to it."""
+    if not MODERN:
+        return send({"method": "notifications/tasks/status", "params": shown(name)})
+    for call, names in listens.items():
+        if name in names:
+            send({"method": "notifications/tasks", "params": {
+                **shown(name), "result": content(tasks[name]),
+                "_meta": {"io.modelcontextprotocol/subscriptionId": call, "own/key": 1}}})
+
+
+def listen(call, params, declared):
+    names = params["notifications"].get("taskIds", [])
+    if names and EXTENSION not in declared.get("extensions", {}):
+        return error(call, -32021, "tasks only", requiredCapabilities={"extensions": {EXTENSION: {}}})
+    listens[call] = names
+    journal("listen", *(tasks[name]["tool"] for name in names))
+    send({"method": "notifications/subscriptions/acknowledged", "params": {
+        "_meta": {"io.modelcontextprotocol/subscriptionId": call}, "notifications": {"taskIds": names}}})
+
+
 def content(task):
     return {"content": [{"type": "text", "text": json.dumps(task["answers"])}]}
 
@@ -62,6 +84,13 @@ def call_tool(call, params, declared):
     tool = params["name"]
     if tool == "forget":
         tasks.clear()
+        keep()
+        return result(call, content=[])
+    if tool == "finish":
+        for name, task in tasks.items():
+            if task["status"] == "working":
+                task["status"] = "completed"
+            announce(name)
         keep()
         return result(call, content=[])
     as_task = EXTENSION in declared.get("extensions", {}) if MODERN else "task" in params
@@ -156,7 +185,7 @@ for line in sys.stdin:
         tools = [{"name": name, "inputSchema": {"type": "object"},
                   **({} if MODERN else {"execution": {"taskSupport": supports[must]}})}
                  for name, (_, must) in TOOLS.items()]
-        tools.append({"name": "forget", "inputSchema": {"type": "object"}})
+        tools += [{"name": name, "inputSchema": {"type": "object"}} for name in ("forget", "finish")]
         result(message["id"], tools=tools, **({"ttlMs": 0, "cacheScope": "private"} if MODERN else {}))
     elif method == "server/discover" and MODERN:
         result(message["id"], supportedVersions=["2026-07-28"], ttlMs=0, cacheScope="private",
@@ -166,5 +195,10 @@ for line in sys.stdin:
                capabilities={"tools": {}, "tasks": {"cancel": {}, "requests": {"tools": {"call": {}}}}})
     elif method == "ping":
         result(message["id"])
+    elif method == "subscriptions/listen":
+        listen(message["id"], params, declared)
+    elif method == "notifications/cancelled":
+        if listens.pop(params["requestId"], None):
+            journal("unlisten")
     elif "id" in message:
         error(message["id"], -32601, "method not found")

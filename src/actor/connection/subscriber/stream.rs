@@ -15,9 +15,9 @@ use super::{AGAIN, Subscriber, cannot_watch, pause};
 use crate::{
     actor::{
         connection::ConnectionMsg,
-        watches::{Settled, Step},
+        watches::{Settled, Step, Topic},
     },
-    upstream::RequestError,
+    upstream::{Filter, RequestError},
 };
 
 /// How long a stream is read after another one took its place: what it still carries was sent before.
@@ -79,7 +79,8 @@ impl<'s> Streams<'s> {
         while steps.len() < self.most
             && let Some(step) = watches.next(life)
         {
-            if matches!(step, Step::Subscribe(_)) && !self.of.live.link.can_watch() {
+            let is_resource = matches!(step, Step::Subscribe(Topic::Resource(_)));
+            if is_resource && !self.of.live.link.can_watch() {
                 watches.done(life, &step, &Err(cannot_watch()));
             } else {
                 steps.push(step);
@@ -117,14 +118,14 @@ impl<'s> Streams<'s> {
 
     /// Opens a stream that carries what is wanted now in the place of the present one.
     async fn reopen(&mut self, steps: Vec<Step>) {
-        let wanted = self.of.handle.watches.wanted();
-        if wanted.is_empty() && !self.lists {
+        let wanted = self.wanted();
+        if wanted == Filter::default() {
             self.present = None;
             return self.settle(&steps, |_| Ok(()));
         }
         let (agreed, mut agreement) = mpsc::channel(1);
-        let (live, lists) = (Arc::clone(&self.of.live), self.lists);
-        let mut next: Open = async move { live.link.listen(lists, &wanted, agreed).await }.boxed();
+        let live = Arc::clone(&self.of.live);
+        let mut next: Open = async move { live.link.listen(&wanted, agreed).await }.boxed();
         let patience = self.of.patience();
         let opened = self
             .beside(async {
@@ -140,8 +141,12 @@ impl<'s> Streams<'s> {
             Ok(agreed) => {
                 self.most = self.most.saturating_mul(2);
                 self.replace(next);
-                self.settle(&steps, |uri| {
-                    if agreed.iter().any(|it| it == uri) { Ok(()) } else { Err(not_agreed()) }
+                self.settle(&steps, |topic| {
+                    let is_agreed = match topic {
+                        Topic::Resource(uri) => agreed.resources.contains(uri),
+                        Topic::Task(id) => agreed.tasks.contains(id),
+                    };
+                    if is_agreed { Ok(()) } else { Err(not_agreed()) }
                 });
             }
             Err(Some(RequestError::Timeout { sent })) => {
@@ -153,6 +158,18 @@ impl<'s> Streams<'s> {
             }
             Err(error) => self.not_opened(&steps, error),
         }
+    }
+
+    /// What a stream is to carry now.
+    fn wanted(&self) -> Filter {
+        let mut filter = Filter { lists: self.lists, ..Filter::default() };
+        for topic in self.of.handle.watches.wanted() {
+            match topic {
+                Topic::Resource(uri) => filter.resources.push(uri),
+                Topic::Task(id) => filter.tasks.push(id),
+            }
+        }
+        filter
     }
 
     /// The server ended a stream before it was open, or refused it.
@@ -184,11 +201,11 @@ impl<'s> Streams<'s> {
             .map(|before| timeout(LINGER, before).map(|ended| ended.unwrap_or(Ok(()))).boxed());
     }
 
-    /// The steps were taken; of those that add a resource, `outcome` says how.
-    fn settle(&self, steps: &[Step], outcome: impl Fn(&str) -> Settled) {
+    /// The steps were taken; of those that add something, `outcome` says how.
+    fn settle(&self, steps: &[Step], outcome: impl Fn(&Topic) -> Settled) {
         for step in steps {
             let outcome = match step {
-                Step::Subscribe(uri) => outcome(uri),
+                Step::Subscribe(topic) => outcome(topic),
                 Step::Unsubscribe(_) => Ok(()),
             };
             self.of.handle.watches.done(self.of.life(), step, &outcome);
@@ -204,7 +221,7 @@ async fn ended(stream: &mut Option<Open>) -> Settled {
     }
 }
 
-/// What is said of a resource that a server left out of its acknowledgement.
+/// What is said of what a server left out of its acknowledgement.
 fn not_agreed() -> RequestError {
     RequestError::Refused("it does not tell of changes of this resource".to_owned())
 }

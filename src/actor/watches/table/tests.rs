@@ -7,6 +7,10 @@ use crate::upstream::RequestError;
 
 const LIFE: Incarnation = Incarnation(1);
 
+fn resource(uri: &str) -> Topic {
+    Topic::Resource(Arc::from(uri))
+}
+
 struct Driven {
     table: Table,
     inbox: Arc<Inbox>,
@@ -21,26 +25,25 @@ impl Driven {
 
     fn add(&mut self, uri: &str) -> (u64, Receiver<Settled>) {
         let (waiting, settled) = oneshot::channel();
-        let uri = Arc::from(uri);
-        (self.table.add(&uri, &self.inbox, &uri, Some(waiting)), settled)
+        let uri: Arc<str> = Arc::from(uri);
+        (self.table.add(&resource(&uri), &self.inbox, &uri, Some(waiting)), settled)
     }
 
     fn follow(&mut self, uri: &str) -> u64 {
-        let uri = Arc::from(uri);
-        self.table.add(&uri, &self.inbox, &uri, None)
+        let uri: Arc<str> = Arc::from(uri);
+        self.table.add(&resource(&uri), &self.inbox, &uri, None)
     }
 
     fn remove(&mut self, uri: &str, number: u64) {
-        self.table.remove(&Arc::from(uri), number);
+        self.table.remove(&resource(uri), number);
     }
 
     fn due(&mut self) -> Vec<String> {
         let mut due = Vec::new();
         while let Some(step) = self.table.next(LIFE) {
-            due.push(match step {
-                Step::Subscribe(uri) => format!("+{uri}"),
-                Step::Unsubscribe(uri) => format!("-{uri}"),
-            });
+            let (Topic::Resource(name) | Topic::Task(name)) = step.topic();
+            let sign = if matches!(step, Step::Subscribe(_)) { '+' } else { '-' };
+            due.push(format!("{sign}{name}"));
         }
         due
     }
@@ -51,9 +54,9 @@ impl Driven {
     }
 
     fn done(&mut self, step: &str, outcome: &Settled) -> Vec<String> {
-        let uri = Arc::from(&step[1..]);
+        let topic = resource(&step[1..]);
         let is_new = step.starts_with('+');
-        let step = if is_new { Step::Subscribe(uri) } else { Step::Unsubscribe(uri) };
+        let step = if is_new { Step::Subscribe(topic) } else { Step::Unsubscribe(topic) };
         let told = self.table.done(LIFE, &step, outcome);
         told.into_iter().map(|told| told.shown.to_string()).collect()
     }
@@ -116,7 +119,7 @@ fn after_a_gap_everything_is_asked_for_again_and_told_as_changed() {
     assert_eq!(it.taken("+a:2"), ["a:2"]);
     assert!(it.taken("+a:3").is_empty());
     late.try_recv().unwrap().unwrap();
-    assert_eq!(it.table.wanted(), ["a:2".into(), "a:3".into()]);
+    assert_eq!(it.table.wanted(), ["a:2", "a:3"].map(resource));
     assert!(it.table.next(Incarnation(7)).is_none(), "another life has no say");
     let (_, mut refused) = it.add("a:1");
     assert_eq!(it.due(), ["+a:1"], "a new watcher asks again");
@@ -129,11 +132,11 @@ fn a_step_that_is_put_off_is_due_again() {
     let mut it = Driven::new();
     let (_, _a) = it.add("a:1");
     let (gone, _b) = it.add("a:2");
-    assert_eq!(it.table.next(LIFE), Some(Step::Subscribe("a:1".into())));
-    it.table.put_off(LIFE, &Step::Subscribe("a:1".into()));
+    assert_eq!(it.table.next(LIFE), Some(Step::Subscribe(resource("a:1"))));
+    it.table.put_off(LIFE, &Step::Subscribe(resource("a:1")));
     assert_eq!(it.due(), ["+a:2", "+a:1"]);
     it.remove("a:2", gone);
-    it.table.put_off(LIFE, &Step::Subscribe("a:2".into()));
+    it.table.put_off(LIFE, &Step::Subscribe(resource("a:2")));
     assert!(it.due().is_empty() && it.table.entries.len() == 1);
 }
 
@@ -182,4 +185,20 @@ fn a_thousand_that_come_and_go_leave_nothing() {
         }
     }
     assert!(it.table.entries.is_empty() && it.table.due.is_empty());
+}
+
+#[test]
+fn a_task_is_told_to_its_watchers_alone_and_keeps_nobody_awake() {
+    let mut it = Driven::new();
+    let (id, shown) = (Arc::from("t"), Arc::from("sealed"));
+    let topic = Topic::Task(Arc::clone(&id));
+    it.table.add(&topic, &it.inbox, &shown, None);
+    assert!(!it.table.is_watched());
+    assert_eq!(it.table.next(LIFE), Some(Step::Subscribe(topic.clone())));
+    assert_eq!(it.table.wanted(), std::slice::from_ref(&topic));
+    let told = it.table.done(LIFE, &Step::Subscribe(topic), &Ok(()));
+    assert!(told.is_empty(), "nobody knows yet how far it is");
+    assert_eq!(it.table.task(&id)[0].shown, shown);
+    assert!(it.table.task(&Arc::from("u")).is_empty());
+    assert!(it.table.all().is_empty() && it.table.updated("t").is_empty());
 }

@@ -13,7 +13,7 @@ use crate::{
     wire::{
         Revision,
         envelope::code,
-        header::{self, Annotated, Mismatch},
+        header::{self, Annotated, Mismatch, Unexplained},
         method,
     },
 };
@@ -35,6 +35,8 @@ static TRACE: [HeaderName; 3] = {
 
 /// A JSON body or answer.
 pub(super) const JSON: &str = "application/json";
+/// Both, as clients of the official SDKs list them.
+const BOTH: &str = "application/json, text/event-stream";
 /// A stream of events.
 pub(super) const EVENTS: &str = "text/event-stream";
 
@@ -80,7 +82,9 @@ pub(super) fn trace(headers: &HeaderMap) -> Context {
 /// Checks what a client must say about any message that it posts.
 pub(super) fn check_post(headers: &HeaderMap) -> Result<(), Fault> {
     let refused = |status, text| Err(Fault::with_status(status, code::INVALID_REQUEST, text));
-    if !accepts(headers, JSON) || !accepts(headers, EVENTS) {
+    // As nearly every client says it, which spares reading the ranges.
+    let usual = headers.get(ACCEPT).is_some_and(|accept| accept == BOTH);
+    if !usual && !(accepts(headers, JSON) && accepts(headers, EVENTS)) {
         return refused(406, "`Accept` must list application/json and text/event-stream");
     }
     let is_json = headers
@@ -106,13 +110,19 @@ pub(super) fn check_legacy_version(headers: &HeaderMap) -> Result<(), Fault> {
     }
 }
 
+/// `Mcp-Param-*` headers that no schema names and that are passed on at most.
+const UNEXPLAINED: usize = 16;
+/// Bytes of their names and values together.
+const UNEXPLAINED_BYTES: usize = 8 * 1024;
+
 /// Checks that a modern request's headers repeat its body; `annotated` finds the
-/// parameters that the tool which is called wants repeated.
+/// parameters that the tool which is called wants repeated. Gives those beside that claim to be
+/// parameters too, which belong to the call.
 pub(super) fn check_request(
     headers: &HeaderMap,
     request: &Request<'_>,
     annotated: impl FnOnce(&str) -> Vec<Annotated>,
-) -> Result<(), Fault> {
+) -> Result<Option<Unexplained>, Fault> {
     let version = single(headers, &VERSION);
     version
         .and_then(|found| header::check_text(header::PROTOCOL_VERSION, found, &request.version))
@@ -121,26 +131,46 @@ pub(super) fn check_request(
     request.revision()?;
     check_method(headers, request.method)?;
     let Some(member) = method::routed_parameter(request.method) else {
-        return Ok(());
+        return Ok(None);
     };
     let Some(subject) = request.object.text(member) else {
-        return Ok(());
+        return Ok(None);
     };
     single(headers, &NAME)
         .and_then(|found| header::check_text(header::NAME, found, &subject))
         .map_err(mismatch)?;
     if request.method != method::TOOLS_CALL {
-        return Ok(());
+        return Ok(None);
     }
     let annotated = annotated(&subject);
-    if annotated.is_empty() {
-        return Ok(());
-    }
-    header::check_params(&annotated, request.object.get("arguments"), |name| {
+    let arguments = (!annotated.is_empty()).then(|| request.object.get("arguments")).flatten();
+    header::check_params(&annotated, arguments, |name| {
         // What is no name of a header is in no request.
         HeaderName::from_bytes(name.as_bytes()).map_or(Ok(None), |name| single(headers, &name))
     })
+    .and_then(|()| unexplained(headers, &annotated))
     .map_err(mismatch)
+}
+
+/// The headers that claim to be parameters and that no schema names.
+fn unexplained(
+    headers: &HeaderMap,
+    annotated: &[Annotated],
+) -> Result<Option<Unexplained>, Mismatch> {
+    let mut passed = Vec::new();
+    let mut bytes = 0;
+    for name in headers.keys().filter(|name| name.as_str().starts_with(header::PARAM_PREFIX)) {
+        if annotated.iter().any(|known| known.header == name.as_str()) {
+            continue;
+        }
+        let value = single(headers, name)?.unwrap_or_default();
+        bytes += name.as_str().len() + value.len();
+        passed.push((name.to_string(), value.to_owned()));
+        if passed.len() > UNEXPLAINED || bytes > UNEXPLAINED_BYTES {
+            return Err(Mismatch::TooMuch(UNEXPLAINED, UNEXPLAINED_BYTES));
+        }
+    }
+    Ok((!passed.is_empty()).then(|| passed.into()))
 }
 
 /// Checks the header that repeats the method of a modern message.
@@ -157,7 +187,7 @@ fn mismatch(mismatch: Mismatch) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderValue;
 
     use super::*;
     use crate::wire::{Id, RawValue};
@@ -209,7 +239,7 @@ mod tests {
             check_request(&headers(pairs), &request, |_| header::annotated(&schema).unwrap())
                 .map_err(|fault| (fault.head.status, fault.error.code()))
         };
-        assert_eq!(check(&right), Ok(()));
+        assert_eq!(check(&right), Ok(None));
         for index in 0..right.len() {
             let mut missing = right.to_vec();
             missing.remove(index);
@@ -221,6 +251,27 @@ mod tests {
             twice.push(right[index]);
             assert_eq!(check(&twice), Err((400, code::HEADER_MISMATCH)));
         }
+    }
+
+    #[test]
+    fn parameters_that_no_schema_names_are_passed_on_within_bounds() {
+        let schema = RawValue::from_string(
+            r#"{"properties":{"r":{"type":"string","x-mcp-header":"R"}}}"#.to_owned(),
+        );
+        let annotated = header::annotated(&schema.unwrap()).unwrap();
+        let of = |pairs: &[(&str, &str)]| unexplained(&headers(pairs), &annotated);
+        assert_eq!(of(&[("mcp-param-r", "eu"), ("mcp-name", "t"), ("cookie", "c")]), Ok(None));
+        let passed = of(&[("Mcp-Param-Tenant", "=?base64?YQ==?="), ("mcp-param-r", "eu")]);
+        let expected = ("mcp-param-tenant".to_owned(), "=?base64?YQ==?=".to_owned());
+        assert_eq!(passed.unwrap().as_deref(), Some(&[expected][..]));
+        let twice = of(&[("mcp-param-x", "1"), ("mcp-param-x", "2")]);
+        assert_eq!(twice, Err(Mismatch::Repeated("mcp-param-x".to_owned())));
+        let names: Vec<String> = (0..=UNEXPLAINED).map(|it| format!("mcp-param-{it}")).collect();
+        let many: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
+        assert!(of(&many[1..]).is_ok());
+        let refused = of(&many).map_err(|why| why.to_string()).unwrap_err();
+        assert!(refused.contains("at most 16") && refused.contains("8192 bytes"), "{refused}");
+        assert!(of(&[("mcp-param-x", &"y".repeat(UNEXPLAINED_BYTES))]).is_err());
     }
 
     #[test]

@@ -23,13 +23,12 @@ use crate::{
     face::mcp::{
         Caller, Exchange, Fault, Outcome, Reply, Step, cancelled_request,
         changes::Changes,
-        client::Client,
         fault::{self, Head},
         legacy, notified, response, subscribe, unreadable,
     },
     trace::Context,
     wire::{
-        Era, Id, Message, Object, ParseError, RawValue, Revision,
+        Era, Id, Message, ParseError, RawValue, Revision,
         envelope::{self, code},
         header, into_text, method, sse,
     },
@@ -52,9 +51,7 @@ impl Endpoint {
                 .gate
                 .changes(&caller.principal, &caller.owner)
                 .map_err(|error| fault::of_request(error, Era::Legacy))?;
-            let session = Some(Arc::new(self.gate.lease(&caller.principal, &caller.owner)));
-            let client = Some(Arc::new(Client::new(params, revision)));
-            let caller = Caller { session, client, ..caller.clone() };
+            let caller = legacy::open(&self.gate, caller, params, revision);
             let changes = Changes::new(changes);
             let session = self.sessions.open(caller, revision, changes).ok_or_else(|| {
                 let text = "too many sessions are open; end one or try again later";
@@ -345,8 +342,8 @@ impl Source for Standing {
     async fn next(&mut self) -> Option<Bytes> {
         let session = Arc::clone(&self.reading.session);
         let lease = session.caller.session.as_ref();
-        let updated = async || match lease {
-            Some(lease) => lease.watching().updated().await,
+        let news = async || match lease {
+            Some(lease) => lease.watching().news().await,
             None => std::future::pending().await,
         };
         let log = Arc::clone(self.reading.reader.log());
@@ -356,9 +353,8 @@ impl Source for Standing {
                 frame = self.reading.next() => return frame,
                 () = self.stopping.cancelled() => return None,
                 () = session.ended.cancelled() => return None,
-                uri = updated() => {
-                    let line = subscribe::updated(&uri, Object::default()).into();
-                    log.push(line, Weight::Notification);
+                news = news() => {
+                    log.push(subscribe::line(&news, None).into(), Weight::Notification);
                 }
                 changed = session.change() => {
                     for notification in changed? {

@@ -2,6 +2,8 @@
 //!
 //! Nothing outlives the request: when its connection goes, its call is cancelled.
 
+use std::borrow::Cow;
+
 use axum::{http::HeaderMap, response::Response};
 use bytes::Bytes;
 use tokio::time::timeout;
@@ -35,9 +37,14 @@ impl Endpoint {
             Message::Request { id, method, params } => {
                 let refused = |fault| Refusal::to(Some(id.clone()), fault);
                 let request = Request::read(id.clone(), &method, params).map_err(refused)?;
-                headers::check_request(headers, &request, |tool| self.annotated(caller, tool))
-                    .map_err(refused)?;
-                Ok(match request.answer(&self.gate, caller) {
+                let annotated = |tool: &str| self.annotated(caller, tool);
+                let passed = headers::check_request(headers, &request, annotated);
+                let headers = passed.map_err(refused)?;
+                let mut caller = Cow::Borrowed(caller);
+                if headers.is_some() {
+                    caller.to_mut().headers = headers;
+                }
+                Ok(match request.answer(&self.gate, &caller) {
                     Reply::Now(outcome) => respond::answer(&id, &outcome),
                     Reply::Call(exchange) => self.call(id, exchange).await,
                     Reply::Listen(listen) => self.listen(listen),

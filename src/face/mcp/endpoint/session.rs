@@ -294,6 +294,7 @@ mod tests {
             session: None,
             client: None,
             trace: Context::default(),
+            headers: None,
         }
     }
 
