@@ -19,9 +19,12 @@ use super::{
     guard::Door,
     serve::{Answer, IsLocal},
 };
-use crate::face::{
-    mcp::endpoint::{self, Endpoint},
-    problem::{Problem, RequestId},
+use crate::{
+    error::Kind,
+    face::{
+        mcp::endpoint::{Address, Endpoint},
+        problem::{Problem, RequestId},
+    },
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -54,8 +57,12 @@ impl Site {
         {
             return Problem::new(kind, why).respond(&id);
         }
-        match endpoint::view(request.uri().path()) {
-            Some(view) => self.endpoint.answer(view, request, self.body_bytes).await,
+        match Address::read(request.uri().path()) {
+            Some(Ok(address)) => self.endpoint.answer(address, request, self.body_bytes).await,
+            Some(Err(_)) => {
+                let why = "the path is no UTF-8 once it is decoded";
+                Problem::new(Kind::Invalid, why).respond(&id)
+            }
             None => {
                 request.extensions_mut().insert(id);
                 request.extensions_mut().insert(is_local);

@@ -12,6 +12,7 @@ mod respond;
 mod session;
 
 use std::{
+    str::Utf8Error,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -82,11 +83,11 @@ impl Endpoint {
     /// Answers a request for a view; `body_bytes` bounds its body.
     pub(crate) async fn answer(
         &self,
-        view: Result<Owner, Fault>,
+        address: Address,
         request: Request,
         body_bytes: usize,
     ) -> Response {
-        let caller = match view {
+        let caller = match address.owner() {
             Ok(owner) => caller(owner),
             Err(fault) => return Refusal::from(fault).into_response(),
         };
@@ -162,19 +163,32 @@ impl Endpoint {
     }
 }
 
-/// Whose view a path names, if it is one of the endpoint's.
-pub(crate) fn view(path: &str) -> Option<Result<Owner, Fault>> {
-    let rest = path.strip_prefix("/mcp")?;
-    if rest.is_empty() {
-        return Some(Ok(Owner::Store));
+/// Address view a path of the endpoint names: `/mcp` the store's, `/mcp/NAME` an agent's.
+#[derive(Debug)]
+pub(crate) struct Address(Option<String>);
+
+impl Address {
+    /// Reads a path; `None` for one that is not the endpoint's.
+    ///
+    /// # Errors
+    /// The name is no UTF-8 once it is decoded.
+    pub(crate) fn read(path: &str) -> Option<Result<Self, Utf8Error>> {
+        let rest = path.strip_prefix("/mcp")?;
+        if rest.is_empty() {
+            return Some(Ok(Self(None)));
+        }
+        let name = rest.strip_prefix('/').filter(|it| !it.is_empty() && !it.contains('/'))?;
+        let name = percent_decode_str(name).decode_utf8();
+        Some(name.map(|name| Self(Some(name.into_owned()))))
     }
-    let segment = rest.strip_prefix('/').filter(|it| !it.is_empty() && !it.contains('/'))?;
-    // No agent's name has the character that stands for what is no UTF-8.
-    let name = percent_decode_str(segment).decode_utf8_lossy();
-    Some(AgentId::new(&name).map(Owner::Agent).map_err(|_| {
-        let text = format!("unknown agent {name:?}");
-        Fault::with_status(404, code::INVALID_PARAMS, text)
-    }))
+
+    fn owner(self) -> Result<Owner, Fault> {
+        let Self(Some(name)) = self else { return Ok(Owner::Store) };
+        AgentId::new(&name).map(Owner::Agent).map_err(|_| {
+            let text = format!("unknown agent {name:?}");
+            Fault::with_status(404, code::INVALID_PARAMS, text)
+        })
+    }
 }
 
 /// Who calls.

@@ -79,7 +79,7 @@ async fn garbage_is_survived_and_its_start_remembered() {
     script.say(r#"{"jsonrpc":"1.0","id":77,"result":{}}"#).await;
     script.say(r#"{"jsonrpc":"2.0","id":77,"result":{}}"#).await;
     script.say(r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"x"}}"#).await;
-    script.say(r#"{"jsonrpc":"2.0","method":"notifications/nothing","params":{}}"#).await;
+    script.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized","params":{}}"#).await;
     settle(&peer, &mut script).await;
     let first = peer.first_garbage().unwrap();
     assert!(first.starts_with("Welcome !!!") && first.chars().count() == 201);
