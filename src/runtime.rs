@@ -22,7 +22,7 @@ pub use crate::actor::{
     status::{Health, Phase, RuntimeStatus, ServerStatus},
     subject::Subject,
 };
-pub use crate::catalog::{Page, Versions, View, ViewItem};
+pub use crate::catalog::{ContentHash, Page, Versions, View, ViewItem};
 pub use crate::store::{MemoryStore, Store};
 pub use crate::upstream::{
     Asked, Dialogue, DialogueSink, ProcessExit, Progress, ProgressSink, Reply, Response, Told,

@@ -8,7 +8,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
-    catalog::ContentHash,
+    runtime::ContentHash,
     wire::{Primitive, Revision},
 };
 
@@ -67,7 +67,7 @@ impl Prepared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::View;
+    use crate::runtime::View;
 
     fn part(after: &str) -> Part {
         Part {
