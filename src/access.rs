@@ -42,6 +42,9 @@ mod tasks;
 mod wanted;
 mod watching;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use seal::bench as seal_bench;
 pub use watching::Watching;
 
 fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {
