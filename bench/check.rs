@@ -11,6 +11,7 @@ mod baseline;
 #[path = "check/callgrind.rs"]
 mod callgrind;
 mod parts;
+mod profile;
 
 use std::{env, fs, path::Path};
 

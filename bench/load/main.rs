@@ -1,9 +1,8 @@
-//! The load run behind `make bench`: one demonstration server, called directly over stdio and
-//! through `switchboard serve` over HTTP, and a server that is itself behind HTTP, called directly,
-//! through nginx and through `switchboard serve`; a table goes to standard output and to
+//! The load run behind `make bench`: servers called directly, through nginx and through
+//! `switchboard serve`, in turn; memory, lists and large answers; tables and plots go to
 //! docs/benchmarks.md.
 //!
-//! It measures, it does not judge: ratios and limits belong to the reader.
+//! It measures; whether a goal is reached is said beside its figures and fails nothing.
 
 #![allow(
     clippy::print_stdout,
@@ -11,107 +10,75 @@
     reason = "a program that prints a table; `pub` marks what its modules share"
 )]
 
+mod big;
+mod cost;
+mod embedded;
+mod figure;
+mod goals;
 mod http;
+mod matrix;
 mod measure;
 mod nginx;
-mod remote;
+mod plan;
+mod plot;
+mod process;
+#[path = "../profile.rs"]
+mod profile;
 mod report;
+mod scale;
+mod server;
 mod stdio;
 mod switchboard;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
-use anyhow::Result;
-use measure::{Bounds, Measurement};
-use nginx::Nginx;
-use remote::Remote;
-use report::{Report, Row};
-use serde_json::Value;
-use switchboard::Switchboard;
+use anyhow::{Context as _, Result};
+use figure::Figures;
+use measure::Bounds;
+use plan::Plan;
 
 /// The program that is measured, as released.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_switchboard");
 
-/// Callers at a time.
-const CALLERS: [usize; 3] = [1, 16, 64];
-
-/// A case ends with whichever comes first.
-const BOUNDS: Bounds = Bounds { calls: 20_000, time: Duration::from_secs(10) };
-
-/// Servers that stand idle while memory is read.
-const IDLE_SERVERS: usize = 20;
-
 /// The generator has one thread, so that it takes little from what it measures.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    if std::env::args().any(|argument| argument == remote::ROLE) {
-        return remote::serve().await;
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, role, form, tools] = &*arguments
+        && role == server::ROLE
+    {
+        return server::serve(form, tools).await;
     }
-    let mut rows = Vec::new();
-    for callers in CALLERS {
-        rows.push(Row { way: "directly, stdio", callers, measurement: directly(callers).await? });
-    }
-    let demo = switchboard::demo();
-    rows.extend(behind("through Switchboard, stdio server", std::slice::from_ref(&demo)).await?);
-    let remote = Remote::start().await?;
-    rows.extend(over("directly, HTTP server", remote.address(), None).await?);
-    let nginx = Nginx::start(remote.address()).await?;
-    if let Some(nginx) = &nginx {
-        rows.extend(over("through nginx, HTTP server", nginx.address(), Some(nginx.pid())).await?);
-    }
-    let has_nginx = nginx.is_some();
-    drop(nginx);
-    rows.extend(behind("through Switchboard, HTTP server", &[remote.entry()]).await?);
-    drop(remote);
-
-    let idle = Switchboard::serve(&vec![demo; IDLE_SERVERS]).await?;
-    let resident_mb = idle.resident_mb()?;
-    idle.stop().await?;
-
-    let report = Report { rows, has_nginx, idle_servers: IDLE_SERVERS, resident_mb };
-    let text = report.markdown().await;
+    let plan = Plan::of_environment()?;
+    let outcomes = matrix::run(&plan, plan::cases()).await?;
+    let mut figures = Figures::default();
+    scale::run(&plan, &mut figures).await?;
+    big::run(&plan, &mut figures).await?;
+    embedded::run(&plan, &mut figures).await?;
+    cost::run(&plan, &mut figures).await?;
+    long(&plan, &mut figures).await?;
+    let text = report::markdown(&plan, &outcomes, &figures).await;
     println!("{text}");
-    report::write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md"), &text)
-}
-
-/// What the server itself can do: every caller on the one pipe of one server.
-async fn directly(callers: usize) -> Result<Measurement> {
-    let server = stdio::Server::start(PROGRAM).await?;
-    let measurement = measure::run(BOUNDS, callers, None, || Ok(server.caller())).await?;
-    server.stop().await?;
-    Ok(measurement)
-}
-
-/// Servers behind Switchboard, the first of which is called.
-async fn behind(way: &'static str, servers: &[Value]) -> Result<Vec<Row>> {
-    let served = Switchboard::serve(servers).await?;
-    let rows = over(way, served.address(), Some(served.pid())).await?;
-    served.stop().await?;
-    Ok(rows)
-}
-
-/// Whatever listens there, with the processor time of `watched`.
-async fn over(way: &'static str, address: SocketAddr, watched: Option<u32>) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for callers in CALLERS {
-        let measurement = connected(address, watched, callers).await?;
-        rows.push(Row { way, callers, measurement });
+    if plan.is_whole() {
+        report::publish(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"), &text, &outcomes)?;
     }
-    Ok(rows)
+    Ok(())
 }
 
-/// Every caller on a connection of its own that stays open.
-async fn connected(
-    address: SocketAddr,
-    watched: Option<u32>,
-    callers: usize,
-) -> Result<Measurement> {
-    let mut connections = Vec::with_capacity(callers);
-    for _ in 0..callers {
-        connections.push(http::Connection::open(address).await?);
+/// The base case for so many calls that what happens seldom happens.
+async fn long(plan: &Plan, figures: &mut Figures) -> Result<()> {
+    if !plan.wants(goals::SLOWEST) {
+        return Ok(());
     }
-    measure::run(BOUNDS, callers, watched, || {
-        connections.pop().ok_or_else(|| anyhow::anyhow!("a connection for each caller"))
-    })
-    .await
+    let bounds = Bounds { calls: plan.long, time: Duration::from_mins(10) };
+    let run = matrix::measure(&plan::BASE, bounds).await?.context("nothing stood in between")?;
+    figures.add("calls of the long run", f64::from(u32::try_from(run.calls())?), "");
+    figures.add("of them 99.99 % took at most", run.latency(0.9999) / 1e3, "ms");
+    figures.add(goals::SLOWEST, run.latency(1.0) / 1e3, "ms");
+    Ok(())
+}
+
+/// So many bytes of English.
+fn text(size: usize) -> String {
+    "The quick brown fox jumps over the lazy dog. ".chars().cycle().take(size).collect()
 }

@@ -1,18 +1,16 @@
 //! Calls from many callers at a time, counted and timed.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::{task::JoinSet, time::Instant};
 
-/// The text that every call carries and gets back.
-pub const TEXT: &str = "The quick brown fox jumps over the lazy dog while two hundred bytes of text go to a server \
-and come back unharmed, because that is what an exchange for tool calls is there for, day and night.";
+use super::process::{self, Used};
 
 /// Calls before anything is timed, for each caller.
-const WARM_UP: u64 = 50;
+const WARM_UP: u64 = 20;
 
-/// When a case ends.
+/// When a case ends: with whichever comes first.
 #[derive(Clone, Copy)]
 pub struct Bounds {
     /// After so many calls in all.
@@ -23,46 +21,67 @@ pub struct Bounds {
 
 /// One caller: makes one call and returns when its answer is there and right.
 pub trait Caller: Send + 'static {
-    /// Calls `demo-server`'s `echo` with a request id that was never used before.
+    /// Calls `echo` with a request id that was never used before.
     fn call(&mut self) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// What came out of a case.
+#[derive(Clone)]
 pub struct Measurement {
     /// Answered calls in each second.
     pub rate: f64,
-    /// The latency that half of the calls keep.
-    pub p50: Duration,
-    /// The latency that 99 of 100 calls keep.
-    pub p99: Duration,
-    /// Processor time of the watched process for each call.
-    pub cpu: Option<Duration>,
+    /// Processor time of the watched process for each call, in µs.
+    pub cpu: Option<f64>,
+    /// Its context switches for each call.
+    pub switches: Option<f64>,
+    /// Its resident memory at the end, in bytes.
+    pub resident: Option<f64>,
+    /// How long each call took, sorted.
+    latencies: Vec<Duration>,
 }
 
-/// Runs a case; with `watched`, also reads what that process (without its children) spent.
+impl Measurement {
+    /// The latency that this part of the calls keeps, in µs; 1.0 is the slowest.
+    pub fn latency(&self, part: f64) -> f64 {
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a place in a list of a million"
+        )]
+        let place = (self.latencies.len() as f64 * part).ceil() as usize;
+        let latency = self.latencies.get(place.max(1) - 1).or(self.latencies.last());
+        latency.copied().unwrap_or_default().as_secs_f64() * 1e6
+    }
+
+    /// Answered calls.
+    pub fn calls(&self) -> usize {
+        self.latencies.len()
+    }
+}
+
+/// Runs a case; with `watched`, also reads what that process (without its children) used.
 pub async fn run<C: Caller>(
     bounds: Bounds,
-    callers: usize,
+    callers: Vec<C>,
     watched: Option<u32>,
-    mut caller: impl FnMut() -> Result<C>,
 ) -> Result<Measurement> {
+    let share = bounds.calls.div_ceil(callers.len() as u64);
     let mut warming = JoinSet::new();
-    for _ in 0..callers {
-        let mut caller = caller()?;
+    for mut caller in callers {
         warming.spawn(async move {
-            for _ in 0..WARM_UP {
+            for _ in 0..WARM_UP.min(share) {
                 caller.call().await?;
             }
             Ok::<_, anyhow::Error>(caller)
         });
     }
-    let mut ready = Vec::with_capacity(callers);
+    let mut ready = Vec::new();
     while let Some(caller) = warming.join_next().await {
         ready.push(caller??);
     }
 
-    let share = bounds.calls.div_ceil(callers as u64);
-    let spent_before = watched.map(processor_time).transpose()?;
+    let before = watched.map(process::used).transpose()?;
     let start = Instant::now();
     let mut running = JoinSet::new();
     for mut caller in ready {
@@ -83,31 +102,25 @@ pub async fn run<C: Caller>(
         latencies.extend(of_one??);
     }
     let elapsed = start.elapsed();
-    let spent = watched.map(processor_time).transpose()?;
-
+    let after = watched.map(process::used).transpose()?;
     latencies.sort_unstable();
-    let count = u32::try_from(latencies.len())?;
+
+    let count = f64::from(u32::try_from(latencies.len())?);
+    anyhow::ensure!(count > 0.0, "no call was answered");
+    let used: Option<(Used, Used)> = before.zip(after);
+    let switches = used.map(|(before, after)| u32::try_from(after.switches - before.switches));
     Ok(Measurement {
-        rate: f64::from(count) / elapsed.as_secs_f64(),
-        p50: percentile(&latencies, 50)?,
-        p99: percentile(&latencies, 99)?,
-        cpu: spent.zip(spent_before).map(|(after, before)| after.saturating_sub(before) / count),
+        rate: count / elapsed.as_secs_f64(),
+        cpu: used.map(|(before, after)| (after.cpu - before.cpu).as_secs_f64() * 1e6 / count),
+        switches: switches.transpose()?.map(|switches| f64::from(switches) / count),
+        resident: watched.map(|pid| process::resident(pid, "VmRSS")).transpose()?,
+        latencies,
     })
 }
 
-fn percentile(sorted: &[Duration], percent: usize) -> Result<Duration> {
-    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(place).copied().context("no call was answered")
-}
-
-/// User and system time of a process without its children, from `/proc/PID/stat`.
-fn processor_time(pid: u32) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The command's name is in brackets and may hold spaces; the fields after it are counted from 3.
-    let (_, fields) = stat.rsplit_once(") ").context("an unknown form of /proc/PID/stat")?;
-    let mut times = fields.split(' ').skip(11).map(str::parse::<u32>);
-    let user = times.next().context("no user time")??;
-    let system = times.next().context("no system time")??;
-    let ticks_per_second = u32::try_from(rustix::param::clock_ticks_per_second())?;
-    Ok(Duration::from_secs(1) * (user + system) / ticks_per_second)
+/// The middle one of some figures.
+pub fn median(figures: impl IntoIterator<Item = f64>) -> Result<f64> {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().context("nothing was measured")
 }

@@ -80,12 +80,14 @@ async fn serve(stream: DuplexStream, text: String) -> io::Result<()> {
             "tools/list" => TOOLS.to_owned(),
             _ => format!(r#""content":[{{"type":"text","text":"{text}"}}]"#),
         };
-        let answer =
-            format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete",{result}}}}}"#);
+        let answer = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete",{result}}}}}"#
+        );
         sink.write_all((answer + "\n").as_bytes()).await?;
     }
     Ok(())
 }
 
 const DISCOVERED: &str = r#""supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"private""#;
-const TOOLS: &str = r#""tools":[{"name":"echo","inputSchema":{"type":"object"}}],"ttlMs":0,"cacheScope":"private""#;
+const TOOLS: &str =
+    r#""tools":[{"name":"echo","inputSchema":{"type":"object"}}],"ttlMs":0,"cacheScope":"private""#;

@@ -1,0 +1,167 @@
+//! What does not belong to a call: memory of what stands idle, start-up, lists.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::{
+    figure::Figures,
+    http::Connection,
+    plan::Plan,
+    process,
+    server::{self, Form, Server},
+    switchboard::{self, Switchboard},
+};
+
+/// Sessions, and subscriptions.
+const MANY: u32 = 10_000;
+
+pub const IDLE_20: &str = "20 idle stdio servers";
+pub const IDLE_200: &str = "200 idle stdio servers";
+pub const START_200: &str = "200 stdio servers, from start until all are connected";
+pub const SESSION: &str = "an idle legacy session of 10,000";
+pub const STREAMED: &str = "the same with its GET stream";
+pub const SUBSCRIPTION: &str = "a subscription of 10,000";
+pub const AGENT: &str = "an agent of 1,000";
+pub const LIST: &str = "tools/list of 10,000 tools in one page, CPU";
+pub const PAGE: &str = "tools/list, one of its pages of 1,000, CPU";
+
+/// Everything of this file that is wanted.
+pub async fn run(plan: &Plan, figures: &mut Figures) -> Result<()> {
+    for (name, servers) in [(IDLE_20, 20), (IDLE_200, 200)] {
+        if plan.wants(name) {
+            let entries = vec![switchboard::demo(); servers];
+            let served = Switchboard::serve(&entries, &json!({}), &[]).await?;
+            figures.add(name, resident(&served)? / 1e6, "MB");
+            if servers == 200 {
+                figures.add(START_200, served.took.as_secs_f64(), "s");
+            }
+            served.stop().await?;
+        }
+    }
+    if plan.wants(SESSION) {
+        let [idle, streamed] = sessions().await?;
+        figures.add(SESSION, idle / 1e3, "KB");
+        figures.add(STREAMED, streamed / 1e3, "KB");
+    }
+    if plan.wants(SUBSCRIPTION) {
+        figures.add(SUBSCRIPTION, subscriptions().await? / 1e3, "KB");
+    }
+    if plan.wants(AGENT) {
+        figures.add(AGENT, agents().await? / 1e3, "KB");
+    }
+    if plan.wants(LIST) {
+        let [all, page] = lists().await?;
+        figures.add(LIST, all, "ms");
+        figures.add(PAGE, page, "ms");
+    }
+    Ok(())
+}
+
+fn resident(served: &Switchboard) -> Result<f64> {
+    process::resident(served.pid(), "VmRSS")
+}
+
+/// Sessions first, then a stream for each; what a second thousand of each adds does not count
+/// what the first needed once.
+async fn sessions() -> Result<[f64; 2]> {
+    let more = json!({ "server": { "max_sessions": 2 * MANY } });
+    let served = Switchboard::serve(&[switchboard::demo()], &more, &[]).await?;
+    // A connection that is used in turn would keep one session: each has its own, and ends here.
+    let open = async |count: u32| {
+        let mut kept = Vec::new();
+        for _ in 0..count {
+            kept.push(Connection::legacy(served.address(), "/mcp").await?);
+            // Those that stay connected would count as well.
+            if kept.len() == 64 {
+                kept.clear();
+            }
+        }
+        anyhow::Ok(())
+    };
+    open(MANY / 10).await?;
+    let before = resident(&served)?;
+    open(MANY).await?;
+    let idle = (resident(&served)? - before) / f64::from(MANY);
+    served.stop().await?;
+
+    let served = Switchboard::serve(&[switchboard::demo()], &more, &[]).await?;
+    let mut streams = Vec::new();
+    let mut before = 0.0;
+    for number in 0..MANY / 10 + MANY {
+        if number == MANY / 10 {
+            before = resident(&served)?;
+        }
+        // Ours is closed, its stream stays.
+        let session = Connection::legacy(served.address(), "/mcp").await?;
+        streams.push(session.listen().await?);
+    }
+    let streamed = (resident(&served)? - before) / f64::from(MANY);
+    drop(streams);
+    served.stop().await?;
+    Ok([idle, streamed])
+}
+
+/// One session that subscribes to many resources of one server.
+async fn subscriptions() -> Result<f64> {
+    let entry = server::stdio_entry()?;
+    let served = Switchboard::serve(&[entry], &json!({}), &[]).await?;
+    let mut client = Connection::legacy(served.address(), "/mcp").await?;
+    let mut subscribe = async |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            let uri = format!("\"uri\":\"bench://{number}\",");
+            let answer = client.request("resources/subscribe", "", &uri).await?;
+            ensure!(!answer.contains("\"error\""), "{answer}");
+        }
+        Ok(())
+    };
+    subscribe(0..MANY / 10).await?;
+    let before = resident(&served)?;
+    subscribe(MANY / 10..MANY / 10 + MANY).await?;
+    let each = (resident(&served)? - before) / f64::from(MANY);
+    served.stop().await?;
+    Ok(each)
+}
+
+/// Agents that were granted one server; none has called it.
+async fn agents() -> Result<f64> {
+    let mut resident_of = Vec::new();
+    for count in [1, 1001] {
+        let agent = |number| (format!("agent{number}"), json!({ "servers": ["demo0"] }));
+        let agents: Map<String, Value> = (0..count).map(agent).collect();
+        let more = json!({ "agents": agents });
+        let served = Switchboard::serve(&[switchboard::demo()], &more, &[]).await?;
+        resident_of.push(resident(&served)?);
+        served.stop().await?;
+    }
+    let [one, many] = *resident_of else { anyhow::bail!("two numbers of agents") };
+    Ok((many - one) / 1000.0)
+}
+
+/// 200 servers with 50 tools each, listed again and again.
+async fn lists() -> Result<[f64; 2]> {
+    let server = Server::start(Form::Json, 50).await?;
+    let mut costs = Vec::new();
+    for page in [MANY, 1000] {
+        let more = json!({ "limits": { "page_size": page } });
+        let served = Switchboard::serve(&vec![server.entry(); 200], &more, &[]).await?;
+        let mut client = Connection::open(served.address(), "/mcp").await?;
+        let mut list = client.request("tools/list", "", "").await?;
+        while list.matches("\"inputSchema\"").count() < usize::try_from(page)? {
+            list = client.request("tools/list", "", "").await?;
+        }
+        let before = process::used(served.pid())?;
+        let (start, mut count) = (Instant::now(), 0_u32);
+        while start.elapsed() < Duration::from_secs(4) {
+            client.request("tools/list", "", "").await?;
+            count += 1;
+        }
+        let after = process::used(served.pid())?;
+        costs.push((after.cpu - before.cpu).as_secs_f64() * 1e3 / f64::from(count));
+        served.stop().await?;
+    }
+    let [all, page] = *costs else { anyhow::bail!("two sizes of pages") };
+    Ok([all, page])
+}
