@@ -67,11 +67,14 @@ pub async fn run<C: Caller>(
     watched: Option<u32>,
 ) -> Result<Measurement> {
     let share = bounds.calls.div_ceil(callers.len() as u64);
+    let start = Instant::now();
     let mut warming = JoinSet::new();
     for mut caller in callers {
         warming.spawn(async move {
-            for _ in 0..WARM_UP.min(share) {
+            let mut calls = 0;
+            while calls < WARM_UP.min(share) && start.elapsed() < bounds.time {
                 caller.call().await?;
+                calls += 1;
             }
             Ok::<_, anyhow::Error>(caller)
         });

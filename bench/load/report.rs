@@ -17,6 +17,9 @@ use super::{
 const BEGIN: &str = "<!-- load: begin -->";
 const END: &str = "<!-- load: end -->";
 
+/// The folder of the pictures, beside the page.
+const PICTURES: &str = "benchmarks";
+
 /// Parts of the calls in the plot of latencies.
 const PARTS: [(f64, &str); 6] =
     [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99"), (1.0, "all")];
@@ -48,6 +51,11 @@ pub async fn markdown(plan: &Plan, outcomes: &[Outcome], figures: &Figures) -> S
     );
     for outcome in outcomes {
         text.push_str(&row(outcome));
+    }
+    if plan.is_whole() {
+        for (name, chart) in charts(outcomes) {
+            writeln!(text, "\n![{}]({PICTURES}/{name}.svg)", chart.title).ok();
+        }
     }
     text
 }
@@ -116,7 +124,7 @@ pub fn charts(outcomes: &[Outcome]) -> [(&'static str, Chart); 3] {
 
 /// Writes tables and pictures into the documentation.
 pub fn publish(docs: &Path, text: &str, outcomes: &[Outcome]) -> Result<()> {
-    let pictures = docs.join("benchmarks");
+    let pictures = docs.join(PICTURES);
     fs::create_dir_all(&pictures)?;
     for (name, chart) in charts(outcomes) {
         fs::write(pictures.join(format!("{name}.svg")), chart.svg())?;

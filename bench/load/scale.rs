@@ -104,23 +104,29 @@ async fn sessions() -> Result<[f64; 2]> {
     Ok([idle, streamed])
 }
 
-/// One session that subscribes to many resources of one server.
+/// Sessions that subscribe to a thousand resources each, none to those of another.
 async fn subscriptions() -> Result<f64> {
-    let entry = server::stdio_entry()?;
-    let served = Switchboard::serve(&[entry], &json!({}), &[]).await?;
-    let mut client = Connection::legacy(served.address(), "/mcp").await?;
-    let mut subscribe = async |numbers: std::ops::Range<u32>| {
-        for number in numbers {
-            let uri = format!("\"uri\":\"bench://{number}\",");
+    let served = Switchboard::serve(&[server::stdio_entry()?], &json!({}), &[]).await?;
+    let mut sessions = Vec::new();
+    let mut before = 0.0;
+    for session in 0..=10 {
+        let mut client = Connection::legacy(served.address(), "/mcp").await?;
+        while !client.request("resources/templates/list", "", "").await?.contains("bench://") {
+            tokio::task::yield_now().await;
+        }
+        for number in 0..MANY / 10 {
+            let uri = format!("\"uri\":\"bench://{session}-{number}\",");
             let answer = client.request("resources/subscribe", "", &uri).await?;
             ensure!(!answer.contains("\"error\""), "{answer}");
         }
-        Ok(())
-    };
-    subscribe(0..MANY / 10).await?;
-    let before = resident(&served)?;
-    subscribe(MANY / 10..MANY / 10 + MANY).await?;
+        sessions.push(client);
+        // What the first thousand needed once is not counted.
+        if session == 0 {
+            before = resident(&served)?;
+        }
+    }
     let each = (resident(&served)? - before) / f64::from(MANY);
+    drop(sessions);
     served.stop().await?;
     Ok(each)
 }

@@ -94,10 +94,11 @@ impl Server {
     }
 }
 
-/// The entry of one over standard streams.
+/// The entry of one over standard streams, a legacy one: rmcp's answer to a modern client's
+/// subscriptions is a stream of its own.
 pub fn stdio_entry() -> Result<Value> {
     let program = std::env::current_exe()?;
-    Ok(json!({ "command": program, "args": [ROLE, Form::Stdio.word(), "1"] }))
+    Ok(json!({ "command": program, "args": [ROLE, Form::Stdio.word(), "1"], "protocol": "legacy" }))
 }
 
 /// Serves until it is killed, or until its input ends.
