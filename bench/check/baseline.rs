@@ -2,7 +2,7 @@
 //!
 //! Pure; measures nothing.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use anyhow::{Context as _, Result};
 
@@ -78,10 +78,13 @@ impl Baseline {
                 complaints.push(format!("{name} is not in the baseline: {RENEW}"));
                 continue;
             };
-            table += &format!(
-                "{name:<36} {:>10} {:>10}  {} {}\n",
+            // Writing to a String cannot fail.
+            writeln!(
+                table,
+                "{name:<36} {:>10} {:>10}  {} {}",
                 before.instructions, count.instructions, before.allocations, count.allocations
-            );
+            )
+            .ok();
             let figures = [
                 ("instructions", before.instructions, count.instructions),
                 ("allocations", before.allocations, count.allocations),

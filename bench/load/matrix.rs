@@ -123,9 +123,10 @@ async fn calls(
             0 => "/mcp".to_owned(),
             agents => format!("/mcp/agent{}", caller % agents),
         };
-        let connection = match case.legacy {
-            true => Connection::legacy(address, &path).await?,
-            false => Connection::open(address, &path).await?,
+        let connection = if case.legacy {
+            Connection::legacy(address, &path).await?
+        } else {
+            Connection::open(address, &path).await?
         };
         let tool = match case.way {
             Way::Switchboard => format!("demo{}_echo", caller % case.servers),

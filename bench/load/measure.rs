@@ -114,7 +114,7 @@ pub async fn run<C: Caller>(
     let switches = used.map(|(before, after)| u32::try_from(after.switches - before.switches));
     Ok(Measurement {
         rate: count / elapsed.as_secs_f64(),
-        cpu: used.map(|(before, after)| (after.cpu - before.cpu).as_secs_f64() * 1e6 / count),
+        cpu: used.map(|(before, after)| after.micros_since(&before) / count),
         switches: switches.transpose()?.map(|switches| f64::from(switches) / count),
         resident: watched.map(|pid| process::resident(pid, "VmRSS")).transpose()?,
         latencies,

@@ -13,6 +13,13 @@ pub struct Used {
     pub switches: u64,
 }
 
+impl Used {
+    /// Processor time since then, in µs.
+    pub fn micros_since(&self, before: &Self) -> f64 {
+        self.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6
+    }
+}
+
 /// Reads `/proc/PID/stat` and the status of each thread.
 pub fn used(pid: u32) -> Result<Used> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;

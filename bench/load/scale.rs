@@ -165,7 +165,7 @@ async fn lists() -> Result<[f64; 2]> {
             count += 1;
         }
         let after = process::used(served.pid())?;
-        costs.push((after.cpu - before.cpu).as_secs_f64() * 1e3 / f64::from(count));
+        costs.push(after.micros_since(&before) / 1e3 / f64::from(count));
         served.stop().await?;
     }
     let [all, page] = *costs else { anyhow::bail!("two sizes of pages") };

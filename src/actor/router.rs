@@ -24,9 +24,7 @@ use super::{
     vigil::Question,
 };
 use crate::{
-    catalog::{
-        Catalog, Extensions, Member, Names, ToolMatcher, Versions, View, instructions,
-    },
+    catalog::{Catalog, Extensions, Member, Names, ToolMatcher, Versions, View, instructions},
     id::{Owner, ServerName},
 };
 

@@ -6,18 +6,18 @@
 use ractor::RpcReplyPort;
 
 use super::{RouterState, Target};
-use crate::{
-    actor::subject::Subject,
-    catalog::Prefix,
-    id::Owner,
-    restart::State,
-};
+use crate::{actor::subject::Subject, catalog::Prefix, id::Owner, restart::State};
 
 /// Calls that may wait for a name at a time; beyond, an unknown name is unknown at once.
 const MAX_WAITING: usize = 1024;
 
 impl RouterState {
-    pub(super) fn resolve(&mut self, owner: Owner, subject: Subject, reply: RpcReplyPort<Option<Target>>) {
+    pub(super) fn resolve(
+        &mut self,
+        owner: Owner,
+        subject: Subject,
+        reply: RpcReplyPort<Option<Target>>,
+    ) {
         self.publish_due();
         self.waiting.push((owner, subject, reply));
         self.answer_waiting();
