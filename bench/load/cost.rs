@@ -19,8 +19,8 @@ use super::{
 };
 
 /// Calls of the two runs.
-const FEW: u64 = 400;
-const MANY: u64 = 2400;
+const FEW: u64 = 200;
+const MANY: u64 = 1200;
 /// Callers at a time.
 const CALLERS: u64 = 8;
 

@@ -121,7 +121,7 @@ pub struct Plan {
     pub runs: usize,
     /// Calls of the long run.
     pub long: u64,
-    /// A part of the names of what is measured; all of it otherwise.
+    /// Parts of the names of what is measured, with `|` between them; all of it otherwise.
     pub only: Option<String>,
 }
 
@@ -140,7 +140,7 @@ impl Plan {
 
     /// Whether something of this name is measured.
     pub fn wants(&self, name: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| name.contains(only))
+        self.only.as_ref().is_none_or(|only| only.split('|').any(|part| name.contains(part)))
     }
 
     /// Whether the figures are complete, so that they may be published.
