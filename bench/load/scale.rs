@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use rustix::process::{Resource, getrlimit};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -22,7 +23,7 @@ pub const IDLE_20: &str = "20 idle stdio servers";
 pub const IDLE_200: &str = "200 idle stdio servers";
 pub const START_200: &str = "200 stdio servers, from start until all are connected";
 pub const SESSION: &str = "an idle legacy session of 10,000";
-pub const STREAMED: &str = "the same with its GET stream";
+pub const STREAMED: &str = "an idle legacy session with its GET stream, of 10,000";
 pub const SUBSCRIPTION: &str = "a subscription of 10,000";
 pub const AGENT: &str = "an agent of 1,000";
 pub const LIST: &str = "tools/list of 10,000 tools in one page, CPU";
@@ -42,9 +43,12 @@ pub async fn run(plan: &Plan, figures: &mut Figures) -> Result<()> {
         }
     }
     if plan.wants(SESSION) {
-        let [idle, streamed] = sessions().await?;
-        figures.add(SESSION, idle / 1e3, "KB");
-        figures.add(STREAMED, streamed / 1e3, "KB");
+        figures.add(SESSION, sessions().await? / 1e3, "KB");
+    }
+    // Each takes a file of the generator and one of Switchboard, which inherits the bound.
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if plan.wants(STREAMED) && files > u64::from(2 * MANY - MANY / 2) {
+        figures.add(STREAMED, streams().await? / 1e3, "KB");
     }
     if plan.wants(SUBSCRIPTION) {
         figures.add(SUBSCRIPTION, subscriptions().await? / 1e3, "KB");
@@ -64,19 +68,17 @@ fn resident(served: &Switchboard) -> Result<f64> {
     process::resident(served.pid(), "VmRSS")
 }
 
-/// Sessions first, then a stream for each; what a second thousand of each adds does not count
-/// what the first needed once.
-async fn sessions() -> Result<[f64; 2]> {
-    let more = json!({ "server": { "max_sessions": 2 * MANY } });
-    let served = Switchboard::serve(&[switchboard::demo()], &more, &[]).await?;
-    // A connection that is used in turn would keep one session: each has its own, and ends here.
+/// Sessions whose clients are gone; those of the first thousand, and what they needed once, are not
+/// counted.
+async fn sessions() -> Result<f64> {
+    let served = with_room_for_sessions().await?;
     let open = async |count: u32| {
-        let mut kept = Vec::new();
+        let mut connected = Vec::new();
         for _ in 0..count {
-            kept.push(Connection::legacy(served.address(), "/mcp").await?);
-            // Those that stay connected would count as well.
-            if kept.len() == 64 {
-                kept.clear();
+            connected.push(Connection::legacy(served.address(), "/mcp").await?);
+            // Connections that stay open would count as well.
+            if connected.len() == 64 {
+                connected.clear();
             }
         }
         anyhow::Ok(())
@@ -84,24 +86,32 @@ async fn sessions() -> Result<[f64; 2]> {
     open(MANY / 10).await?;
     let before = resident(&served)?;
     open(MANY).await?;
-    let idle = (resident(&served)? - before) / f64::from(MANY);
+    let each = (resident(&served)? - before) / f64::from(MANY);
     served.stop().await?;
+    Ok(each)
+}
 
-    let served = Switchboard::serve(&[switchboard::demo()], &more, &[]).await?;
+/// Sessions with a connection each, on which their stream is open.
+async fn streams() -> Result<f64> {
+    let served = with_room_for_sessions().await?;
     let mut streams = Vec::new();
     let mut before = 0.0;
     for number in 0..MANY / 10 + MANY {
         if number == MANY / 10 {
             before = resident(&served)?;
         }
-        // Ours is closed, its stream stays.
         let session = Connection::legacy(served.address(), "/mcp").await?;
         streams.push(session.listen().await?);
     }
-    let streamed = (resident(&served)? - before) / f64::from(MANY);
+    let each = (resident(&served)? - before) / f64::from(MANY);
     drop(streams);
     served.stop().await?;
-    Ok([idle, streamed])
+    Ok(each)
+}
+
+async fn with_room_for_sessions() -> Result<Switchboard> {
+    let more = json!({ "server": { "max_sessions": 2 * MANY } });
+    Switchboard::serve(&[switchboard::demo()], &more, &[]).await
 }
 
 /// Sessions that subscribe to a thousand resources each, none to those of another.
