@@ -22,7 +22,7 @@ setup: ## Installs the public MCP servers and clients that the tests run (tests/
 
 # One set of features as it ships, one as the kernel stands alone; the steps share their artifacts.
 .PHONY: test
-test: setup lint unit doc kernel ## The whole gate, as continuous integration runs it
+test: setup lint unit doc kernel bench-check ## The whole gate, as continuous integration runs it
 
 .PHONY: lint
 lint: ## Formatting and clippy, warnings denied
@@ -44,6 +44,10 @@ kernel: ## The library without features: it builds, is clean and passes its test
 	$(CARGO) check --locked --no-default-features
 	$(CARGO) clippy --locked --no-default-features --lib --tests -- -D warnings
 	$(RUN_TESTS) --no-default-features --lib
+
+.PHONY: bench-check
+bench-check: setup ## Instructions of the pure parts against bench/baseline-*.txt; UPDATE=1 renews it
+	$(CARGO) run --locked --quiet --profile count --no-default-features --features bench --bin bench-check -- $(if $(UPDATE),--update)
 
 .PHONY: bench
 bench: ## Micro-benchmarks, then the load run, which writes docs/benchmarks.md

@@ -46,6 +46,9 @@ mod wanted;
 mod watching;
 
 pub use prepared::Part;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use seal::bench as seal_bench;
 pub use watching::{News, Watching};
 
 fn unknown_server(scope: &Scope, server: &ServerName) -> CallError {

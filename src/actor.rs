@@ -34,6 +34,9 @@ pub(crate) mod root;
 pub(crate) mod router;
 
 mod admission;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use admission::bench as admission_bench;
 pub(crate) mod agent;
 pub(crate) mod agents;
 pub(crate) mod audience;

@@ -265,5 +265,7 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+#[cfg(feature = "bench")]
+pub mod bench;
 #[cfg(test)]
 mod tests;

@@ -141,5 +141,7 @@ impl Drop for Permit {
     }
 }
 
+#[cfg(feature = "bench")]
+pub mod bench;
 #[cfg(test)]
 mod tests;

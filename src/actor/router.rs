@@ -7,8 +7,9 @@
 //! takes the names from it, so that no tool is renamed, and has the supervisors announce the rest.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -23,19 +24,18 @@ use super::{
     vigil::Question,
 };
 use crate::{
-    catalog::{
-        Catalog, Extensions, Member, Names, Prefix, ToolMatcher, Versions, View, instructions,
-    },
+    catalog::{Catalog, Extensions, Member, Names, ToolMatcher, Versions, View, instructions},
     id::{Owner, ServerName},
-    restart::State,
 };
 
 mod table;
+mod waiting;
 
 pub(crate) use table::{OwnerView, Route, RoutingTable, Target};
 
-/// Calls that may wait for a name at a time; beyond, an unknown name is unknown at once.
-const MAX_WAITING: usize = 1024;
+/// How long changes of what is listed already are gathered before views are built anew, so that a
+/// hundred servers that change together are one change. Who waits for a name does not wait for it.
+const GATHERED: Duration = Duration::from_millis(50);
 
 /// The router.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub(crate) enum RouterMsg {
     Withdraw { owner: Owner, server: ServerName },
     /// A server's state changed in a way that may end the wait for its first listing.
     Settled,
+    /// Publish what was gathered.
+    Publish,
     /// Say that you are there.
     Alive(Question),
     /// Answers when everything that was told before is published.
@@ -96,6 +98,12 @@ pub(crate) struct RouterState {
     scopes: BTreeMap<Owner, Scope>,
     /// Names that may still come.
     waiting: Vec<(Owner, Subject, RpcReplyPort<Option<Target>>)>,
+    /// Owners whose views are made of something else than what is published.
+    due: BTreeSet<Owner>,
+    /// Whether some of it was never shown.
+    is_urgent: bool,
+    /// Whether `Publish` is on its way.
+    is_told: bool,
 }
 
 impl Actor for RouterActor {
@@ -113,12 +121,15 @@ impl Actor for RouterActor {
             entries: BTreeMap::new(),
             scopes: BTreeMap::new(),
             waiting: Vec::new(),
+            due: BTreeSet::new(),
+            is_urgent: false,
+            is_told: false,
         })
     }
 
     async fn handle(
         &self,
-        _: ActorRef<RouterMsg>,
+        myself: ActorRef<RouterMsg>,
         message: RouterMsg,
         state: &mut RouterState,
     ) -> Result<(), ActorProcessingErr> {
@@ -131,11 +142,19 @@ impl Actor for RouterActor {
             RouterMsg::Listed { owner, offers } => state.listed(&owner, offers),
             RouterMsg::Withdraw { owner, server } => state.withdraw(owner, server),
             RouterMsg::Settled => state.answer_waiting(),
+            RouterMsg::Publish => {
+                state.is_told = false;
+                state.publish_due();
+            }
             RouterMsg::Alive(question) => question.answer(),
-            // The caller may have left.
-            RouterMsg::Flush(reply) => drop(reply.send(())),
+            RouterMsg::Flush(reply) => {
+                state.publish_due();
+                // The caller may have left.
+                reply.send(()).ok();
+            }
             RouterMsg::Resolve { owner, subject, reply } => state.resolve(owner, subject, reply),
         }
+        state.see_to_publish(&myself);
         Ok(())
     }
 }
@@ -186,7 +205,8 @@ impl RouterState {
         let known = self.entries.remove(&key);
         let (catalog, said) = known.map(|it| (it.catalog, it.said)).unwrap_or_default();
         self.entries.insert(key, Entry { handle, spec, catalog, said });
-        self.publish(&owners);
+        self.due.extend(owners);
+        self.is_urgent = true;
     }
 
     fn detach(&mut self, owner: &Owner, server: &ServerName) {
@@ -201,18 +221,15 @@ impl RouterState {
     }
 
     fn listed(&mut self, owner: &Owner, offers: Vec<Offer>) {
-        let mut owners = Vec::new();
         for Offer { server, catalog, said } in offers {
             let seeing = self.seeing(owner, &server);
             if let Some(entry) = self.entries.get_mut(&(owner.clone(), server)) {
+                self.is_urgent |= entry.catalog.is_none();
                 entry.catalog = Some(catalog);
                 entry.said = said;
-                owners.extend(seeing);
+                self.due.extend(seeing);
             }
         }
-        owners.sort();
-        owners.dedup();
-        self.publish(&owners);
     }
 
     fn withdraw(&mut self, owner: Owner, server: ServerName) {
@@ -257,6 +274,27 @@ impl RouterState {
             Some((server, definition, serving))
         });
         own.chain(granted).collect()
+    }
+
+    /// Has what is due published: at once for who waits for a name, soon for what is new, later for
+    /// what changed.
+    fn see_to_publish(&mut self, myself: &ActorRef<RouterMsg>) {
+        if !self.waiting.is_empty() {
+            self.publish_due();
+        } else if std::mem::take(&mut self.is_urgent) {
+            // Behind what is in the mailbox already, so that this is one change.
+            myself.cast(RouterMsg::Publish).ok();
+        } else if !self.due.is_empty() && !self.is_told {
+            self.is_told = true;
+            drop(myself.send_after(GATHERED, || RouterMsg::Publish));
+        }
+    }
+
+    fn publish_due(&mut self) {
+        let due: Vec<Owner> = std::mem::take(&mut self.due).into_iter().collect();
+        if !due.is_empty() {
+            self.publish(&due);
+        }
     }
 
     /// Builds the views of these owners anew and publishes them in one step.
@@ -346,47 +384,5 @@ impl RouterState {
             unlisted,
             names: scope.names.clone(),
         }
-    }
-
-    fn resolve(&mut self, owner: Owner, subject: Subject, reply: RpcReplyPort<Option<Target>>) {
-        self.waiting.push((owner, subject, reply));
-        self.answer_waiting();
-    }
-
-    /// Answers every waiting name that is placed now, or that nobody will bring any more.
-    fn answer_waiting(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let table = self.exchange.table.load_full();
-        for (owner, subject, reply) in std::mem::take(&mut self.waiting) {
-            let target = table.owner(&owner).and_then(|view| view.target(&subject, None));
-            if target.is_none()
-                && self.may_come(&owner, &subject)
-                && self.waiting.len() < MAX_WAITING
-            {
-                if !reply.is_closed() {
-                    self.waiting.push((owner, subject, reply));
-                }
-                continue;
-            }
-            // The caller may have left.
-            reply.send(target).ok();
-        }
-    }
-
-    /// Whether a server of the owner's view that was never listed may still bring this name.
-    fn may_come(&self, owner: &Owner, subject: &Subject) -> bool {
-        let Some(scope) = self.scopes.get(owner) else {
-            return false;
-        };
-        let named = subject.is_named() && self.exchange.settings().catalog.prefix == Prefix::Always;
-        self.members(owner, &scope.grants).into_iter().any(|(server, definition, _)| {
-            let state = definition.handle.standing().state;
-            // One that is ready without a catalog has it on the way to this mailbox.
-            definition.catalog.is_none()
-                && matches!(state, State::Idle | State::Connecting | State::Backoff | State::Ready)
-                && (!named || scope.names.may_be_of(server, subject.name()))
-        })
     }
 }

@@ -93,6 +93,27 @@ async fn an_announced_change_of_tools_reaches_the_view() {
     runtime.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn lists_that_change_together_are_one_change_of_the_view() {
+    let script = Script::new().legacy().echo().hang();
+    let runtime = Runtime::spawn(RuntimeConfig::default()).await.unwrap();
+    let store = runtime.store();
+    for number in 0..30 {
+        let (script, server) = (script.clone(), name(&format!("s{number}")));
+        store.add_handler(server.clone(), move || script.server()).await.unwrap();
+        store.wait_ready(&server, PATIENCE).await.unwrap();
+    }
+    let changes = store.changes().unwrap();
+    let before = changes.borrow().tools;
+
+    script.remove("hang");
+    script.announce().await;
+    let all_new = async || (store.tools().unwrap().tools().len() == 30).then_some(());
+    until("every server's new list", all_new).await;
+    assert_eq!(changes.borrow().tools, before + 1);
+    runtime.stop().await;
+}
+
 #[tokio::test]
 async fn a_caller_that_leaves_cancels_its_call_at_the_server() {
     let (left, mut told) = tokio::sync::mpsc::channel(1);

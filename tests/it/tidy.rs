@@ -28,7 +28,7 @@ impl fmt::Display for Violation {
 fn the_sources_keep_the_rules_of_the_house() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["src", "tests", "examples", "benches"] {
+    for folder in ["src", "tests", "examples", "bench"] {
         collect(root, &root.join(folder), &mut files);
     }
     assert!(files.len() > 30, "only {} files were found", files.len());

@@ -29,7 +29,7 @@ package_of() {
 }
 
 missing=()
-for tool in node npm python3 venv git ip unshare; do
+for tool in node npm python3 venv git ip unshare valgrind; do
   tool_is_there "$tool" || missing+=("$(package_of "$tool")")
 done
 if ((${#missing[@]})); then

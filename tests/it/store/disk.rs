@@ -111,7 +111,8 @@ async fn a_state_directory_that_is_removed_is_made_anew_with_one_warning() {
     let added = instance.command(&["add", "late", "--", "true"]).await;
     assert!(added.status.success(), "{added:?}");
     let state = instance.state();
-    fs::remove_dir_all(&state).unwrap();
+    // It may be writing a file at this moment.
+    until("the directory is gone", async || fs::remove_dir_all(&state).ok()).await;
     until("commands reach it again", async || {
         instance.command(&["status"]).await.status.success().then_some(())
     })

@@ -96,6 +96,9 @@ error_log stderr crit;
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
+    client_max_body_size 0;
+    client_body_buffer_size 2m;
+    proxy_max_temp_file_size 0;
     keepalive_requests 10000000;
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;

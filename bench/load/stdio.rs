@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::measure::{Caller, TEXT};
+use super::measure::Caller;
 
 type Pending = Arc<Mutex<HashMap<u64, oneshot::Sender<bool>>>>;
 
@@ -54,13 +54,14 @@ impl Server {
         tasks.spawn(write(stdin, outgoing));
         tasks.spawn(read(stdout, Arc::clone(&pending)));
         let server = Self { child, lines, pending, next_id: Arc::new(AtomicU64::new(1)), tasks };
-        server.caller().initialize().await?;
+        server.caller("").initialize().await?;
         Ok(server)
     }
 
-    /// One more caller on the pipe.
-    pub fn caller(&self) -> Multiplexed {
+    /// One more caller on the pipe, with the text that it sends.
+    pub fn caller(&self, text: &str) -> Multiplexed {
         Multiplexed {
+            text: text.to_owned(),
             lines: self.lines.clone(),
             pending: Arc::clone(&self.pending),
             next_id: Arc::clone(&self.next_id),
@@ -108,6 +109,7 @@ async fn read(stdout: ChildStdout, pending: Pending) {
 
 /// One caller among many on the pipe.
 pub struct Multiplexed {
+    text: String,
     lines: mpsc::UnboundedSender<Vec<u8>>,
     pending: Pending,
     next_id: Arc<AtomicU64>,
@@ -140,7 +142,8 @@ impl Multiplexed {
 
 impl Caller for Multiplexed {
     async fn call(&mut self) -> Result<()> {
-        let params = format!("{{\"name\":\"echo\",\"arguments\":{{\"text\":\"{TEXT}\"}}}}");
+        let Self { text, .. } = &*self;
+        let params = format!("{{\"name\":\"echo\",\"arguments\":{{\"text\":\"{text}\"}}}}");
         self.request("tools/call", &params).await
     }
 }

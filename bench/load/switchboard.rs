@@ -1,4 +1,4 @@
-//! `switchboard serve` with demonstration servers behind it.
+//! `switchboard serve` with some servers behind it.
 
 use std::{fs, net::SocketAddr, process::Stdio, time::Duration};
 
@@ -9,29 +9,35 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
-    time::{interval, timeout},
+    time::{Instant, interval, timeout},
 };
 
-use super::{PROGRAM, http::Connection};
+use super::{PROGRAM, http};
 
 /// How long a start or a stop may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A running instance; `demo0` and its like are its servers.
 pub struct Switchboard {
     child: Child,
     pid: u32,
     address: SocketAddr,
+    /// From its start until every server was connected.
+    pub took: Duration,
     _directory: TempDir,
 }
 
 impl Switchboard {
-    /// Starts it with servers by their entries and waits until all of them are listed.
-    pub async fn serve(servers: &[Value]) -> Result<Self> {
+    /// Starts it and waits until all of its servers are connected; `more` is put into its
+    /// configuration, `tool` and its arguments before it.
+    pub async fn serve(servers: &[Value], more: &Value, tool: &[String]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let file = directory.path().join("config.json");
-        fs::write(&file, configuration(servers).to_string())?;
-        let mut child = Command::new(PROGRAM)
+        fs::write(&file, configuration(servers, more).to_string())?;
+        let start = Instant::now();
+        let mut words = tool.iter().map(String::as_str).chain([PROGRAM]);
+        let mut child = Command::new(words.next().context("a program")?)
+            .args(words)
             .args(["serve", "--port", "0", "--config"])
             .arg(&file)
             .current_dir(directory.path())
@@ -50,21 +56,20 @@ impl Switchboard {
             .and_then(|(_, rest)| rest.split('/').next())
             .with_context(|| format!("no address in {ready:?}"))?
             .parse()?;
-        let served = Self { child, pid, address, _directory: directory };
-        timeout(PATIENCE, served.all_listed(servers.len())).await??;
+        let took = Duration::ZERO;
+        let mut served = Self { child, pid, address, took, _directory: directory };
+        timeout(PATIENCE, served.connected(servers.len())).await??;
+        served.took = start.elapsed();
         Ok(served)
     }
 
-    async fn all_listed(&self, servers: usize) -> Result<()> {
-        let mut connection = Connection::open(self.address).await?;
-        let mut ticks = interval(Duration::from_millis(50));
-        loop {
+    async fn connected(&self, servers: usize) -> Result<()> {
+        let all = format!("\"active_connections\":{servers},");
+        let mut ticks = interval(Duration::from_millis(20));
+        while !http::get(self.address, "/health").await?.contains(&all) {
             ticks.tick().await;
-            let list = connection.request("tools/list", None, "").await?.body;
-            if (0..servers).all(|server| list.contains(&format!("\"demo{server}_echo\""))) {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     /// Where it listens.
@@ -77,15 +82,6 @@ impl Switchboard {
         self.pid
     }
 
-    /// Memory of its process that is resident now, in MB, without its children.
-    pub fn resident_mb(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next());
-        let kilobytes: u32 = kilobytes.context("no VmRSS")?.parse()?;
-        Ok(f64::from(kilobytes) / 1024.0)
-    }
-
     /// Asks it to end and waits until it has.
     pub async fn stop(mut self) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.pid)?).context("a process id is positive")?;
@@ -96,17 +92,22 @@ impl Switchboard {
     }
 }
 
-/// The entry of a demonstration server, with room for every caller: what is measured is the way,
-/// not the waiting.
+/// The entry of a demonstration server, with room for every caller.
 pub fn demo() -> Value {
-    json!({"command": PROGRAM, "args": ["demo-server"], "max_in_flight": 64})
+    json!({
+        "command": PROGRAM, "args": ["demo-server"], "max_in_flight": 256, "max_queue": 1024,
+    })
 }
 
-fn configuration(servers: &[Value]) -> Value {
+fn configuration(servers: &[Value], more: &Value) -> Value {
     let servers: Map<String, Value> = servers
         .iter()
         .enumerate()
         .map(|(number, server)| (format!("demo{number}"), server.clone()))
         .collect();
-    json!({ "mcpServers": servers })
+    let mut all = json!({ "mcpServers": servers });
+    if let (Some(all), Some(more)) = (all.as_object_mut(), more.as_object()) {
+        all.extend(more.clone());
+    }
+    all
 }
