@@ -60,6 +60,7 @@ fn check() -> Result<()> {
     let now = measured()?;
     let verdict = before.compare(&now);
     print!("{}", verdict.table);
+    verdict.gains.iter().for_each(|gain| println!("{gain}"));
     if verdict.complaints.is_empty() {
         return Ok(());
     }
