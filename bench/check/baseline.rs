@@ -12,6 +12,9 @@ pub(crate) const RENEW: &str = "`make bench-check UPDATE=1`";
 /// How far a figure may be from the baseline, in percent.
 const TOLERANCE: u64 = 5;
 
+/// Instructions that count for nothing: where the compiler places a few of them is chance.
+const CHANCE: u64 = 50;
+
 /// What one round of a part takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Count {
@@ -86,10 +89,12 @@ impl Baseline {
             )
             .ok();
             let figures = [
-                ("instructions", before.instructions, count.instructions),
-                ("allocations", before.allocations, count.allocations),
+                ("instructions", before.instructions, count.instructions, CHANCE),
+                ("allocations", before.allocations, count.allocations, 0),
             ];
-            let far = figures.into_iter().filter_map(|(what, before, now)| far(what, before, now));
+            let far = figures
+                .into_iter()
+                .filter_map(|(what, before, now, chance)| far(what, before, now, chance));
             complaints.extend(far.map(|complaint| format!("{name} {complaint}")));
         }
         let is_gone = |name: &String| now.counts.iter().all(|(known, _)| known != name);
@@ -100,7 +105,10 @@ impl Baseline {
     }
 }
 
-fn far(what: &str, before: u64, now: u64) -> Option<String> {
+fn far(what: &str, before: u64, now: u64, chance: u64) -> Option<String> {
+    if before.abs_diff(now) <= chance {
+        return None;
+    }
     if now * 100 > before * (100 + TOLERANCE) {
         return Some(format!(
             "takes {now} {what} instead of {before}: find out why, and if it has to be so, {RENEW}"
@@ -131,13 +139,14 @@ mod tests {
     #[test]
     fn more_than_five_percent_either_way_is_a_complaint() {
         let complaints = |instructions, allocations| {
-            of(1000, 20).compare(&of(instructions, allocations)).complaints
+            of(10_000, 20).compare(&of(instructions, allocations)).complaints
         };
-        assert_eq!(complaints(1050, 21), [""; 0]);
-        assert_eq!(complaints(950, 19), [""; 0]);
-        assert!(complaints(1051, 20)[0].contains("find out why"));
-        assert!(complaints(949, 20)[0].contains("better"));
-        assert!(complaints(1000, 22)[0].contains("22 allocations"));
+        assert_eq!(complaints(10_500, 21), [""; 0]);
+        assert_eq!(complaints(9_500, 19), [""; 0]);
+        assert!(complaints(10_501, 20)[0].contains("find out why"));
+        assert!(complaints(9_499, 20)[0].contains("better"));
+        assert!(complaints(10_000, 22)[0].contains("22 allocations"));
+        assert_eq!(of(300, 0).compare(&of(350, 0)).complaints, [""; 0], "as little is chance");
     }
 
     #[test]
