@@ -170,6 +170,9 @@ impl<'a> Object<'a> {
     }
 
     /// The object as raw JSON.
+    ///
+    /// # Panics
+    /// Never: each member is JSON.
     #[allow(clippy::expect_used, reason = "each member is JSON, so their object is")]
     pub fn to_raw(&self) -> Box<RawValue> {
         RawValue::from_string(self.to_json()).expect("members are JSON")

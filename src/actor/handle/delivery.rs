@@ -93,13 +93,7 @@ impl ConnectionHandle {
         let mut dead = None;
         loop {
             let parked = Instant::now();
-            let live = match self.present(dead) {
-                Some(live) => live,
-                None => {
-                    let wait = Box::pin(self.live(dead, deadline));
-                    notices.during(wait, || self.is_parked()).await?
-                }
-            };
+            let live = self.connected(dead, deadline, &mut notices).await?;
             waited("connected", parked);
             let leg = Leg::begin(telemetry, self, &live, target);
             let request = Request {
@@ -153,9 +147,20 @@ impl ConnectionHandle {
         }
     }
 
-    /// The live link, if it is another than the one that was found dead.
-    fn present(&self, dead: Option<Incarnation>) -> Option<Arc<Live>> {
-        self.standing.borrow().other_than(dead)
+    /// The live link, at once if there is one other than that which was found dead; a caller hears
+    /// why it waits for it.
+    async fn connected(
+        &self,
+        dead: Option<Incarnation>,
+        deadline: &Deadline,
+        notices: &mut Notices<'_>,
+    ) -> Result<Arc<Live>, CallError> {
+        let live = self.standing.borrow().other_than(dead);
+        if let Some(live) = live {
+            return Ok(live);
+        }
+        let wait = Box::pin(self.live(dead, deadline));
+        notices.during(wait, || self.is_parked()).await
     }
 
     /// Waits for a live link, other than the one that was found dead, inside the deadline; fails

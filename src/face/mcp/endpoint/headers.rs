@@ -83,8 +83,8 @@ pub(super) fn trace(headers: &HeaderMap) -> Context {
 pub(super) fn check_post(headers: &HeaderMap) -> Result<(), Fault> {
     let refused = |status, text| Err(Fault::with_status(status, code::INVALID_REQUEST, text));
     // As nearly every client says it, which spares reading the ranges.
-    let usual = headers.get(ACCEPT).is_some_and(|accept| accept == BOTH);
-    if !usual && !(accepts(headers, JSON) && accepts(headers, EVENTS)) {
+    let is_usual = headers.get(ACCEPT).is_some_and(|accept| accept == BOTH);
+    if !(is_usual || accepts(headers, JSON) && accepts(headers, EVENTS)) {
         return refused(406, "`Accept` must list application/json and text/event-stream");
     }
     let is_json = headers
