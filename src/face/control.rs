@@ -64,7 +64,7 @@ pub enum ControlError {
 #[derive(Debug)]
 pub struct ControlSocket {
     path: PathBuf,
-    site: Site,
+    site: Arc<Site>,
     served: Served,
 }
 
@@ -94,7 +94,7 @@ impl ControlSocket {
         let told = timeline::routes(Arc::clone(&gate), Arc::clone(&operator), stopping);
         let routes = routes(gate).merge(wishes(operator)).merge(told);
         let site = Site::new(None, endpoint, routes, body_bytes);
-        let served = Served::start(listener, site.clone(), life);
+        let served = Served::start(listener, Arc::clone(&site), life);
         Ok(Self { path, site, served })
     }
 
@@ -110,7 +110,7 @@ impl ControlSocket {
         let listener = listen(&self.path)
             .await
             .map_err(|source| ControlError::Bind { path: self.path.clone(), source })?;
-        self.served.also(listener, self.site.clone());
+        self.served.also(listener, Arc::clone(&self.site));
         Ok(true)
     }
 

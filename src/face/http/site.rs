@@ -30,7 +30,7 @@ use crate::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What one listener serves.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Site {
     /// Who may come in; `None` where everybody may who reaches the listener.
     door: Option<Door>,
@@ -46,9 +46,9 @@ impl Site {
         endpoint: Arc<Endpoint>,
         routes: Router,
         body_bytes: usize,
-    ) -> Self {
+    ) -> Arc<Self> {
         let routes = routes.layer(DefaultBodyLimit::max(body_bytes));
-        Self { door, endpoint, routes, body_bytes }
+        Arc::new(Self { door, endpoint, routes, body_bytes })
     }
 
     async fn admitted(&self, mut request: Request, id: RequestId, is_local: IsLocal) -> Response {
@@ -73,7 +73,7 @@ impl Site {
     }
 }
 
-impl Answer for Site {
+impl Answer for Arc<Site> {
     async fn answer(self, request: Request<Body>, is_local: IsLocal) -> Response {
         let id = request_id(request.headers());
         let mut response = self.admitted(request, RequestId(id.clone()), is_local).await;
