@@ -85,9 +85,9 @@ pub(super) async fn call(scope: &Scope, mut request: CallRequest) -> Outcome {
 fn wants_tasks(error: &ErrorObject) -> bool {
     let named = || {
         let error = Object::read(error.raw())?;
-        let data = Object::read(error.get("data")?)?;
-        let needed = Object::read(data.get("requiredCapabilities")?)?;
-        Some(Object::read(needed.get("extensions")?)?.get(task::EXTENSION).is_some())
+        let data = error.object("data")?;
+        let needed = data.object("requiredCapabilities")?;
+        Some(needed.object("extensions")?.get(task::EXTENSION).is_some())
     };
     error.code() == code::MISSING_CAPABILITY && named().unwrap_or_default()
 }

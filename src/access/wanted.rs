@@ -91,7 +91,7 @@ impl Wanted {
             return None;
         }
         let error = Object::read(error.raw())?;
-        let data = Object::read(error.get("data")?)?;
+        let data = error.object("data")?;
         let elicitations: Vec<Box<RawValue>> = data.typed("elicitations")?;
         let questions = elicitations.iter().enumerate().map(|(place, params)| Question {
             key: format!("url{place}"),

@@ -32,7 +32,7 @@ use crate::{
     id::Owner,
     trace::Context,
     wire::{
-        Era, Id, Object, ParseError, RawValue, Revision,
+        Era, Id, Needle, Object, ParseError, RawValue, Revision,
         envelope::{self, code},
         extension,
         header::Unexplained,
@@ -93,11 +93,11 @@ fn is_modern_revision(text: &str) -> bool {
 
 fn names_revision(params: &RawValue) -> bool {
     // Most legacy parameters are told apart without reading them.
-    params.get().contains(meta::PROTOCOL_VERSION)
+    static NAMING: Needle = Needle::new(meta::PROTOCOL_VERSION);
+    NAMING.is_in(params)
         && Object::read(params)
             .and_then(|params| {
-                let meta = Object::read(params.get(meta::META)?)?;
-                Some(meta.get(meta::PROTOCOL_VERSION).is_some())
+                Some(params.object(meta::META)?.json(meta::PROTOCOL_VERSION).is_some())
             })
             .unwrap_or_default()
 }

@@ -66,7 +66,7 @@ impl Roots {
         }
         let answer = self.answer()?;
         let wanted = Object::read(wanted)?;
-        let requests = Object::read(wanted.get("inputRequests")?)?;
+        let requests = wanted.object("inputRequests")?;
         let mut responses = Object::default();
         for (key, request) in requests.members() {
             if Object::read(request)?.text("method")? != method::ROOTS {

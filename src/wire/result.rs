@@ -21,8 +21,7 @@ static WANTING: Needle = Needle::new(INPUT_REQUIRED);
 static FAILED: Needle = Needle::new("\"isError\"");
 
 /// Whether a tool says in its result, which is JSON text, that it failed (`isError`; MCP,
-/// `CallToolResult`). A result of more than
-/// 64 KiB is taken for a success.
+/// `CallToolResult`). A result of more than 64 KiB is taken for a success.
 pub fn is_error(text: &str) -> bool {
     text.len() <= SEARCHED
         && FAILED.after(text).any(is_true)

@@ -100,7 +100,7 @@ impl Task {
         match era {
             Era::Modern => (object.text(RESULT_TYPE)? == TASK).then(|| Self::read(era, &object))?,
             Era::Legacy if object.get("content").is_some() => None,
-            Era::Legacy => Self::read(era, &Object::read(object.get(TASK)?)?),
+            Era::Legacy => Self::read(era, &object.object(TASK)?),
         }
     }
 
@@ -172,7 +172,7 @@ pub fn is_required(definition: &RawValue) -> bool {
     definition.get().contains("\"taskSupport\"")
         && Object::read(definition)
             .and_then(|tool| {
-                let execution = Object::read(tool.get("execution")?)?;
+                let execution = tool.object("execution")?;
                 execution.text("taskSupport").map(|support| support == "required")
             })
             .unwrap_or_default()

@@ -213,7 +213,7 @@ fn params_of(
 
 /// What a completion refers to (MCP, completion).
 fn reference(params: &Object<'_>) -> Option<Subject> {
-    let reference = Object::read(params.get("ref")?)?;
+    let reference = params.object("ref")?;
     let (primitive, name) = match &*reference.text("type")? {
         "ref/prompt" => (Primitive::Prompt, reference.text("name")?),
         "ref/resource" => (Primitive::Template, reference.text("uri")?),

@@ -163,7 +163,7 @@ impl Endpoint {
     }
 }
 
-/// Address view a path of the endpoint names: `/mcp` the store's, `/mcp/NAME` an agent's.
+/// Whose view a path of the endpoint names: `/mcp` the store's, `/mcp/NAME` an agent's.
 #[derive(Debug)]
 pub(crate) struct Address(Option<String>);
 

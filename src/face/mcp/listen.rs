@@ -199,7 +199,7 @@ struct Filter {
 /// Reads a filter; `None` where it is none.
 fn filter(params: Option<&RawValue>) -> Option<Filter> {
     let params = Object::read(params?)?;
-    let filter = Object::read(params.get("notifications")?)?;
+    let filter = params.object("notifications")?;
     let mut wanted = Vec::new();
     for entry in FILTERS {
         if filter.get(entry.0).is_some() && filter.typed::<bool>(entry.0)? {

@@ -93,7 +93,12 @@ impl Durations {
         let histogram = self.histogram.bind(&labels(operation));
         histogram.record(took);
         let bound = Bound { method, revision, error, histogram };
-        self.bound.write().entry(server.to_owned()).or_default().push(bound);
+        let mut all = self.bound.write();
+        let known = all.entry(server.to_owned()).or_default();
+        // Somebody else may have looked it up meanwhile.
+        if !known.iter().any(|bound| same(&bound)) {
+            known.push(bound);
+        }
     }
 }
 
