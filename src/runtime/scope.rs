@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use error::{AddError, WaitError};
 use ractor::{RpcReplyPort, concurrency};
-use rmcp::ServerHandler;
+use rmcp::{RoleServer, Service};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -55,11 +55,12 @@ impl Scope {
         self.add_connector(server, config, connector).await
     }
 
-    /// Adds a server that runs in this process. The factory is called for each of its lives.
+    /// Adds a server that runs in this process: any rmcp service, so any
+    /// [`rmcp::ServerHandler`]. The factory is called for each of its lives.
     ///
     /// # Errors
     /// [`AddError`], and nothing was changed.
-    pub async fn add_handler<H: ServerHandler>(
+    pub async fn add_handler<H: Service<RoleServer>>(
         &self,
         server: ServerName,
         factory: impl Fn() -> H + Send + Sync + 'static,

@@ -1,12 +1,12 @@
-//! In-process servers: any rmcp handler, spoken to over memory as if it were a process.
+//! In-process servers: any rmcp service, spoken to over memory as if it were a process.
 //!
-//! A new handler for every link, made by a factory. A handler that panics ends its own link, with
-//! a cause, and nothing else. What the handler spawns by itself is its own affair.
+//! A new service for every link, made by a factory. A service that panics ends its own link, with
+//! a cause, and nothing else. What the service spawns by itself is its own affair.
 
 use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use rmcp::{ServerHandler, transport::async_rw::AsyncRwTransport};
+use rmcp::{RoleServer, Service, transport::async_rw::AsyncRwTransport};
 use tokio::{
     io::{DuplexStream, duplex, split},
     sync::watch,
@@ -31,7 +31,7 @@ const BUFFER: usize = 64 * 1024;
 /// How long a stopped service has to notice.
 const STOP: Duration = Duration::from_secs(3);
 
-/// Makes links to handlers in this process.
+/// Makes links to services in this process: an [`rmcp::ServerHandler`] is one.
 pub struct InProcess<F> {
     factory: Arc<F>,
 }
@@ -39,9 +39,9 @@ pub struct InProcess<F> {
 impl<F, H> InProcess<F>
 where
     F: Fn() -> H + Send + Sync + 'static,
-    H: ServerHandler,
+    H: Service<RoleServer>,
 {
-    /// A connector that makes a handler for each link.
+    /// A connector that makes a service for each link.
     pub fn new(factory: F) -> Self {
         Self { factory: Arc::new(factory) }
     }
@@ -56,7 +56,7 @@ impl<F> fmt::Debug for InProcess<F> {
 impl<F, H> Connect for InProcess<F>
 where
     F: Fn() -> H + Send + Sync + 'static,
-    H: ServerHandler,
+    H: Service<RoleServer>,
 {
     fn connect(&self, context: ConnectContext) -> BoxFuture<'static, Result<Link, ConnectError>> {
         let factory = Arc::clone(&self.factory);
@@ -96,7 +96,7 @@ impl Hosted {
     fn start<F, H>(factory: Arc<F>, stream: DuplexStream, stderr: Arc<StderrRing>) -> Self
     where
         F: Fn() -> H + Send + Sync + 'static,
-        H: ServerHandler,
+        H: Service<RoleServer>,
     {
         let stop = CancellationToken::new();
         let (sender, end) = watch::channel(None);
@@ -129,7 +129,7 @@ impl Hosted {
 }
 
 /// Serves one stream to its end.
-async fn serve<H: ServerHandler>(
+async fn serve<H: Service<RoleServer>>(
     factory: &(impl Fn() -> H + ?Sized),
     stream: DuplexStream,
     panics: Arc<Panics>,

@@ -4,6 +4,7 @@
 
 pub mod binary;
 pub mod flaky;
+pub mod heard;
 pub mod hold;
 pub mod http;
 pub mod outgoing;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rmcp::{
-    ErrorData, RoleServer,
+    ErrorData, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, JsonObject,
         ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,

@@ -30,6 +30,7 @@ use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::support::{
     binary::PROGRAM,
+    heard::Heard,
     hold::Hold,
     script::Script,
     wait::{PATIENCE, until},
@@ -278,7 +279,7 @@ async fn a_connection_that_hangs_is_given_up_as_a_bug_and_made_anew() {
     let (grumpy, other) = (ServerName::new("grumpy").unwrap(), ServerName::new("other").unwrap());
     let script = Script::new().echo();
     store.add_handler(other.clone(), move || script.server()).await.unwrap();
-    store.add_handler(grumpy.clone(), || Grumpy).await.unwrap();
+    store.add_handler(grumpy.clone(), || Heard::new(Grumpy)).await.unwrap();
     for server in [&grumpy, &other] {
         store.wait_ready(server, PATIENCE).await.unwrap();
     }

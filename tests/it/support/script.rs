@@ -21,6 +21,8 @@ use rmcp::{
 };
 use serde_json::Value;
 
+use super::heard::Heard;
+
 /// One call of a scripted tool.
 pub struct Call {
     /// Its arguments.
@@ -128,8 +130,13 @@ impl Script {
         self.0.cancelled.load(Ordering::Relaxed)
     }
 
-    /// A server that follows the script: one life.
-    pub fn server(&self) -> Server {
+    /// A server that follows the script: one life, in which what it is sent is checked.
+    pub fn server(&self) -> Heard<Server> {
+        Heard::new(self.handler())
+    }
+
+    /// The same for where its bytes are checked before it reads them.
+    pub fn handler(&self) -> Server {
         self.0.lives.fetch_add(1, Ordering::Relaxed);
         Server(Self::clone(self))
     }

@@ -20,7 +20,7 @@ pub fn tapped(script: &Script) -> Arc<dyn Connect> {
     Arc::new(ByteStream::new(move || {
         let (ours, theirs) = duplex(64 * 1024);
         let (near, far) = duplex(64 * 1024);
-        let server = script.server();
+        let server = script.handler();
         let mut lives = lives.lock().unwrap();
         lives.spawn(async move {
             if let Ok(running) = rmcp::serve_server(server, split(far)).await {

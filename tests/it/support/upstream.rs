@@ -160,7 +160,7 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static
 pub fn rmcp(script: &Script, mode: StreamableHttpServerConfig) -> Router {
     let script = script.clone();
     let manager = Arc::new(LocalSessionManager::default());
-    let service = StreamableHttpService::new(move || Ok(script.server()), manager, mode);
+    let service = StreamableHttpService::new(move || Ok(script.handler()), manager, mode);
     Router::new().nest_service("/mcp", service)
 }
 
