@@ -26,7 +26,7 @@ use crate::{
     id::{Incarnation, Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
     trace::Telemetry,
-    wire::{Abilities, Era, RawValue},
+    wire::{Abilities, Era, Pieces, RawValue},
 };
 
 mod attended;
@@ -276,7 +276,7 @@ impl Gate {
     }
 
     /// A text that is made from a part of a view, or was for somebody else.
-    pub fn prepared(&self, part: Part, make: impl FnOnce() -> String) -> Arc<str> {
+    pub fn prepared(&self, part: Part, make: impl FnOnce() -> String) -> Pieces {
         self.prepared.text(part, make)
     }
 

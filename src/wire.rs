@@ -16,6 +16,7 @@ pub mod meta;
 pub mod method;
 pub mod needle;
 pub mod object;
+pub mod pieces;
 pub mod primitive;
 pub mod result;
 pub mod revision;
@@ -29,6 +30,7 @@ pub use id::Id;
 pub use level::Level;
 pub use needle::Needle;
 pub use object::Object;
+pub use pieces::Pieces;
 pub use primitive::{Each, Primitive};
 pub use revision::{Era, Revision};
 /// Raw JSON text, kept as it was sent.

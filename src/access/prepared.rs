@@ -3,13 +3,13 @@
 //! Owned by the gate. They are found by content, so that a list which changed finds nothing old and
 //! agents with equal views share. Bounded in bytes: when they would be more, they are made anew.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt};
 
 use parking_lot::Mutex;
 
 use crate::{
     runtime::ContentHash,
-    wire::{Primitive, Revision},
+    wire::{Pieces, Primitive, Revision},
 };
 
 /// Bytes of all texts that are kept.
@@ -36,7 +36,7 @@ pub(super) struct Prepared(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    texts: HashMap<Part, Arc<str>>,
+    texts: HashMap<Part, Pieces>,
     bytes: usize,
 }
 
@@ -48,16 +48,16 @@ impl fmt::Debug for Prepared {
 
 impl Prepared {
     /// The text of a part, made where there is none. Several may make the same at a time.
-    pub(super) fn text(&self, part: Part, make: impl FnOnce() -> String) -> Arc<str> {
+    pub(super) fn text(&self, part: Part, make: impl FnOnce() -> String) -> Pieces {
         if let Some(text) = self.0.lock().texts.get(&part) {
-            return Arc::clone(text);
+            return text.clone();
         }
-        let text: Arc<str> = make().into();
+        let text = Pieces::from(make());
         let mut kept = self.0.lock();
         if kept.bytes + text.len() > KEPT {
             *kept = Kept::default();
         }
-        if text.len() <= KEPT && kept.texts.insert(part, Arc::clone(&text)).is_none() {
+        if text.len() <= KEPT && kept.texts.insert(part, text.clone()).is_none() {
             kept.bytes += text.len();
         }
         text
@@ -82,16 +82,17 @@ mod tests {
     #[test]
     fn a_text_is_made_once_and_their_bytes_are_bounded() {
         let prepared = Prepared::default();
-        assert_eq!(&*prepared.text(part("a"), || "first".to_owned()), "first");
-        assert_eq!(&*prepared.text(part("a"), || unreachable!("it is there")), "first");
+        let text = prepared.text(part("a"), || "first".to_owned());
+        assert_eq!(text.whole(), Some("first"));
+        assert_eq!(prepared.text(part("a"), || unreachable!("it is there")), text);
         let legacy = Part { revision: Revision::LATEST_LEGACY, ..part("a") };
-        assert_eq!(&*prepared.text(legacy, || "other".to_owned()), "other");
+        assert_eq!(prepared.text(legacy, || "other".to_owned()).whole(), Some("other"));
         let half = "x".repeat(KEPT / 2 + 1);
         for name in ["b", "c", "d"] {
             assert_eq!(prepared.text(part(name), || half.clone()).len(), half.len());
             assert!(prepared.0.lock().bytes <= KEPT);
         }
-        assert_eq!(&*prepared.text(part("a"), || "anew".to_owned()), "anew");
+        assert_eq!(prepared.text(part("a"), || "anew".to_owned()).whole(), Some("anew"));
         let long = prepared.text(part("e"), || half.repeat(2));
         assert_eq!(long.len(), half.len() * 2, "it is given, and not kept");
         assert!(prepared.0.lock().bytes <= KEPT);

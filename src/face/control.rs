@@ -36,7 +36,7 @@ use crate::{
     access::{CallRequest, Gate, Principal, Subject},
     error::Kind,
     id::{AgentId, Incarnation, Owner, ServerName, SessionKey},
-    wire::{Object, RawValue},
+    wire::{Object, RawValue, into_text},
 };
 
 mod timeline;
@@ -239,7 +239,7 @@ async fn call(State(gate): State<Arc<Gate>>, request: Request) -> Response {
         };
         let answer = gate.call(&Principal::local(), &owner, request).await?;
         let json = [(CONTENT_TYPE, "application/json")];
-        Ok((json, answer.result.get().to_owned()).into_response())
+        Ok((json, into_text(answer.result)).into_response())
     };
     called.await.unwrap_or_else(|problem: Problem| problem.respond(&id))
 }

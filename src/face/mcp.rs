@@ -32,7 +32,7 @@ use crate::{
     id::Owner,
     trace::Context,
     wire::{
-        Era, Id, Needle, Object, ParseError, RawValue, Revision,
+        Era, Id, Needle, Object, ParseError, Pieces, RawValue, Revision,
         envelope::{self, code},
         extension,
         header::Unexplained,
@@ -61,7 +61,7 @@ pub(crate) struct Caller {
 }
 
 /// A result as JSON text, or why there is none.
-pub(crate) type Outcome = Result<String, Fault>;
+pub(crate) type Outcome = Result<Pieces, Fault>;
 
 /// What a request is answered with. Only the modern era has requests that open a stream `S`.
 #[derive(Debug)]
@@ -142,10 +142,10 @@ pub(crate) fn unreadable(error: ParseError) -> (Option<Id>, Fault) {
 }
 
 /// A response as one line.
-pub(crate) fn response(id: &Id, outcome: &Outcome) -> Vec<u8> {
+pub(crate) fn response(id: &Id, outcome: &Outcome) -> Pieces {
     match outcome {
-        Ok(result) => envelope::result_with(id, result),
-        Err(fault) => envelope::error(Some(id), &fault.error),
+        Ok(result) => envelope::answer(id, result),
+        Err(fault) => envelope::error(Some(id), &fault.error).into(),
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::Gate, id::Owner};
+use crate::{access::Gate, id::Owner, wire::Pieces};
 
 /// Messages that wait for a client that does not read; then its calls wait.
 const WAITING: usize = 64;
@@ -75,7 +75,7 @@ where
 
 async fn converse<R: AsyncRead + Unpin>(
     reader: R,
-    out: mpsc::Sender<Vec<u8>>,
+    out: mpsc::Sender<Pieces>,
     gate: Arc<Gate>,
     options: StdioOptions,
     stop: CancellationToken,
@@ -102,12 +102,13 @@ async fn converse<R: AsyncRead + Unpin>(
 
 async fn write<W: AsyncWrite + Unpin>(
     mut writer: W,
-    mut waiting: mpsc::Receiver<Vec<u8>>,
+    mut waiting: mpsc::Receiver<Pieces>,
 ) -> io::Result<()> {
     let written = async {
-        while let Some(mut line) = waiting.recv().await {
-            line.push(b'\n');
-            writer.write_all(&line).await?;
+        while let Some(line) = waiting.recv().await {
+            for piece in line.between(Vec::new(), b"\n") {
+                writer.write_all(&piece).await?;
+            }
             // A burst is flushed once.
             if waiting.is_empty() {
                 writer.flush().await?;

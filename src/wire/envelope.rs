@@ -8,7 +8,7 @@ use memchr::memchr2;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Id, Object};
+use super::{Id, Object, Pieces, pieces::LONG};
 
 /// JSON-RPC error codes that this crate sends (specification, "Error object"; MCP 2026-07-28).
 pub mod code {
@@ -150,6 +150,25 @@ impl<'a> Message<'a> {
     }
 }
 
+/// Responses from so many bytes on are taken out of what was read: the text is checked twice then,
+/// where a copy would take as much memory again.
+pub const TAKEN: usize = 1024 * 1024;
+
+/// Takes the result of a response out of its bytes. `None` for anything else, and the bytes are as
+/// they were.
+pub fn take_result(bytes: &mut Vec<u8>) -> Option<(Option<Id>, Box<RawValue>)> {
+    let Ok(Message::Response { id, outcome: Ok(result) }) = Message::parse(bytes) else {
+        return None;
+    };
+    let start = result.get().as_ptr().addr() - bytes.as_ptr().addr();
+    let end = start + result.get().len();
+    let mut json = std::mem::take(bytes);
+    json.truncate(end);
+    json.drain(..start);
+    let json = String::from_utf8(json).ok()?;
+    Some((id, RawValue::from_string(json).ok()?))
+}
+
 /// A JSON-RPC error object, kept raw so that unknown members survive.
 #[derive(Clone, Debug)]
 pub struct ErrorObject {
@@ -227,14 +246,20 @@ impl<I: Serialize + ?Sized> Out<'_, I> {
             line.extend_from_slice(json.as_bytes());
         }
         line.push(b'}');
-        let mut clean = 0;
-        while let Some(rest) = line.get_mut(clean..)
-            && let Some(found) = memchr2(b'\n', b'\r', rest)
-        {
-            rest.iter_mut().skip(found).take(1).for_each(|byte| *byte = b' ');
-            clean += found + 1;
-        }
+        on_one_line(&mut line);
         line
+    }
+}
+
+/// Puts JSON text on one line. It has line breaks between its tokens alone, where spaces mean the
+/// same.
+pub(super) fn on_one_line(json: &mut [u8]) {
+    let mut clean = 0;
+    while let Some(rest) = json.get_mut(clean..)
+        && let Some(found) = memchr2(b'\n', b'\r', rest)
+    {
+        rest.iter_mut().skip(found).take(1).for_each(|byte| *byte = b' ');
+        clean += found + 1;
     }
 }
 
@@ -266,12 +291,19 @@ pub fn notification_with(method: &str, params: Option<&str>) -> Vec<u8> {
 
 /// Writes a successful response as one line.
 pub fn result<I: Serialize + ?Sized>(id: &I, result: &RawValue) -> Vec<u8> {
-    result_with(id, result.get())
+    Out { id: Some(id), method: None, body: Some((RESULT, result.get())) }.line()
 }
 
-/// Writes a successful response whose result is JSON text.
-pub fn result_with<I: Serialize + ?Sized>(id: &I, result: &str) -> Vec<u8> {
-    Out { id: Some(id), method: None, body: Some((RESULT, result)) }.line()
+/// Writes a successful response whose result is JSON text, which is not copied where it is long.
+pub fn answer<I: Serialize + ?Sized>(id: &I, result: &Pieces) -> Pieces {
+    if result.len() < LONG
+        && let Some(json) = result.whole()
+    {
+        return Out { id: Some(id), method: None, body: Some((RESULT, json)) }.line().into();
+    }
+    let mut head = Out { id: Some(id), method: None, body: Some((RESULT, "")) }.line();
+    head.pop();
+    result.between(head, b"}")
 }
 
 /// Writes an error response as one line; without an id it goes to a request that could not be
@@ -325,6 +357,18 @@ mod tests {
             assert!(matches!(echoed, Message::Response { id: Some(same), .. } if same == read));
             assert!(id.starts_with('"') || line.contains(&format!("\"id\":{id},")), "{line}");
         }
+    }
+
+    #[test]
+    fn a_result_is_taken_out_of_its_bytes() {
+        let response = br#" {"jsonrpc":"2.0","id":7,"result":{"n":1e400} }"#;
+        let mut bytes = response.to_vec();
+        let (id, result) = take_result(&mut bytes).unwrap();
+        assert_eq!((id, result.get()), (Some(Id::from(7)), r#"{"n":1e400}"#));
+        let refusal = br#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":""}}"#;
+        let mut bytes = refusal.to_vec();
+        assert!(take_result(&mut bytes).is_none());
+        assert_eq!(bytes, refusal);
     }
 
     #[test]

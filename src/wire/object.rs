@@ -9,7 +9,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
-use super::scan::{self, Members};
+use super::{
+    Pieces, pieces,
+    scan::{self, Members},
+};
 
 /// A JSON object whose members are raw.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +39,15 @@ impl<'a> Key<'a> {
         // Half of a surrogate pair is no text, and with its quotes it is nobody's key.
         let unescaped = || serde_json::from_str(quoted).map_or(Cow::Borrowed(quoted), Cow::Owned);
         Self { text: text.unwrap_or_else(unescaped), written: Some(quoted) }
+    }
+
+    /// Up to the value.
+    fn write(&self, json: &mut String) {
+        match self.written {
+            Some(quoted) => json.push_str(quoted),
+            None => scan::quote(&self.text, json),
+        }
+        json.push(':');
     }
 }
 
@@ -182,20 +194,41 @@ impl<'a> Object<'a> {
     pub fn to_json(&self) -> String {
         let length = |(key, value): &(Key<'_>, Cow<'_, str>)| key.text.len() + value.len() + 8;
         let mut json = String::with_capacity(2 + self.members.iter().map(length).sum::<usize>());
-        json.push('{');
+        let mut before = '{';
         for (key, value) in &self.members {
-            if json.len() > 1 {
-                json.push(',');
-            }
-            match key.written {
-                Some(quoted) => json.push_str(quoted),
-                None => scan::quote(&key.text, &mut json),
-            }
-            json.push(':');
+            json.push(before);
+            key.write(&mut json);
             json.push_str(value);
+            before = ',';
         }
-        json.push('}');
+        json.push_str(if self.is_empty() { "{}" } else { "}" });
         json
+    }
+
+    /// The object with another member before all others, of which a long one is shared.
+    pub fn behind(&self, key: &str, value: &Pieces) -> Pieces {
+        let mut head = "{".to_owned();
+        Key::ours(key).write(&mut head);
+        let rest = self.to_json();
+        let tail = if self.is_empty() { "}".to_owned() } else { rest.replacen('{', ",", 1) };
+        value.between(head.into(), tail.as_bytes())
+    }
+
+    /// The same, sharing what is long of the text that the object was read from.
+    pub fn to_pieces(&self, source: &Pieces) -> Pieces {
+        if source.len() < pieces::LONG {
+            return self.to_json().into();
+        }
+        let mut writer = pieces::Writer::new(source);
+        let mut before = '{';
+        for (key, value) in &self.members {
+            writer.open().push(before);
+            key.write(writer.open());
+            writer.push(value);
+            before = ',';
+        }
+        writer.open().push_str(if self.is_empty() { "{}" } else { "}" });
+        writer.end()
     }
 }
 

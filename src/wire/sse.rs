@@ -10,26 +10,21 @@ mod events;
 
 pub use events::{Events, TooLong};
 
+use super::{Pieces, pieces};
+
 /// A comment, which every reader skips and every idle proxy counts as traffic.
 pub const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
-/// One message as an event. Line breaks in the data become further `data` lines, so that
-/// nothing in a message can end its event; an id must have none.
-pub fn message(id: Option<&str>, data: &[u8]) -> Bytes {
-    let mut event = Vec::with_capacity(data.len() + 64);
+/// One message, which is on one line, as an event; an id must have no line break either.
+pub fn message(id: Option<&str>, message: &Pieces) -> Pieces {
+    let mut head = Vec::with_capacity(64 + message.len().min(pieces::LONG));
     if let Some(id) = id {
-        field(&mut event, "id", id.as_bytes());
+        head.extend_from_slice(b"id: ");
+        head.extend_from_slice(id.as_bytes());
+        head.push(b'\n');
     }
-    event.extend_from_slice(b"event: message\n");
-    let mut rest = data;
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
-        let (line, tail) = rest.split_at(at);
-        field(&mut event, "data", line);
-        rest = tail.strip_prefix(b"\r\n").or_else(|| tail.get(1..)).unwrap_or_default();
-    }
-    field(&mut event, "data", rest);
-    event.push(b'\n');
-    event.into()
+    head.extend_from_slice(b"event: message\ndata: ");
+    message.between(head, b"\n\n")
 }
 
 /// An event without data: gives the reader an id to resume from before anything happened, and
@@ -38,24 +33,16 @@ pub fn primer(id: &str, retry: Duration) -> Bytes {
     format!("id: {id}\nretry: {}\ndata: \n\n", retry.as_millis()).into()
 }
 
-fn field(event: &mut Vec<u8>, name: &str, value: &[u8]) {
-    event.extend_from_slice(name.as_bytes());
-    event.extend_from_slice(b": ");
-    event.extend_from_slice(value);
-    event.push(b'\n');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn no_message_can_end_its_own_event() {
-        assert_eq!(message(Some("1_2"), b"{}"), "id: 1_2\nevent: message\ndata: {}\n\n");
-        assert_eq!(
-            message(None, b"a\n\nid: 9\r\nb\rc"),
-            "event: message\ndata: a\ndata: \ndata: id: 9\ndata: b\ndata: c\n\n"
-        );
+        let event = message(Some("1_2"), &"{}".to_owned().into());
+        assert_eq!(event.whole(), Some("id: 1_2\nevent: message\ndata: {}\n\n"));
+        let event = message(None, &"[1,\n\nid: 9\r\n]".to_owned().into());
+        assert_eq!(event.whole(), Some("event: message\ndata: [1,  id: 9  ]\n\n"));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use super::{
 use crate::{
     access::Gate,
     wire::{
-        Era, Id, Object, Primitive, RawValue, Revision, envelope::code, extension, method, raw,
+        Era, Id, Object, Pieces, Primitive, RawValue, Revision, envelope::code, extension, method,
+        raw,
     },
 };
 
@@ -126,8 +127,8 @@ fn try_answer(
 }
 
 /// The answer to `ping`.
-pub(crate) fn pong() -> String {
-    "{}".to_owned()
+pub(crate) fn pong() -> Pieces {
+    "{}".to_owned().into()
 }
 
 #[cfg(test)]

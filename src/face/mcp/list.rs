@@ -98,7 +98,6 @@ impl List<'_> {
         let freshness = (revision.era() == Era::Modern).then(|| raw(&Freshness::of_memory()));
         let freshness = Object::read_optional(freshness.as_deref()).unwrap_or_default();
         let mut result = Object::default();
-        result.set_json(primitive.member(), Cow::Borrowed(&items));
         if let Some(last) = page.next {
             let (view, list) = (self.owner.as_str(), primitive.member());
             let next = Cursor(version.into(), view.into(), list.into(), last.into());
@@ -107,7 +106,7 @@ impl List<'_> {
         for (key, value) in freshness.members() {
             result.set(key, Cow::Borrowed(value));
         }
-        Ok(result.to_json())
+        Ok(result.behind(primitive.member(), &items))
     }
 
     /// The name after which the page starts; `None` for the first page.

@@ -145,12 +145,13 @@ pub(crate) fn discover(gate: &Gate, caller: &Caller) -> Outcome {
     let instructions = gate
         .instructions(&caller.principal, &caller.owner)
         .map_err(|error| fault::of_request(error, Era::Modern))?;
-    Ok(into_text(raw(&DiscoverResult {
+    let discovered = raw(&DiscoverResult {
         supported_versions: Revision::MODERN,
         capabilities: Capabilities::shown(gate, caller, Revision::LATEST)?,
         instructions,
         freshness: Freshness::of_memory(),
-    })))
+    });
+    Ok(into_text(discovered).into())
 }
 
 /// What we serve, in both eras: whatever some server may come to offer, because a legacy client

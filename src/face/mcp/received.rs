@@ -68,7 +68,7 @@ impl Received {
     pub(crate) fn end(mut self, outcome: &Outcome) {
         self.ended = true;
         self.tell(match outcome {
-            Ok(result) => result::is_error(result).then_some("tool_error"),
+            Ok(result) => result.whole().is_some_and(result::is_error).then_some("tool_error"),
             Err(fault) => Some(kind(fault.error.code())),
         });
     }

@@ -11,7 +11,7 @@ use super::{Outcome, fault::Fault};
 use crate::{
     access::Subject,
     wire::{
-        Era, Needle, Object, Primitive, RawValue, Revision,
+        Era, Needle, Object, Pieces, Primitive, RawValue, Revision,
         change::{self, Change},
         envelope::code,
         into_text, method, raw,
@@ -99,13 +99,14 @@ pub(crate) fn result(subject: &Subject, result: Box<RawValue>, revision: Revisio
             && (step.concerns)(subject)
             && step.needle.is_none_or(|needle| needle.is_in(&result))
     };
-    let mut due = STEPS.iter().filter(is_due).peekable();
-    if due.peek().is_none() {
-        return Ok(into_text(result));
+    let due: Vec<&Step> = STEPS.iter().filter(is_due).collect();
+    if due.is_empty() {
+        return Ok(into_text(result).into());
     }
     let unusable =
         || Fault::new(code::INTERNAL, "the server's result has a type that cannot be passed on");
-    let mut object = Object::read(&result).ok_or_else(unusable)?;
+    let result = Pieces::from(into_text(result));
+    let mut object = result.object().ok_or_else(unusable)?;
     // Only an extension knows which types of results it has.
     let is_open = revision.era() == Era::Legacy || matches!(subject, Subject::Extension { .. });
     if !is_open && !is_of_known_type(&object) {
@@ -115,7 +116,8 @@ pub(crate) fn result(subject: &Subject, result: Box<RawValue>, revision: Revisio
     for step in due {
         changed |= (step.carry_out)(&mut object);
     }
-    Ok(if changed { object.to_json() } else { into_text(result) })
+    let edited = changed.then(|| object.to_pieces(&result));
+    Ok(edited.unwrap_or(result))
 }
 
 /// Whether a modern client can be given a result: it must not take one for complete that is not.
@@ -160,12 +162,16 @@ mod tests {
         of_tool(value, revision).unwrap()
     }
 
-    fn modern(value: &str) -> Outcome {
+    fn modern(value: &str) -> Result<String, Fault> {
         of_tool(value, Revision::LATEST)
     }
 
-    fn of_tool(value: &str, revision: Revision) -> Outcome {
-        result(&Subject::Tool("t".to_owned()), text(value), revision)
+    fn of_tool(value: &str, revision: Revision) -> Result<String, Fault> {
+        written(&Subject::Tool("t".to_owned()), value, revision)
+    }
+
+    fn written(subject: &Subject, value: &str, revision: Revision) -> Result<String, Fault> {
+        result(subject, text(value), revision).map(|it| it.whole().unwrap().to_owned())
     }
 
     #[test]
@@ -185,7 +191,7 @@ mod tests {
     fn a_resource_says_in_full_how_long_it_may_be_kept() {
         let read = |value: &str| {
             let subject = Subject::Resource("x:y".to_owned());
-            let result = text(&result(&subject, text(value), Revision::LATEST).unwrap());
+            let result = text(&written(&subject, value, Revision::LATEST).unwrap());
             let result = Object::read(&result).unwrap();
             (result.typed::<u64>("ttlMs").unwrap(), result.typed::<String>("cacheScope").unwrap())
         };

@@ -18,13 +18,13 @@ use crate::{
     id::Owner,
     trace::Context,
     wire::{
-        Era, Id, Message, Object, ParseError, RawValue, Revision,
+        Era, Id, Message, Object, ParseError, Pieces, RawValue, Revision,
         envelope::{self, code},
         into_text, method,
     },
 };
 
-type Out = mpsc::Sender<Vec<u8>>;
+type Out = mpsc::Sender<Pieces>;
 
 /// What the client's first message fixed.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +108,7 @@ impl Conversation {
                 Err(outcome) => response(&id, &outcome),
             },
             other => match self.note(other) {
-                Some(line) => line,
+                Some(line) => line.into(),
                 None => return,
             },
         };
@@ -172,9 +172,9 @@ impl Conversation {
         while self.running.join_next().await.is_some() {}
     }
 
-    async fn say(&self, line: Vec<u8>) {
+    async fn say(&self, line: impl Into<Pieces>) {
         // The writer is gone only if the client is.
-        self.out.send(line).await.ok();
+        self.out.send(line.into()).await.ok();
     }
 
     async fn receive_batch(&mut self, line: &[u8]) {
@@ -196,7 +196,7 @@ impl Conversation {
                         Err(outcome) => answers.push(response(&id, &outcome)),
                     }
                 }
-                other => answers.extend(self.note(other)),
+                other => answers.extend(self.note(other).map(Pieces::from)),
             }
         }
         self.run(calls, answers, true);
@@ -311,7 +311,7 @@ impl Conversation {
                 self.agreed = Agreed::Legacy(revision);
                 self.caller = legacy::open(&self.gate, &self.caller, params, revision);
                 self.changes = Some(Changes::new(changes));
-                Ok(Reply::Now(Ok(into_text(result))))
+                Ok(Reply::Now(Ok(into_text(result).into())))
             }
             _ => {
                 let text = "nothing is initialised; send `initialize` first";
@@ -321,14 +321,15 @@ impl Conversation {
     }
 
     /// Runs calls beside the conversation; the answers to a batch go out as one.
-    fn run(&mut self, calls: Vec<Call>, mut answers: Vec<Vec<u8>>, is_batch: bool) {
+    fn run(&mut self, calls: Vec<Call>, mut answers: Vec<Pieces>, is_batch: bool) {
         let out = self.out.clone();
         self.running.spawn(async move {
             let ids = calls.iter().map(|call| call.id.clone()).collect();
             let ended = join_all(calls.into_iter().map(|call| call.run(&out))).await;
             answers.extend(ended.into_iter().flatten());
             if is_batch && !answers.is_empty() {
-                answers = vec![[b"[", &*answers.join(&b','), b"]"].concat()];
+                let lines: Vec<_> = answers.iter().map(Pieces::join).collect();
+                answers = vec![[b"[", &*lines.join(&b','), b"]"].concat().into()];
             }
             for line in answers {
                 out.send(line).await.ok();
@@ -340,7 +341,7 @@ impl Conversation {
 
 impl Call {
     /// Sends the call's notifications and gives its response; a cancelled call has none.
-    async fn run(mut self, out: &Out) -> Option<Vec<u8>> {
+    async fn run(mut self, out: &Out) -> Option<Pieces> {
         loop {
             let step = tokio::select! {
                 biased;
@@ -348,7 +349,9 @@ impl Call {
                 step = self.exchange.next() => step,
             };
             match step {
-                Step::Notification(line) | Step::Request(line) => out.send(line).await.ok()?,
+                Step::Notification(line) | Step::Request(line) => {
+                    out.send(line.into()).await.ok()?;
+                }
                 Step::Outcome(outcome) => return Some(response(&self.id, &outcome)),
             }
         }
@@ -372,7 +375,7 @@ async fn relay(
             line = listen.next() => line,
         };
         let Some(line) = line else { break };
-        if out.send(line).await.is_err() {
+        if out.send(line.into()).await.is_err() {
             return;
         }
     }
@@ -380,6 +383,6 @@ async fn relay(
     params.put("requestId", id);
     let ended = envelope::notification(method::CANCELLED, Some(&params.to_raw()));
     for line in [listen.end(), ended] {
-        out.send(line).await.ok();
+        out.send(line.into()).await.ok();
     }
 }

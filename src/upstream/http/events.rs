@@ -90,7 +90,10 @@ impl Legs {
                 Ok(None) => return Err(Stopped::Closed),
                 Err(fault) => return Err(Stopped::Broken(fault)),
             }
-            while let Some(data) = events.next() {
+            while let Some(mut data) = events.next() {
+                if let Some(outcome) = id.and_then(|id| self.receive_long(&mut data, id)) {
+                    return Ok(outcome);
+                }
                 if let Some(outcome) = self.receive(&data, id, ear) {
                     return Ok(outcome);
                 }

@@ -209,7 +209,10 @@ impl Legs {
     }
 
     async fn json_answer(&self, response: Response, id: u64, ear: &mut Ear) -> Outcome {
-        let body = self.body(response, self.limit).await?;
+        let mut body = self.body(response, self.limit).await?;
+        if let Some(outcome) = self.receive_long(&mut body, id) {
+            return outcome;
+        }
         let text = body.trim_ascii();
         if text.first() == Some(&b'[')
             && let Ok(batch) = serde_json::from_slice::<Vec<&RawValue>>(text)
@@ -250,19 +253,27 @@ impl Legs {
         ))
     }
 
+    /// Takes in the answer to `id` where it is so long that a copy would be too much.
+    pub(super) fn receive_long(&self, bytes: &mut Vec<u8>, id: u64) -> Option<Outcome> {
+        if bytes.len() < envelope::TAKEN {
+            return None;
+        }
+        let (found, result) = envelope::take_result(bytes)?;
+        self.vital.hear();
+        is_for(found.as_ref(), id).then_some(Ok(result))
+    }
+
     /// Takes in one message; gives the outcome where it is the answer to `id`.
     pub(super) fn receive(&self, bytes: &[u8], id: Option<u64>, ear: &mut Ear) -> Option<Outcome> {
         let message = Message::parse(bytes).ok()?;
         self.vital.hear();
         match message {
             Message::Response { id: found, outcome } => {
-                let ours = match (&found, id) {
-                    (Some(Id::Number(text) | Id::String(text)), Some(id)) => text.parse() == Ok(id),
-                    // An error without an id can only be about the one request of the exchange.
-                    (None, Some(_)) => outcome.is_err(),
-                    (_, None) => false,
-                };
-                ours.then(|| outcome.map(ToOwned::to_owned).map_err(Fault::Server))
+                // An error without an id can only be about the one request of the exchange.
+                let is_ours =
+                    |id| is_for(found.as_ref(), id) || found.is_none() && outcome.is_err();
+                id.is_some_and(is_ours)
+                    .then(|| outcome.map(ToOwned::to_owned).map_err(Fault::Server))
             }
             Message::Notification { method, params } => {
                 self.notified(&method, params, id, ear);
@@ -328,6 +339,10 @@ impl Legs {
         let request = self.posted(Leg::aside(""), body.into());
         tokio::time::timeout(ASIDE, self.send(request)).await.ok();
     }
+}
+
+fn is_for(found: Option<&Id>, id: u64) -> bool {
+    matches!(found, Some(Id::Number(text) | Id::String(text)) if text.parse() == Ok(id))
 }
 
 /// Whether a refusal says that a session is unknown. A mere mention of sessions may stand in the

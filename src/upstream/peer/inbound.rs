@@ -40,8 +40,14 @@ pub(super) struct Oddities {
     pub(super) unanswered: AtomicU64,
 }
 
-/// Takes in one line.
-pub(super) fn line(shared: &Arc<Shared>, line: &[u8]) {
+/// Takes in one line, which may be emptied.
+pub(super) fn line(shared: &Arc<Shared>, line: &mut Vec<u8>) {
+    if line.len() >= envelope::TAKEN
+        && let Some((id, result)) = envelope::take_result(line)
+    {
+        shared.vital.hear();
+        return response(shared, id.as_ref(), || Ok(result));
+    }
     let line = line.trim_ascii();
     match line.first() {
         None => {}
@@ -64,17 +70,20 @@ fn one(shared: &Arc<Shared>, bytes: &[u8]) {
     };
     shared.vital.hear();
     match message {
-        Message::Response { id, outcome } => response(shared, id.as_ref(), outcome),
+        Message::Response { id, outcome } => response(shared, id.as_ref(), || {
+            outcome.map(ToOwned::to_owned).map_err(RequestError::Server)
+        }),
         Message::Notification { method, params } => notification(shared, &method, params),
         Message::Request { id, method, params } => request(shared, &id, &method, params),
     }
 }
 
-fn response(shared: &Shared, id: Option<&Id>, outcome: Result<&RawValue, ErrorObject>) {
-    let answered = number(id).is_some_and(|id| {
-        shared.pending.answer(id, || outcome.map(ToOwned::to_owned).map_err(RequestError::Server))
-    });
-    if !answered {
+fn response(
+    shared: &Shared,
+    id: Option<&Id>,
+    outcome: impl FnOnce() -> Result<Box<RawValue>, RequestError>,
+) {
+    if !number(id).is_some_and(|id| shared.pending.answer(id, outcome)) {
         count(&shared.oddities.unmatched);
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn run(
     let mut line = Vec::new();
     loop {
         match read_line(&mut source, &mut line, limit).await {
-            Ok(Line::Whole) => inbound::line(&shared, &line),
+            Ok(Line::Whole) => inbound::line(&shared, &mut line),
             Ok(Line::TooLong { tail }) => inbound::too_long(&shared, &line, &tail, limit),
             Ok(Line::None) => return LinkEnd::Closed,
             Err(error) => return LinkEnd::Transport(format!("reading failed: {error}")),

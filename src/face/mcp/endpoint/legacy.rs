@@ -9,7 +9,6 @@ use axum::{
     http::{HeaderMap, HeaderValue},
     response::Response,
 };
-use bytes::Bytes;
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +27,7 @@ use crate::{
     },
     trace::Context,
     wire::{
-        Era, Id, Message, ParseError, RawValue, Revision,
+        Era, Id, Message, ParseError, Pieces, RawValue, Revision,
         envelope::{self, code},
         header, into_text, method, sse,
     },
@@ -60,7 +59,7 @@ impl Endpoint {
             Ok((session, result))
         };
         let (session, result) = open().map_err(|fault| Refusal::to(Some(id.clone()), fault))?;
-        let mut response = respond::answer(id, &Ok(into_text(result)));
+        let mut response = respond::answer(id, &Ok(into_text(result).into()));
         if let Ok(session) = HeaderValue::from_str(&session.id) {
             response.headers_mut().insert(header::SESSION_ID, session);
         }
@@ -222,14 +221,14 @@ impl Endpoint {
 
 /// A response that is ready.
 struct Answer {
-    line: Bytes,
+    line: Pieces,
     head: Head,
 }
 
 impl Answer {
     fn of(id: &Id, outcome: &Outcome) -> Self {
         Self {
-            line: response(id, outcome).into(),
+            line: response(id, outcome),
             head: outcome.as_ref().map_or_else(|fault| fault.head, |_| Head::OK),
         }
     }
@@ -238,7 +237,7 @@ impl Answer {
 /// Answers without a stream: none, one, or the answer to a batch.
 fn plain(mut answers: Vec<Answer>, is_batch: bool) -> Response {
     if is_batch && !answers.is_empty() {
-        let lines: Vec<_> = answers.iter().map(|answer| &*answer.line).collect();
+        let lines: Vec<_> = answers.iter().map(|answer| answer.line.join()).collect();
         return respond::json(Head::OK, [b"[", &*lines.join(&b','), b"]"].concat());
     }
     match answers.pop() {
@@ -308,7 +307,7 @@ struct Reading {
     session: Arc<Session>,
     stream: u64,
     reader: Reader,
-    primer: Option<Bytes>,
+    primer: Option<Pieces>,
 }
 
 impl Reading {
@@ -316,13 +315,13 @@ impl Reading {
     /// the empty event for a message.
     fn new(session: &Arc<Session>, stream: u64, reader: Reader) -> Self {
         let primer = (session.revision >= Revision::V2025_11_25)
-            .then(|| sse::primer(&event_id(stream, 0), RECONNECT));
+            .then(|| sse::primer(&event_id(stream, 0), RECONNECT).into());
         Self { session: Arc::clone(session), stream, reader, primer }
     }
 }
 
 impl Source for Reading {
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Pieces> {
         if let Some(primer) = self.primer.take() {
             return Some(primer);
         }
@@ -339,7 +338,7 @@ struct Standing {
 }
 
 impl Source for Standing {
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Pieces> {
         let session = Arc::clone(&self.reading.session);
         let lease = session.caller.session.as_ref();
         let news = async || match lease {

@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 
 use axum::{http::HeaderMap, response::Response};
-use bytes::Bytes;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +17,7 @@ use crate::{
         Caller, Exchange, Fault, Reply, Step, listen::Listen, modern::Request, notified, response,
     },
     wire::{
-        Id, Message, Needle, Object,
+        Id, Message, Needle, Object, Pieces,
         envelope::code,
         header::{self, Annotated},
         sse,
@@ -107,12 +106,14 @@ struct Calling {
 }
 
 impl Source for Calling {
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Pieces> {
         if let Some(line) = self.first.take() {
-            return Some(sse::message(None, &line));
+            return Some(sse::message(None, &line.into()));
         }
         match self.exchange.as_mut()?.next().await {
-            Step::Notification(line) | Step::Request(line) => Some(sse::message(None, &line)),
+            Step::Notification(line) | Step::Request(line) => {
+                Some(sse::message(None, &line.into()))
+            }
             Step::Outcome(outcome) => {
                 self.exchange = None;
                 Some(sse::message(None, &response(&self.id, &outcome)))
@@ -129,7 +130,7 @@ struct Listening {
 }
 
 impl Source for Listening {
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Pieces> {
         if self.ended {
             return None;
         }
@@ -139,6 +140,6 @@ impl Source for Listening {
         };
         self.ended = line.is_none();
         let line = line.unwrap_or_else(|| self.listen.end());
-        Some(sse::message(None, &line))
+        Some(sse::message(None, &line.into()))
     }
 }

@@ -5,14 +5,13 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
 };
 
-use crate::face::mcp::fault::Head;
+use crate::{face::mcp::fault::Head, wire::Pieces};
 
 /// Notifications of one stream that are kept at most.
 const KEPT_NOTIFICATIONS: usize = 64;
@@ -36,7 +35,7 @@ pub(crate) struct Event {
     /// 1 for the first.
     pub(crate) number: u64,
     /// The message, one line.
-    pub(crate) line: Bytes,
+    pub(crate) line: Pieces,
     weight: Weight,
 }
 
@@ -79,7 +78,7 @@ impl EventLog {
     }
 
     /// Appends a message.
-    pub(crate) fn push(&self, line: Bytes, weight: Weight) {
+    pub(crate) fn push(&self, line: Pieces, weight: Weight) {
         let mut state = self.state.lock();
         state.last += 1;
         state.touched = Instant::now();
@@ -113,7 +112,7 @@ impl EventLog {
         self: &Arc<Self>,
         expected: usize,
         within: Duration,
-    ) -> Option<Vec<(Bytes, Head)>> {
+    ) -> Option<Vec<(Pieces, Head)>> {
         let mut grown = self.grown.subscribe();
         let settled = async {
             loop {
@@ -205,21 +204,25 @@ impl Drop for Reader {
 mod tests {
     use super::*;
 
+    fn line(text: &str) -> Pieces {
+        text.to_owned().into()
+    }
+
     fn text(event: Option<Event>) -> String {
-        String::from_utf8(event.unwrap().line.to_vec()).unwrap()
+        event.unwrap().line.whole().unwrap().to_owned()
     }
 
     #[tokio::test]
     async fn a_resumed_stream_reads_on_where_the_lost_one_stopped() {
         let log = EventLog::new();
         let mut first = log.read_after(0);
-        log.push("a".into(), Weight::Notification);
+        log.push(line("a"), Weight::Notification);
         assert_eq!(first.next().await.unwrap().number, 1);
         drop(first);
-        log.push("b".into(), Weight::Notification);
+        log.push(line("b"), Weight::Notification);
         let mut second = log.read_after(1);
         assert_eq!(text(second.next().await), "b");
-        log.push("c".into(), Weight::Response(Head::OK));
+        log.push(line("c"), Weight::Response(Head::OK));
         log.complete();
         assert_eq!(text(second.next().await), "c");
         assert_eq!(second.next().await, None);
@@ -228,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn progress_gives_way_but_an_answer_stays() {
         let log = EventLog::new();
-        log.push("answer".into(), Weight::Response(Head::OK));
+        log.push(line("answer"), Weight::Response(Head::OK));
         for number in 0..KEPT_NOTIFICATIONS + 5 {
             log.push(number.to_string().into(), Weight::Notification);
         }
@@ -243,13 +246,13 @@ mod tests {
         let within = Duration::from_secs(2);
         let log = EventLog::new();
         assert_eq!(log.responses(1, within).await, None);
-        log.push("r".into(), Weight::Response(Head::OK));
+        log.push(line("r"), Weight::Response(Head::OK));
         log.complete();
         let answers = log.responses(1, within).await.unwrap();
-        assert_eq!(answers, [(Bytes::from("r"), Head::OK)]);
+        assert_eq!(answers, [(line("r"), Head::OK)]);
         assert_eq!(log.responses(2, within).await, None);
         let noisy = EventLog::new();
-        noisy.push("n".into(), Weight::Notification);
+        noisy.push(line("n"), Weight::Notification);
         assert_eq!(noisy.responses(1, within).await, None);
     }
 

@@ -8,12 +8,11 @@ use axum::{
     body::Body,
     http::{
         HeaderValue, StatusCode,
-        header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+        header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
     },
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use tokio::time::timeout;
 
 use crate::{
@@ -21,7 +20,7 @@ use crate::{
         mcp::{Fault, Outcome, fault::Head, response},
         problem::whole_seconds,
     },
-    wire::{Id, envelope, sse},
+    wire::{Id, Pieces, envelope, sse},
 };
 
 /// A request that is not answered by a result: to whom, if that is known, and why.
@@ -49,12 +48,18 @@ impl From<Fault> for Refusal {
 }
 
 /// A JSON body.
-pub(super) fn json(head: Head, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Body::from(body.into()));
+pub(super) fn json(head: Head, body: impl Into<Pieces>) -> Response {
+    let body = body.into();
+    let length = body.len();
+    let mut response = Response::new(match body.only() {
+        Ok(body) => Body::from(body),
+        Err(pieces) => Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>))),
+    });
     *response.status_mut() =
         StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, length.into());
     if let Some(after) = head.retry_after {
         headers.insert(RETRY_AFTER, whole_seconds(after).into());
     }
@@ -80,7 +85,7 @@ pub(super) fn only(methods: &'static str) -> Response {
 /// Where the frames of an event stream come from.
 pub(super) trait Source: Send + 'static {
     /// The next frame; `None` ends the stream. May be dropped and asked again without loss.
-    fn next(&mut self) -> impl Future<Output = Option<Bytes>> + Send;
+    fn next(&mut self) -> impl Future<Output = Option<Pieces>> + Send;
 }
 
 /// An event stream with comments whenever nothing else was sent for a while. Dropping it, as
@@ -89,11 +94,11 @@ pub(super) fn event_stream(source: impl Source, keep_alive: Duration) -> Respons
     let frames = stream::unfold(source, move |mut source| async move {
         let frame = match timeout(keep_alive, source.next()).await {
             Ok(frame) => frame?,
-            Err(_) => sse::KEEP_ALIVE,
+            Err(_) => Pieces::from(sse::KEEP_ALIVE),
         };
-        Some((Ok::<_, Infallible>(frame), source))
+        Some((stream::iter(frame), source))
     });
-    let mut response = Response::new(Body::from_stream(frames));
+    let mut response = Response::new(Body::from_stream(frames.flatten().map(Ok::<_, Infallible>)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
