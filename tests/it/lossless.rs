@@ -252,6 +252,47 @@ async fn every_published_example_passes_both_ways_but_for_the_table() {
     }
 }
 
+#[tokio::test]
+async fn what_is_long_passes_as_what_is_short_does() {
+    let met = Met::default();
+    let text = |length| format!("\\u00e9\\\"{}", "x".repeat(length));
+    let tools = format!(
+        r#"[{{"name":"t","inputSchema":{{"type":"object"}},"description":"{}","z":1e400}}]"#,
+        text(100_000)
+    );
+    let none = || "[]".to_owned();
+    let offer = Offer { tools, prompts: none(), resources: none(), templates: none() };
+    // One more byte than a piece of its own has, and one more than is taken out of what was read.
+    let results = [1 << 16, 1 << 20].map(|length| {
+        let text = text(length);
+        let long = format!(r#"{{"type":"text","text":"{text}"}}"#);
+        format!(r#"{{"a":1.0, "content": [{long}],  "x":{{"y":[]}}, "x":"","isError":false}}"#)
+    });
+    for (is_modern, revision, way) in pairs() {
+        if revision < Revision::LATEST_LEGACY {
+            continue;
+        }
+        let host = Host::start(is_modern, false, way, offer.clone()).await;
+        let mut client = host.client(revision).await;
+        listed(&met, &mut client, &offer).await;
+        for result in &results {
+            let case = Case {
+                kind: Kind::Tool,
+                params: String::new(),
+                meta: String::new(),
+                result: result.clone(),
+                progress: None,
+                log: None,
+                error: None,
+                asks: String::new(),
+                question: String::new(),
+                answer: String::new(),
+            };
+            exchanged(&met, &host, &mut client, &case).await;
+        }
+    }
+}
+
 /// Definitions of which each has a name or URI of its own.
 fn once(definitions: Vec<Tree>) -> Vec<Tree> {
     let mut known = std::collections::BTreeSet::new();

@@ -53,9 +53,16 @@ async fn read_line(
 ) -> io::Result<Line> {
     // One more for the newline, which does not count.
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let count = (&mut *source).take(most).read_until(b'\n', line).await?;
+    let usual = most.min(KEEP as u64);
+    let count = (&mut *source).take(usual).read_until(b'\n', line).await?;
     if count == 0 {
         return Ok(Line::None);
+    }
+    if count as u64 == usual && line.last() != Some(&b'\n') {
+        // Room that is not used costs nothing, where growing step by step would hold the line twice.
+        // Where there is none it grows.
+        line.try_reserve_exact(limit.saturating_sub(count).saturating_add(1)).ok();
+        (&mut *source).take(most - usual).read_until(b'\n', line).await?;
     }
     if line.last() == Some(&b'\n') || line.len() <= limit {
         return Ok(Line::Whole);
