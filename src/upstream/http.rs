@@ -93,7 +93,7 @@ impl Connect for Http {
             let facts =
                 handshake::agree(&remote, context.protocol, context.abilities, context.timeout)
                     .await?;
-            remote.settle(&facts);
+            remote.settle(&facts).await;
             Ok(Link::new(Channel::Http(Box::new(remote)), facts, limit))
         })
     }

@@ -1,31 +1,37 @@
-//! The HTTP client of one link: hyper's pool of connections, with rustls where the address says
-//! https, or through a socket of this machine.
+//! The HTTP client of one link: connections that its callers drive, over the network or through a
+//! socket of this machine, and hyper's pool with rustls where the address says https, which may
+//! mean HTTP/2.
 //!
-//! Owned by the target. Follows no redirect, uses no proxy and sets no header. It stands on hyper's
-//! own client, because a layer above it would read every request's address anew.
+//! Owned by the target. Follows no redirect, uses no proxy and sets no header but `Host`. It stands
+//! on hyper itself, because a layer above it would read every request's address anew.
 
 use std::{
     error::Error as StdError,
     io,
     path::Path,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
+use direct::{Answered, Direct, Stream};
 use futures::future::BoxFuture;
 use h2::Reason;
 use http::{Request, Response, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client as Pool, Error, connect::HttpConnector},
+    client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use tokio::{net::UnixStream, time::timeout};
-use tower::{BoxError, Service};
+use tokio_util::either::Either;
+use tower::{BoxError, Service, ServiceExt as _};
+
+mod direct;
 
 /// Shorter than servers keep an idle connection (5 s in Node and uvicorn), so that a request
 /// hardly ever meets one that is being closed: nobody could say whether it was executed.
@@ -38,12 +44,25 @@ const PONG: Duration = Duration::from_secs(10);
 /// A request's whole body.
 pub(super) type Body = Full<Bytes>;
 
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// There was no connection that could take it.
+    #[error("not reached")]
+    Unreached(#[source] BoxError),
+    /// Its connection failed.
+    #[error("the connection failed")]
+    Broken(#[source] hyper::Error),
+    /// What the pool of connections with TLS says.
+    #[error("the connection failed")]
+    Tls(#[source] legacy::Error),
+}
+
 /// What sends requests.
 #[derive(Debug)]
 pub(super) enum Client {
-    Plain(Pool<Bounded<HttpConnector>, Body>),
-    Tls(Pool<Bounded<HttpsConnector<HttpConnector>>, Body>),
-    Socket(Pool<SocketConnector, Body>),
+    Direct(Direct),
+    Tls(Box<legacy::Client<Bounded<HttpsConnector<HttpConnector>>, Body>>),
 }
 
 impl Client {
@@ -57,7 +76,7 @@ impl Client {
         network.set_keepalive(Some(KEEP_ALIVE));
         network.set_connect_timeout(Some(connect));
         if !is_tls {
-            return Ok(Self::Plain(pool(Bounded { connector: network, limit: connect })));
+            return Ok(Self::Direct(Direct::new(Place::Network(network, connect))));
         }
         network.enforce_http(false);
         let provider = rustls::crypto::aws_lc_rs::default_provider();
@@ -67,35 +86,98 @@ impl Client {
             .enable_http1()
             .enable_http2()
             .wrap_connector(network);
-        Ok(Self::Tls(pool(Bounded { connector: tls, limit: connect })))
+        let pool = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .http2_keep_alive_timeout(PONG)
+            .build(Bounded { connector: tls, limit: connect });
+        Ok(Self::Tls(Box::new(pool)))
     }
 
     /// A client for a server behind a Unix socket.
     pub(super) fn of_socket(path: &Path) -> Self {
-        Self::Socket(pool(SocketConnector(path.into())))
+        Self::Direct(Direct::new(Place::Socket(path.into())))
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Answer>, Error> {
         match self {
-            Self::Plain(pool) => pool.request(request).await,
-            Self::Tls(pool) => pool.request(request).await,
-            Self::Socket(pool) => pool.request(request).await,
+            Self::Direct(direct) => direct.send(request).await.map(|it| it.map(Answer::Direct)),
+            Self::Tls(pool) => {
+                let answered = Box::pin(pool.request(request)).await.map_err(Error::Tls)?;
+                Ok(answered.map(Answer::Pooled))
+            }
         }
     }
 }
 
-fn pool<C>(connector: C) -> Pool<C, Body>
-where
-    C: hyper_util::client::legacy::connect::Connect + Clone,
-{
-    Pool::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .http2_keep_alive_timeout(PONG)
-        .build(connector)
+/// The body of an answer.
+pub(super) enum Answer {
+    Direct(Answered),
+    Pooled(Incoming),
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Direct(body) => Pin::new(body).poll_frame(context),
+            Self::Pooled(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Direct(body) => body.is_end_stream(),
+            Self::Pooled(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Direct(body) => body.size_hint(),
+            Self::Pooled(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Where a server is reached without TLS.
+#[derive(Debug)]
+enum Place {
+    /// Over the network, each attempt within a limit.
+    Network(HttpConnector, Duration),
+    /// Through one socket of this machine, whatever the address says.
+    Socket(Arc<Path>),
+}
+
+impl Place {
+    async fn open(&self, address: &Uri) -> Result<Stream, BoxError> {
+        Ok(TokioIo::new(match self {
+            Self::Network(network, limit) => {
+                let connected = network.clone().oneshot(address.clone());
+                Either::Left(within(*limit, connected).await?.into_inner())
+            }
+            Self::Socket(path) => Either::Right(UnixStream::connect(path).await?),
+        }))
+    }
+}
+
+/// A connection that is there in time.
+async fn within<T, E: Into<BoxError>>(
+    limit: Duration,
+    connected: impl Future<Output = Result<T, E>>,
+) -> Result<T, BoxError> {
+    match timeout(limit, connected).await {
+        Ok(connected) => connected.map_err(Into::into),
+        Err(_) => Err(format!("the connection timed out after {limit:?}").into()),
+    }
 }
 
 /// Gives up a connection that is not there in time.
@@ -107,7 +189,7 @@ pub(super) struct Bounded<C> {
 
 impl<C> Service<Uri> for Bounded<C>
 where
-    C: Service<Uri, Error: Into<BoxError>, Future: Send + 'static>,
+    C: Service<Uri, Response: 'static, Error: Into<BoxError> + 'static, Future: Send + 'static>,
 {
     type Response = C::Response;
     type Error = BoxError;
@@ -118,32 +200,7 @@ where
     }
 
     fn call(&mut self, address: Uri) -> Self::Future {
-        let (limit, connected) = (self.limit, self.connector.call(address));
-        Box::pin(async move {
-            match timeout(limit, connected).await {
-                Ok(connected) => connected.map_err(Into::into),
-                Err(_) => Err(format!("the connection timed out after {limit:?}").into()),
-            }
-        })
-    }
-}
-
-/// Connects to one socket, whatever the address says.
-#[derive(Clone, Debug)]
-pub(super) struct SocketConnector(Arc<Path>);
-
-impl Service<Uri> for SocketConnector {
-    type Response = TokioIo<UnixStream>;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<Self::Response>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _address: Uri) -> Self::Future {
-        let path = Arc::clone(&self.0);
-        Box::pin(async move { UnixStream::connect(path).await.map(TokioIo::new) })
+        Box::pin(within(self.limit, self.connector.call(address)))
     }
 }
 
@@ -160,5 +217,9 @@ pub(super) fn is_turned_away(error: &(dyn StdError + 'static)) -> bool {
 
 /// Whether the server was not reached, so that it has nothing of the request.
 pub(super) fn is_unreached(error: &(dyn StdError + 'static)) -> bool {
-    error.downcast_ref::<Error>().is_some_and(Error::is_connect)
+    error.downcast_ref::<Error>().is_some_and(|error| match error {
+        Error::Unreached(_) => true,
+        Error::Tls(error) => error.is_connect(),
+        Error::Broken(_) => false,
+    })
 }

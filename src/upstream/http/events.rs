@@ -8,7 +8,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header::ACCEPT};
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
@@ -128,12 +131,16 @@ pub(super) async fn post(legs: Arc<Legs>, replies: mpsc::Receiver<Vec<u8>>) {
 }
 
 /// Keeps the standing stream of a legacy session open, over which the server tells what nobody
-/// asked for. Ends when the server has none, or the link is over.
-pub(super) async fn listen(legs: Arc<Legs>) {
+/// asked for. Ends when the server has none, or the link is over. `standing` learns of the first
+/// answer.
+pub(super) async fn listen(legs: Arc<Legs>, standing: oneshot::Sender<()>) {
+    let mut standing = Some(standing);
     let mut place = None;
     let mut pause = RETRY;
     while legs.vital.end().is_none() {
-        let response = match legs.take_up(place.clone()).await {
+        let answer = legs.take_up(place.clone()).await;
+        drop(standing.take());
+        let response = match answer {
             Ok(response) => response,
             // 405 is how a server says that it has none; others mean the same by other words.
             Err(Fault::Refused { .. } | Fault::Server(_) | Fault::Malformed(_)) => return,

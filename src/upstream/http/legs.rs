@@ -18,12 +18,12 @@ use http::{
     header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 
 use super::{
-    client::Body,
+    client::{Answer, Body},
     fault::{Fault, Head},
     remote::ASIDE,
     request::Leg,
@@ -88,7 +88,7 @@ pub(super) struct Ear {
 }
 
 /// A head, and a body that is still to come.
-pub(super) type Response = http::Response<Incoming>;
+pub(super) type Response = http::Response<Answer>;
 
 /// What came back for a request.
 type Outcome = Result<Box<RawValue>, Fault>;

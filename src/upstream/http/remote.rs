@@ -14,7 +14,11 @@ use std::{
 use bytes::Bytes;
 use http::Method;
 use parking_lot::{Mutex, RwLock};
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -37,6 +41,8 @@ use crate::{
 
 /// How long messages beside the requests may take: cancellations, replies.
 pub(super) const ASIDE: Duration = Duration::from_secs(5);
+/// How long a server may take to open its standing stream or to say that it has none.
+const STANDING: Duration = Duration::from_secs(1);
 /// Cancellations under way at most; a server that takes none of them loses the rest.
 const CANCELLATIONS: usize = 64;
 
@@ -83,15 +89,20 @@ impl Remote {
         }
     }
 
-    /// The handshake is over: a legacy session has a standing stream from now on.
-    pub(super) fn settle(&self, facts: &ServerFacts) {
-        if facts.era == Era::Legacy
-            && let Some(replies) = self.replies.lock().take()
-        {
+    /// The handshake is over: a legacy session has a standing stream from now on. Servers send what
+    /// they ask during a call over it too, and drop it while there is none, so the first call waits
+    /// for it a while.
+    pub(super) async fn settle(&self, facts: &ServerFacts) {
+        if facts.era == Era::Modern {
+            return;
+        }
+        let (standing, stands) = oneshot::channel();
+        if let Some(replies) = self.replies.lock().take() {
             let mut tasks = self.tasks.lock();
-            tasks.spawn(events::listen(Arc::clone(&self.legs)));
+            tasks.spawn(events::listen(Arc::clone(&self.legs), standing));
             tasks.spawn(events::post(Arc::clone(&self.legs), replies));
         }
+        timeout(STANDING, stands).await.ok();
     }
 
     /// Sends a request and waits for its answer. Dropping the future gives it up: a modern server
@@ -208,7 +219,7 @@ impl Remote {
             // A server may keep its sessions (405), or be gone.
             let request = self.legs.request(Method::DELETE, Bytes::new());
             let ending = self.legs.target.client.send(request);
-            drop(tokio::time::timeout(grace, ending).await);
+            drop(timeout(grace, ending).await);
         }
     }
 
@@ -225,7 +236,7 @@ impl Remote {
             let params = raw(&serde_json::json!({ "requestId": id, "reason": reason }));
             let body = envelope::notification(method::CANCELLED, Some(&params)).into();
             let leg = Leg::aside(method::CANCELLED);
-            drop(tokio::time::timeout(ASIDE, legs.exchange(leg, body, &mut Ear::default())).await);
+            drop(timeout(ASIDE, legs.exchange(leg, body, &mut Ear::default())).await);
         });
     }
 }
