@@ -14,6 +14,9 @@ use super::{
     scan::{self, Members},
 };
 
+/// Members of an object that is read at most: each takes more memory than the shortest are long.
+const MOST: usize = 65_536;
+
 /// A JSON object whose members are raw.
 #[derive(Clone, Debug, Default)]
 pub struct Object<'a> {
@@ -58,7 +61,7 @@ impl PartialEq<str> for Key<'_> {
 }
 
 impl<'a> Object<'a> {
-    /// Reads an object; `None` for any other JSON.
+    /// Reads an object; `None` for any other JSON, and for one of more than 65,536 members.
     pub fn read(raw: &'a RawValue) -> Option<Self> {
         Self::of(raw.get())
     }
@@ -67,6 +70,9 @@ impl<'a> Object<'a> {
     pub(super) fn of(text: &'a str) -> Option<Self> {
         let mut members = Vec::with_capacity(8);
         for (key, value) in Members::of(text)? {
+            if members.len() == MOST {
+                return None;
+            }
             members.push((Key::read(key), Cow::Borrowed(value)));
         }
         Some(Self { members })
@@ -283,6 +289,16 @@ mod tests {
             outer.to_raw().get(),
             r#"{"inner":{"\u00e9":1,"\ud800":2,"n\u0061me":"b","":3,"x":5,"x":6}}"#
         );
+    }
+
+    #[test]
+    fn an_object_of_very_many_members_is_not_read() {
+        let of = |count| {
+            let json = format!("{{{}}}", vec!["\"a\":1"; count].join(","));
+            RawValue::from_string(json).unwrap()
+        };
+        assert_eq!(Object::read(&of(MOST)).unwrap().len(), MOST);
+        assert!(Object::read(&of(MOST + 1)).is_none());
     }
 
     #[test]

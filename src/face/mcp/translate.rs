@@ -103,8 +103,11 @@ pub(crate) fn result(subject: &Subject, result: Box<RawValue>, revision: Revisio
     if due.is_empty() {
         return Ok(into_text(result).into());
     }
-    let unusable =
-        || Fault::new(code::INTERNAL, "the server's result has a type that cannot be passed on");
+    let unusable = || {
+        let text =
+            "the server's result is of a type, or has so many members, that it cannot be passed on";
+        Fault::new(code::INTERNAL, text)
+    };
     let result = Pieces::from(into_text(result));
     let mut object = result.object().ok_or_else(unusable)?;
     // Only an extension knows which types of results it has.
