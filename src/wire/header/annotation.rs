@@ -161,10 +161,7 @@ fn each(
 /// What a header says of an argument; `None` for what none can say.
 fn said(json: &str) -> Option<Cow<'_, str>> {
     match json.as_bytes().first()? {
-        b'"' => match scan::plain(json) {
-            Some(text) => Some(Cow::Borrowed(text)),
-            None => serde_json::from_str(json).ok().map(Cow::Owned),
-        },
+        b'"' => scan::text_of(json),
         b't' | b'f' => Some(Cow::Borrowed(json)),
         b'-' | b'0'..=b'9' => {
             let whole = Decimal::read(json).and_then(|number| number.whole());
