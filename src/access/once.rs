@@ -220,6 +220,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_key_counts_however_its_name_is_written() {
+        let of = |name: &str| {
+            let params = format!(r#"{{"name":"t","_meta":{{"{name}":"k"}}}}"#);
+            key(&RawValue::from_string(params).unwrap()).unwrap()
+        };
+        for name in
+            [KEY, r"io.switchboard\/idempotencyKey", r"\u0069o.switchboard/idempotency\u004Bey"]
+        {
+            assert_eq!(of(name).as_deref(), Some("k"), "{name}");
+        }
+        assert_eq!(of(r"io.switchboard\n/idempotencyKey"), None);
+    }
+
+    #[test]
     fn everything_but_metadata_tells_requests_apart() {
         let of = |text: &str| digest(&RawValue::from_string(text.to_owned()).unwrap());
         let base = of(r#"{"ref":1,"argument":{"value":"a"},"_meta":{"progressToken":1}}"#);

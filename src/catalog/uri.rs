@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     id::ServerName,
-    wire::{Object, RawValue, meta::META},
+    wire::{Needle, Object, RawValue, meta::META},
 };
 
 const SCHEME: &str = "switchboard+";
@@ -67,6 +67,7 @@ pub fn rewrite(
 /// The URIs that an extension's result names, wherever in it: the values of members called `uri`,
 /// at most so many of them.
 pub fn named(result: &RawValue, limit: usize) -> Vec<String> {
+    static NAMED: Needle = Needle::new("\"uri\"");
     fn collect(value: &Value, limit: usize, found: &mut Vec<String>) {
         match value {
             Value::Array(items) => items.iter().for_each(|item| collect(item, limit, found)),
@@ -82,7 +83,7 @@ pub fn named(result: &RawValue, limit: usize) -> Vec<String> {
         }
     }
     let mut found = Vec::new();
-    if result.get().contains("\"uri\"")
+    if NAMED.is_in(result)
         && let Ok(value) = serde_json::from_str(result.get())
     {
         collect(&value, limit, &mut found);

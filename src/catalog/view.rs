@@ -13,7 +13,7 @@ use regex::Regex;
 use super::{Catalog, ContentHash, Item, Names, OwnTool, ToolMatcher, nearest, uri};
 use crate::{
     id::ServerName,
-    wire::{Each, Object, Primitive, RawValue, task},
+    wire::{Each, Needle, Object, Primitive, RawValue, task},
 };
 
 /// Templates of a view that are matched; what further ones give is found by links.
@@ -271,8 +271,8 @@ impl View {
 
     /// A body of this server with its URIs as this view names them; `None` where they are the same.
     pub fn readdressed(&self, server: &ServerName, body: &RawValue) -> Option<Box<RawValue>> {
-        let may_name = |member| body.get().contains(member);
-        if !self.is_contested(server) || !(may_name("\"uri\"") || may_name("\"resourceUri\"")) {
+        static NAMES: [Needle; 2] = [Needle::new("\"uri\""), Needle::new("\"resourceUri\"")];
+        if !self.is_contested(server) || !NAMES.iter().any(|name| name.is_in(body)) {
             return None;
         }
         uri::rewrite(body, &mut |uri| self.addressed(server, uri))

@@ -136,7 +136,7 @@ impl Relay {
 
     async fn receive(&mut self, line: &[u8]) -> Result<()> {
         if is_batch(line) {
-            self.spawn(Outgoing::legacy(None, line));
+            self.spawn(Outgoing::batch(line));
             return Ok(());
         }
         let message = match Message::parse(line) {

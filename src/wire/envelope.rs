@@ -5,10 +5,14 @@
 use std::{borrow::Cow, sync::Arc};
 
 use memchr::memchr2;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Id, Object, Pieces, pieces::LONG};
+use super::{Id, Object, Pieces, pieces::LONG, scan::text};
+
+mod frame;
+
+use frame::Frame;
 
 /// JSON-RPC error codes that this crate sends (specification, "Error object"; MCP 2026-07-28).
 pub mod code {
@@ -82,25 +86,10 @@ pub enum ParseError {
     },
 }
 
-#[derive(Deserialize)]
-struct Frame<'a> {
-    #[serde(borrow, default)]
-    jsonrpc: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    params: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    error: Option<&'a RawValue>,
-}
-
-/// Tells `null` from absent, which `Option` alone does not.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+impl ParseError {
+    fn rpc(id: Option<Id>, why: &str) -> Self {
+        Self::Rpc { id, why: why.to_owned() }
+    }
 }
 
 impl<'a> Message<'a> {
@@ -112,40 +101,42 @@ impl<'a> Message<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let frame: Frame<'a> = match serde_json::from_slice(bytes) {
             Ok(frame) => frame,
-            Err(error) if error.is_data() => {
-                return Err(ParseError::Rpc { id: None, why: error.to_string() });
-            }
+            Err(error) if error.is_data() => return Err(ParseError::rpc(None, "no object")),
             Err(error) => return Err(ParseError::Json(error)),
         };
-        let id = match frame.id {
-            None => None,
-            Some(raw) if raw.get() == "null" => None,
-            Some(raw) => Some(Id::read(raw).ok_or_else(|| ParseError::Rpc {
-                id: None,
-                why: "`id` is neither a string nor a number".to_owned(),
-            })?),
-        };
-        let wrong =
-            |id: &Option<Id>, why: &str| ParseError::Rpc { id: id.clone(), why: why.to_owned() };
-        if frame.jsonrpc.as_deref() != Some("2.0") {
-            return Err(wrong(&id, "`jsonrpc` is not \"2.0\""));
+        let id =
+            match frame.id {
+                Some(raw) if raw.get() != "null" => Some(Id::read(raw).ok_or_else(|| {
+                    ParseError::rpc(None, "`id` is neither a string nor a number")
+                })?),
+                _ => None,
+            };
+        let wrong = |id: &Option<Id>, why: &str| Err(ParseError::rpc(id.clone(), why));
+        if let Some(name) = frame.twice {
+            return wrong(&id, &format!("`{name}` stands there twice"));
+        }
+        if frame.jsonrpc.and_then(text).as_deref() != Some("2.0") {
+            return wrong(&id, "`jsonrpc` is not \"2.0\"");
         }
         match (frame.method, frame.result, frame.error) {
             (Some(method), None, None) => {
+                let Some(method) = text(method) else {
+                    return wrong(&id, "`method` is no text");
+                };
                 let params = frame.params;
                 match (id, frame.id) {
                     (Some(id), _) => Ok(Self::Request { id, method, params }),
                     (None, None) => Ok(Self::Notification { method, params }),
-                    (None, Some(_)) => Err(wrong(&None, "the `id` of a request is null")),
+                    (None, Some(_)) => wrong(&None, "the `id` of a request is null"),
                 }
             }
             (None, Some(result), None) => Ok(Self::Response { id, outcome: Ok(result) }),
             (None, None, Some(error)) => match ErrorObject::read(error) {
                 Some(error) => Ok(Self::Response { id, outcome: Err(error) }),
-                None => Err(wrong(&id, "`error` lacks an integer `code`")),
+                None => wrong(&id, "`error` lacks an integer `code`"),
             },
-            (None, None, None) => Err(wrong(&id, "no `method`, `result` or `error`")),
-            _ => Err(wrong(&id, "more than one of `method`, `result` and `error`")),
+            (None, None, None) => wrong(&id, "no `method`, `result` or `error`"),
+            _ => wrong(&id, "more than one of `method`, `result` and `error`"),
         }
     }
 }
@@ -317,90 +308,4 @@ pub fn error(id: Option<&Id>, error: &ErrorObject) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Message<'_> {
-        Message::parse(text.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn messages_are_told_apart() {
-        assert!(matches!(
-            parse(r#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#),
-            Message::Request { .. }
-        ));
-        assert!(matches!(
-            parse(r#"{"jsonrpc":"2.0","method":"x","params":{}}"#),
-            Message::Notification { .. }
-        ));
-        assert!(matches!(
-            parse(r#"{"jsonrpc":"2.0","id":1,"result":null}"#),
-            Message::Response { outcome: Ok(raw), .. } if raw.get() == "null"
-        ));
-        let Message::Response { id: None, outcome: Err(error) } =
-            parse(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"m","more":1e400}}"#)
-        else {
-            panic!("not an error")
-        };
-        assert_eq!((error.code(), error.message().as_str()), (-1, "m"));
-        assert!(error.raw().get().contains("1e400"));
-    }
-
-    #[test]
-    fn an_id_is_echoed_as_it_was_written() {
-        for id in ["1", "18446744073709551616", "1e2", "-0", "\"a\\u00e9\""] {
-            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
-            let Message::Request { id: read, .. } = parse(&text) else { panic!("{text}") };
-            let line = String::from_utf8(error(Some(&read), &ErrorObject::new(1, "x"))).unwrap();
-            let echoed = Message::parse(line.as_bytes()).unwrap();
-            assert!(matches!(echoed, Message::Response { id: Some(same), .. } if same == read));
-            assert!(id.starts_with('"') || line.contains(&format!("\"id\":{id},")), "{line}");
-        }
-    }
-
-    #[test]
-    fn a_result_is_taken_out_of_its_bytes() {
-        let response = br#" {"jsonrpc":"2.0","id":7,"result":{"n":1e400} }"#;
-        let mut bytes = response.to_vec();
-        let (id, result) = take_result(&mut bytes).unwrap();
-        assert_eq!((id, result.get()), (Some(Id::from(7)), r#"{"n":1e400}"#));
-        let refusal = br#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":""}}"#;
-        let mut bytes = refusal.to_vec();
-        assert!(take_result(&mut bytes).is_none());
-        assert_eq!(bytes, refusal);
-    }
-
-    #[test]
-    fn what_is_not_a_message_is_refused_with_a_reason() {
-        for (text, why) in [
-            (r#"{"id":1,"method":"x"}"#, "`jsonrpc` is not \"2.0\""),
-            (r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#, "the `id` of a request is null"),
-            (r#"{"jsonrpc":"2.0","id":1}"#, "no `method`, `result` or `error`"),
-            (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, "`id` is neither a string nor a number"),
-            (r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1}}"#, "more than one of"),
-            (r#"{"jsonrpc":"2.0","id":1,"method":"x","method":"y"}"#, "duplicate field"),
-        ] {
-            let error = Message::parse(text.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(why), "{text}: {error}");
-        }
-        assert!(matches!(Message::parse(b"hello"), Err(ParseError::Json(_))));
-        assert!(matches!(Message::parse(b"[1]"), Err(ParseError::Rpc { .. })));
-    }
-
-    #[test]
-    fn bodies_leave_as_they_came_but_on_one_line() {
-        let body =
-            RawValue::from_string("{\"a\":\n 1.0e0,\r\"b\":\"\\u00e9\\n\"}".to_owned()).unwrap();
-        let line = request(&7_u64, "tools/call", Some(&body));
-        let text = String::from_utf8(line).unwrap();
-        assert_eq!(
-            text,
-            "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"a\":  1.0e0, \"b\":\"\\u00e9\\n\"}}"
-        );
-        assert_eq!(
-            String::from_utf8(error(None, &ErrorObject::new(code::PARSE, "x"))).unwrap(),
-            "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"x\"}}"
-        );
-    }
-}
+mod tests;

@@ -2,24 +2,26 @@
 //!
 //! An id is compared as text and never calculated with, so a number of any size survives.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
+use super::scan;
+
 /// A request's id: a string or a number, echoed as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Id {
-    /// A number as it was written, of any size; JSON-RPC discourages fractions but does not
-    /// forbid them.
-    Number(Arc<str>),
-    /// A string.
+    /// As it was written: a number of any size (JSON-RPC discourages fractions but does not
+    /// forbid them), or a string that is no text, such as half of a surrogate pair.
+    Written(Arc<str>),
+    /// A text.
     String(Arc<str>),
 }
 
 impl From<u64> for Id {
     fn from(number: u64) -> Self {
-        Self::Number(number.to_string().into())
+        Self::Written(number.to_string().into())
     }
 }
 
@@ -32,7 +34,7 @@ impl From<&str> for Id {
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number(number) => number.fmt(f),
+            Self::Written(json) => json.fmt(f),
             Self::String(text) => text.fmt(f),
         }
     }
@@ -43,10 +45,11 @@ impl Id {
     pub fn read(raw: &RawValue) -> Option<Self> {
         let text = raw.get();
         match text.as_bytes().first()? {
-            b'"' => {
-                serde_json::from_str::<Cow<'_, str>>(text).ok().map(|id| Self::String(id.into()))
-            }
-            b'-' | b'0'..=b'9' => Some(Self::Number(text.into())),
+            b'"' => Some(match scan::text_of(text) {
+                Some(id) => Self::String(id.into()),
+                None => Self::Written(text.into()),
+            }),
+            b'-' | b'0'..=b'9' => Some(Self::Written(text.into())),
             _ => None,
         }
     }
@@ -55,8 +58,8 @@ impl Id {
 impl Serialize for Id {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Number(number) => {
-                let raw = serde_json::from_str::<&RawValue>(number);
+            Self::Written(json) => {
+                let raw = serde_json::from_str::<&RawValue>(json);
                 raw.map_err(serde::ser::Error::custom)?.serialize(serializer)
             }
             Self::String(text) => serializer.serialize_str(text),

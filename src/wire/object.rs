@@ -105,11 +105,7 @@ impl<'a> Object<'a> {
 
     /// A member that is a string.
     pub fn text(&self, key: &str) -> Option<Cow<'_, str>> {
-        let json = self.json(key)?;
-        if let Some(text) = scan::plain(json) {
-            return Some(Cow::Borrowed(text));
-        }
-        serde_json::from_str(json).ok().map(Cow::Owned)
+        scan::text_of(self.json(key)?)
     }
 
     /// A member read as any type; `None` where it is absent or of another shape.

@@ -24,7 +24,7 @@ static FAILED: Needle = Needle::new("\"isError\"");
 /// `CallToolResult`). A result of more than 64 KiB is taken for a success.
 pub fn is_error(text: &str) -> bool {
     text.len() <= SEARCHED
-        && FAILED.after(text).any(is_true)
+        && (FAILED.after(text).any(is_true) || FAILED.may_hide_in(text))
         && Object::of(text).and_then(|result| result.typed("isError")) == Some(true)
 }
 
@@ -50,9 +50,22 @@ mod tests {
     fn only_the_results_own_member_counts() {
         assert!(is_error(r#"{"content":[],"isError":true}"#));
         assert!(is_error("{\"isError\" :\n true}"));
+        assert!(is_error(r#"{"\u0069sError":true}"#), "however its key is written");
         assert!(!is_error(r#"{"content":[],"isError":false}"#));
         assert!(!is_error(r#"{"isError":true,"isError":false}"#));
         assert!(!is_error(r#"{"content":[],"structuredContent":{"isError":true}}"#));
         assert!(!is_error("{}"));
+    }
+
+    #[test]
+    fn a_wish_for_input_is_seen_however_it_is_written() {
+        for (result, wants) in [
+            (r#"{"resultType":"input_required"}"#, true),
+            (r#"{"result\u0054ype":"\u0069nput_required"}"#, true),
+            (r#"{"resultType":"complete","text":"input_required"}"#, false),
+        ] {
+            let result = RawValue::from_string(result.to_owned()).unwrap();
+            assert_eq!(wants_input(&result), wants, "{result}");
+        }
     }
 }

@@ -3,7 +3,11 @@
 //! Reads nothing below the first level and checks nothing: whoever holds a `RawValue` holds text
 //! that a parser has checked. On other text it ends early, and never beyond the text.
 
+use std::borrow::Cow;
+
 use memchr::{memchr, memchr2};
+
+use super::RawValue;
 
 /// The members of an object, each as its key with quotes and its value, both as they were written.
 #[derive(Debug)]
@@ -116,6 +120,19 @@ fn container_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
+/// The text of a value; `None` for what is none, such as half of a surrogate pair.
+pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    text_of(value.get())
+}
+
+/// The same for JSON text.
+pub(super) fn text_of(json: &str) -> Option<Cow<'_, str>> {
+    match plain(json) {
+        Some(text) => Some(Cow::Borrowed(text)),
+        None => serde_json::from_str(json).ok().map(Cow::Owned),
+    }
+}
+
 /// A key's text, where it was written without escapes.
 pub(super) fn plain(quoted: &str) -> Option<&str> {
     let text = quoted.strip_prefix('"')?.strip_suffix('"')?;
@@ -136,7 +153,6 @@ pub(super) fn quote(text: &str, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::value::RawValue;
 
     use super::*;
 

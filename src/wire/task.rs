@@ -92,8 +92,8 @@ impl Task {
 
     /// The task that a call was made into.
     fn handed_out(era: Era, result: &RawValue) -> Option<Self> {
-        let text = result.get();
-        if text.len() > SEARCHED || !text.contains("\"taskId\"") {
+        static NAMED: Needle = Needle::new("\"taskId\"");
+        if result.get().len() > SEARCHED || !NAMED.is_in(result) {
             return None;
         }
         let object = Object::read(result)?;
@@ -169,7 +169,8 @@ pub fn is_wanted(params: &RawValue) -> bool {
 
 /// Whether a tool is called as a task or not at all (`execution.taskSupport`, 2025-11-25).
 pub fn is_required(definition: &RawValue) -> bool {
-    definition.get().contains("\"taskSupport\"")
+    static REQUIRING: Needle = Needle::new("\"taskSupport\"");
+    REQUIRING.is_in(definition)
         && Object::read(definition)
             .and_then(|tool| {
                 let execution = tool.object("execution")?;

@@ -2,8 +2,6 @@
 //!
 //! Decisions only. A client over stdio sends none, so they are computed here.
 
-use serde_json::Value;
-
 use crate::wire::{
     Object, RawValue,
     header::{self, Annotated, encode},
@@ -30,20 +28,8 @@ pub(super) fn of_request(method: &str, params: Option<&RawValue>) -> Headers {
 
 /// The headers of a call whose tool wants some of its arguments repeated.
 pub(super) fn of_arguments(annotated: &[Annotated], params: Option<&RawValue>) -> Headers {
-    let arguments = Object::read_optional(params)
-        .unwrap_or_default()
-        .typed::<Value>("arguments")
-        .unwrap_or_default();
-    let written = annotated.iter().filter_map(|Annotated { header, path }| {
-        let value = path.iter().try_fold(&arguments, |value, key| value.get(key))?;
-        let text = match value {
-            Value::String(text) => encode(text).into_owned(),
-            Value::Bool(_) | Value::Number(_) => value.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => return None,
-        };
-        Some((header.clone(), text))
-    });
-    written.collect()
+    let params = Object::read_optional(params).unwrap_or_default();
+    header::params(annotated, params.get("arguments"))
 }
 
 #[cfg(test)]

@@ -35,12 +35,20 @@ pub(super) struct Outgoing {
     body: Bytes,
     /// Parameters of a modern call, should its tool want some of them as headers.
     call: Option<Box<RawValue>>,
+    /// A list of messages, which is answered also where it is refused as a whole.
+    is_batch: bool,
 }
 
 impl Outgoing {
     /// A message of a legacy session.
     pub(super) fn legacy(id: Option<Id>, line: &[u8]) -> Self {
-        Self { id, headers: Headers::new(), body: Bytes::copy_from_slice(line), call: None }
+        let body = Bytes::copy_from_slice(line);
+        Self { id, headers: Headers::new(), body, call: None, is_batch: false }
+    }
+
+    /// Several messages of a legacy session.
+    pub(super) fn batch(line: &[u8]) -> Self {
+        Self { is_batch: true, ..Self::legacy(None, line) }
     }
 
     /// A modern request.
@@ -51,6 +59,7 @@ impl Outgoing {
             headers: headers::of_request(method, params),
             body: Bytes::copy_from_slice(line),
             call: call.map(ToOwned::to_owned),
+            is_batch: false,
         }
     }
 }
@@ -204,8 +213,9 @@ impl Leg {
         status: StatusCode,
         body: &[u8],
     ) -> Result<(), ControlError> {
-        let has_id =
-            !matches!(Message::parse(body), Ok(Message::Response { id: None, .. }) | Err(_));
+        let answer = Message::parse(body);
+        let is_refusal = matches!(answer, Ok(Message::Response { id: None, .. }));
+        let has_id = !is_refusal && answer.is_ok();
         if status == StatusCode::NOT_FOUND && self.has_session() && !has_id {
             return Err(ControlError::Forgotten);
         }
@@ -217,7 +227,7 @@ impl Leg {
                 });
                 self.write(envelope::error(Some(id), &error)).await;
             }
-            None if !is_batch(body) => {}
+            None if !(is_batch(body) || is_refusal && message.is_batch) => {}
             Some(_) | None => self.write(body.to_vec()).await,
         }
         Ok(())

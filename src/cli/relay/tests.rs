@@ -121,3 +121,22 @@ async fn a_refusal_of_nobodys_message_is_given_to_its_sender() {
     assert_eq!((&lines[0]["id"], &lines[0]["error"]), (&json!(7), &told));
     assert!(ended.is_ok(), "the conversation goes on");
 }
+
+#[tokio::test]
+async fn a_refused_batch_is_answered_and_a_batch_of_notifications_is_not() {
+    async fn mcp(body: String) -> Response {
+        if body.contains("notifications/") {
+            return StatusCode::ACCEPTED.into_response();
+        }
+        let error = json!({"code": -32600, "message": "no batches"});
+        let body = Json(json!({"jsonrpc": "2.0", "id": null, "error": error}));
+        (StatusCode::BAD_REQUEST, body).into_response()
+    }
+    let told = json!([{"jsonrpc": "2.0", "method": "notifications/x"}]);
+    let array = json!(["2.0", 1, "ping"]);
+    let instance = Router::new().route("/mcp", post(mcp));
+    let (heard, ended) = converse(Some(instance), &[told, array]).await;
+    let [answer] = heard.as_slice() else { panic!("{heard:?}") };
+    assert_eq!((&answer["id"], &answer["error"]["code"]), (&Value::Null, &json!(-32600)));
+    ended.unwrap();
+}

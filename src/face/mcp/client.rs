@@ -93,7 +93,7 @@ impl Client {
     /// Takes the client's answer; one to nothing that is open is ignored.
     pub(crate) fn answer(&self, id: Option<&Id>, outcome: Result<&RawValue, ErrorObject>) {
         let number = id.and_then(|id| match id {
-            Id::Number(text) | Id::String(text) => text.parse().ok(),
+            Id::Written(text) | Id::String(text) => text.parse().ok(),
         });
         if let Some(reply) = number.and_then(|id: u64| self.open.lock().replies.remove(&id)) {
             reply.give(outcome.map(ToOwned::to_owned));

@@ -119,7 +119,7 @@ impl Drop for Received {
 
 fn describe(span: &Span, id: &Id, method: &str, params: Option<&RawValue>) {
     match id {
-        Id::Number(id) | Id::String(id) => span.record("jsonrpc.request.id", &**id),
+        Id::Written(id) | Id::String(id) => span.record("jsonrpc.request.id", &**id),
     };
     let params = Object::read_optional(params).unwrap_or_default();
     let target = method::routed_parameter(method).and_then(|key| params.text(key));

@@ -52,6 +52,7 @@ struct Step {
 }
 
 static TYPE: Needle = Needle::new(RESULT_TYPE);
+static OUTPUT: Needle = Needle::new(OUTPUT_SCHEMA);
 static STRUCTURED: Needle = Needle::new(steps::STRUCTURED);
 
 /// In the order in which they are carried out.
@@ -136,7 +137,7 @@ pub(crate) fn definition(
     revision: Revision,
 ) -> Cow<'_, RawValue> {
     let is_told = primitive != Primitive::Tool || !change::LOOSE_SCHEMA.is_for(revision);
-    if is_told || !definition.get().contains(OUTPUT_SCHEMA) {
+    if is_told || !OUTPUT.is_in(definition) {
         return Cow::Borrowed(definition);
     }
     let Some(mut object) = Object::read(definition) else {
@@ -250,6 +251,8 @@ mod tests {
         let tool = |raw, revision| definition(Primitive::Tool, raw, revision);
         assert_eq!(tool(&list, Revision::LATEST).get(), list.get());
         assert_eq!(tool(&list, Revision::LATEST_LEGACY).get(), r#"{"name":"t","x":1}"#);
+        let escaped = text(r#"{"output\u0053chema":{"type":"array"},"x":1}"#);
+        assert_eq!(tool(&escaped, Revision::LATEST_LEGACY).get(), r#"{"x":1}"#);
         let object = text(r#"{"name":"t","outputSchema":{"type":"object"}}"#);
         assert_eq!(tool(&object, Revision::LATEST_LEGACY).get(), object.get());
     }

@@ -10,6 +10,7 @@ use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header::ACCEPT};
 use tokio::{
     sync::{mpsc, oneshot},
+    task::consume_budget,
     time::sleep,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -32,6 +33,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// No pause is longer, whatever the server says and however often it failed.
 const LONGEST: Duration = Duration::from_secs(30);
+/// Bytes that are read of a stream at a time: there may be as many lines, and others wait.
+const PIECE: usize = 8 * 1024;
 /// Answers to the server's requests that are posted at a time.
 const POSTED: usize = 8;
 
@@ -85,21 +88,24 @@ impl Legs {
         ear: &mut Ear,
     ) -> Result<Result<Box<RawValue>, Fault>, Stopped> {
         loop {
-            match legs::chunk(&mut response).await {
-                Ok(Some(chunk)) => {
-                    self.vital.hear();
-                    events.push(&chunk).map_err(|TooLong| Stopped::Broken(self.too_long()))?;
-                }
+            let chunk = match legs::chunk(&mut response).await {
+                Ok(Some(chunk)) => chunk,
                 Ok(None) => return Err(Stopped::Closed),
                 Err(fault) => return Err(Stopped::Broken(fault)),
-            }
-            while let Some(mut data) = events.next() {
-                if let Some(outcome) = id.and_then(|id| self.receive_long(&mut data, id)) {
-                    return Ok(outcome);
+            };
+            self.vital.hear();
+            for piece in chunk.chunks(PIECE) {
+                events.push(piece).map_err(|TooLong| Stopped::Broken(self.too_long()))?;
+                while let Some(mut data) = events.next() {
+                    if let Some(outcome) = id.and_then(|id| self.receive_long(&mut data, id)) {
+                        return Ok(outcome);
+                    }
+                    if let Some(outcome) = self.receive(&data, id, ear) {
+                        return Ok(outcome);
+                    }
+                    consume_budget().await;
                 }
-                if let Some(outcome) = self.receive(&data, id, ear) {
-                    return Ok(outcome);
-                }
+                consume_budget().await;
             }
         }
     }

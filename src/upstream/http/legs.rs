@@ -342,7 +342,7 @@ impl Legs {
 }
 
 fn is_for(found: Option<&Id>, id: u64) -> bool {
-    matches!(found, Some(Id::Number(text) | Id::String(text)) if text.parse() == Ok(id))
+    matches!(found, Some(Id::Written(text) | Id::String(text)) if text.parse() == Ok(id))
 }
 
 /// Whether a refusal says that a session is unknown. A mere mention of sessions may stand in the

@@ -244,7 +244,7 @@ impl Remote {
 /// A tool's name and the headers that it wants; nothing where it wants none, and no headers where
 /// what it wants breaks the rules.
 fn annotations(tool: &RawValue) -> Option<(String, Option<Vec<Annotated>>)> {
-    if !tool.get().contains(header::ANNOTATION) {
+    if !header::is_annotated(tool) {
         return None;
     }
     let tool = Object::read(tool)?;

@@ -199,7 +199,7 @@ pub(super) fn too_long(shared: &Shared, head: &[u8], tail: &[u8], limit: usize) 
 /// The number that an id is, also where the server made a string of it.
 fn number(id: Option<&Id>) -> Option<u64> {
     match id? {
-        Id::Number(text) | Id::String(text) => text.parse().ok(),
+        Id::Written(text) | Id::String(text) => text.parse().ok(),
     }
 }
 

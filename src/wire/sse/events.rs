@@ -3,11 +3,15 @@
 //! Bounded by the length of one event; time is linear in the bytes received, wherever they are
 //! cut. Event types do not matter in MCP. (WHATWG HTML, 9.2.6.)
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf as _, BytesMut};
+use memchr::memchr2;
 
 const MARK: &[u8] = "\u{feff}".as_bytes();
+/// Bytes of an id. After an event with a longer one a stream cannot be resumed, as after one that
+/// has none.
+const LONGEST_ID: usize = 1024;
 
 /// An event that is longer than allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +27,8 @@ pub struct Events {
     after_return: bool,
     at_start: bool,
     data: Option<Vec<u8>>,
-    id: Option<String>,
-    last_id: Option<String>,
+    id: Option<Arc<str>>,
+    last_id: Option<Arc<str>>,
     retry: Option<Duration>,
     limit: usize,
 }
@@ -110,8 +114,8 @@ impl Events {
                 }
             }
         }
-        let ends = |byte: &u8| matches!(byte, b'\n' | b'\r');
-        let Some(end) = self.unread.iter().skip(self.searched).position(ends) else {
+        let unsearched = self.unread.get(self.searched..).unwrap_or_default();
+        let Some(end) = memchr2(b'\n', b'\r', unsearched) else {
             self.searched = self.unread.len();
             return None;
         };
@@ -138,8 +142,9 @@ impl Events {
                 None => self.data = Some(value.to_vec()),
             },
             b"id" if !value.contains(&0) => {
-                let id = std::str::from_utf8(value).ok().filter(|id| !id.is_empty());
-                self.id = id.map(ToOwned::to_owned);
+                let is_kept = (1..=LONGEST_ID).contains(&value.len());
+                let id = std::str::from_utf8(value).ok().filter(|_| is_kept);
+                self.id = id.map(Into::into);
             }
             b"retry" => {
                 let millis = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
@@ -185,6 +190,18 @@ mod tests {
         let (read, events) = read(&[bytes.as_bytes()]);
         assert_eq!(read, ["a", "b\nc", "d"]);
         assert_eq!(events.last_id(), None, "an empty id forgets the one before");
+    }
+
+    #[test]
+    fn an_id_that_is_too_long_is_none() {
+        let of = |length| format!("id: 1\ndata: a\n\nid: {}\n\n", "x".repeat(length));
+        let mut events = Events::new(10_000);
+        events.push(of(LONGEST_ID).as_bytes()).unwrap();
+        while events.next().is_some() {}
+        assert_eq!(events.last_id().map(str::len), Some(LONGEST_ID));
+        events.push(of(LONGEST_ID + 1).as_bytes()).unwrap();
+        while events.next().is_some() {}
+        assert_eq!(events.last_id(), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
         Caller, Exchange, Fault, Reply, Step, listen::Listen, modern::Request, notified, response,
     },
     wire::{
-        Id, Message, Needle, Object, Pieces,
+        Id, Message, Object, Pieces,
         envelope::code,
         header::{self, Annotated},
         sse,
@@ -65,12 +65,11 @@ impl Endpoint {
 
     /// The parameters that a tool wants repeated as headers; few do.
     fn annotated(&self, caller: &Caller, tool: &str) -> Vec<Annotated> {
-        static ANNOTATED: Needle = Needle::new(header::ANNOTATION);
         let find = || {
             // A view that cannot be had is the answer's to report.
             let view = self.gate.view(&caller.principal, &caller.owner).ok()?;
             let definition = &*view.resolve(tool)?.raw;
-            if !ANNOTATED.is_in(definition) {
+            if !header::is_annotated(definition) {
                 return None;
             }
             let definition = Object::read(definition)?;
