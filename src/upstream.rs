@@ -30,6 +30,7 @@ pub mod memory;
 mod news;
 mod peer;
 mod progress;
+mod room;
 mod roots;
 pub mod stderr;
 pub mod stdio;
@@ -46,6 +47,7 @@ pub use exit::ProcessExit;
 pub use link::{Filter, Link, LinkEvent, Request};
 pub use news::{Notice, Updated};
 pub use progress::{Progress, ProgressSink};
+pub use room::Room;
 pub use roots::{Root, Roots};
 pub use stderr::StderrRing;
 

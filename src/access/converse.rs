@@ -12,7 +12,9 @@ use futures::{
 };
 use tokio::sync::mpsc;
 
-use super::{Answer, Asked, CallError, CallRequest, Gate, Principal, Told, run::Outcome};
+use super::{
+    Answer, Asked, CallError, CallRequest, DialogueSink, Gate, Principal, Told, run::Outcome,
+};
 use crate::{id::Owner, wire::Id};
 
 /// What a call tells that is not taken yet, at most.
@@ -47,7 +49,7 @@ impl Gate {
         mut request: CallRequest,
         answer: impl Fn(Asked) -> A,
     ) -> Result<Answer, CallError> {
-        let (sink, told) = mpsc::channel(WAITING);
+        let (sink, told) = DialogueSink::new(WAITING);
         request.dialogue.sink = Some(sink);
         call(Box::pin(self.call(principal, owner, request)), told, answer).await
     }
@@ -76,7 +78,7 @@ async fn call<A: Future<Output = ()>>(
                 Told::Withdrawn(id) => if let Some(abort) = open.remove(&id) {
                     abort.abort();
                 },
-                Told::Logged(_) | Told::Notified(_) => {}
+                Told::Logged(..) | Told::Notified(..) => {}
             },
             Some(_) = answers.next() => {}
         }
@@ -96,7 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_no_longer_wanted_is_not_waited_for() {
-        let (sink, told) = mpsc::channel(WAITING);
+        let (sink, told) = DialogueSink::new(WAITING);
         let was_dropped = Arc::new(AtomicBool::new(false));
         let dropped = Arc::clone(&was_dropped);
         let carried_out = async move {

@@ -17,7 +17,6 @@ use std::{
 use futures::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::{
-    sync::mpsc,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -34,7 +33,7 @@ use super::{
 };
 use crate::{
     id::{Incarnation, ServerName},
-    runtime::{Asked, ProgressSink, Scope},
+    runtime::{Asked, DialogueSink, ProgressSink, Scope},
     wire::{Abilities, Ability, ErrorObject, Needle, Object, RawValue, envelope::code, result},
 };
 
@@ -129,7 +128,7 @@ impl Rounds {
             return self.finished(Some(&scope), outcome, abilities, bound);
         }
         let outward = Outward::of(&mut request);
-        let (sink, told) = mpsc::channel(WAITING);
+        let (sink, told) = DialogueSink::new(WAITING);
         request.dialogue.sink = Some(sink);
         let progress = outward.wants_progress().then(|| {
             let (sink, progress) = ProgressSink::new(WAITING);

@@ -125,7 +125,7 @@ impl Run {
         match told {
             Told::Asked(asked) => self.asked.push_back(asked),
             Told::Withdrawn(id) => self.asked.retain(|asked| asked.id != id),
-            aside @ (Told::Logged(_) | Told::Notified(_)) => {
+            aside @ (Told::Logged(..) | Told::Notified(..)) => {
                 if let Some(sink) = &self.outward.told {
                     sink.try_send(aside).ok();
                 }

@@ -14,7 +14,6 @@ use std::{
 
 use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 
 use super::{
     Answer, CallError, CallRequest, Gate, Principal, Subject, Told,
@@ -24,7 +23,7 @@ use super::{
 };
 use crate::{
     id::{Owner, ServerName, SessionKey},
-    runtime::Scope,
+    runtime::{DialogueSink, Scope},
     wire::{Ability, Era, ErrorObject, Object, RawValue, envelope::code, method, task},
 };
 
@@ -167,7 +166,7 @@ impl Tasks {
             return result(scope, request, &name).await;
         }
         // A task asks by what is said of it; the channel says that its caller can answer.
-        let (sink, _told) = mpsc::channel(1);
+        let (sink, _told) = DialogueSink::new(1);
         if era == Era::Modern {
             request.dialogue.abilities = request.dialogue.abilities.and(Ability::Tasks);
             request.dialogue.sink.get_or_insert(sink);
@@ -224,7 +223,7 @@ fn unknown() -> CallError {
 /// What a task comes to, and what it asks before: both say the caller's own name of it.
 async fn result(scope: &Scope, mut request: CallRequest, name: &str) -> Outcome {
     let outward = request.dialogue.sink.take();
-    let (sink, mut told) = mpsc::channel(WAITING);
+    let (sink, mut told) = DialogueSink::new(WAITING);
     request.dialogue.sink = outward.is_some().then_some(sink);
     let mut call = std::pin::pin!(scope.call(request));
     let outcome = loop {

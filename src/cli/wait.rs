@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use tokio::time::Instant;
 
 use super::{
     control::{Control, ControlError},
@@ -15,6 +16,8 @@ use crate::id::{AgentId, ServerName};
 
 /// How often the instance is asked.
 const EVERY: Duration = Duration::from_millis(200);
+/// How long is waited at most; by then the longest start and a drain are over.
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// A server that is waited for.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(super) struct Waiting<'a> {
     session: Option<&'a str>,
     /// The life before the one that is waited for; 0 if there was none.
     before: u64,
+    /// Since when it is waited for.
+    begun: Instant,
 }
 
 fn caused(now: &Connection) -> String {
@@ -40,7 +45,8 @@ impl<'a> Waiting<'a> {
         session: Option<&'a str>,
     ) -> Result<Self, ControlError> {
         let owner = agent.map_or("store", AgentId::as_str);
-        let mut waiting = Self { control, owner, server, session, before: 0 };
+        let mut waiting =
+            Self { control, owner, server, session, before: 0, begun: Instant::now() };
         waiting.before = waiting.look().await?.map_or(0, |found| found.incarnation);
         Ok(waiting)
     }
@@ -55,11 +61,16 @@ impl<'a> Waiting<'a> {
     pub(super) async fn ready(self) -> Result<()> {
         let server = self.server;
         loop {
+            let waited = self.begun.elapsed();
             let Some(now) = self.look().await? else {
                 bail!("{server} is not configured any more");
             };
+            // One that was removed and added again begins with #1 once more, maybe while the one
+            // before still drains.
+            let is_new =
+                now.incarnation > self.before || now.since().is_some_and(|since| since < waited);
             match &*now.state {
-                "ready" if now.incarnation > self.before => {
+                "ready" if is_new => {
                     output::data(&format!("{server} #{} is ready", now.incarnation))?;
                     return Ok(());
                 }
@@ -69,7 +80,14 @@ impl<'a> Waiting<'a> {
                 }
                 "open" => bail!("{server} keeps failing and is paused{}", caused(&now)),
                 "failed" => bail!("{server} was given up{}", caused(&now)),
-                "stopped" => bail!("{server} is stopped{}", caused(&now)),
+                "stopped" if is_new => bail!("{server} is stopped{}", caused(&now)),
+                state if waited >= LONGEST => {
+                    let minutes = LONGEST.as_secs() / 60;
+                    bail!(
+                        "{server} is not ready after {minutes} minutes but {state}{}",
+                        caused(&now)
+                    )
+                }
                 _ => tokio::time::sleep(EVERY).await,
             }
         }

@@ -13,9 +13,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
-use super::{Deadline, Notice, Roots, deadline::Hold};
+use super::{Deadline, Notice, Roots, deadline::Hold, room::Room};
 use crate::{
     id::{Owner, ServerName, SessionKey},
     wire::{
@@ -27,18 +27,19 @@ use crate::{
 };
 
 mod aside;
+mod sink;
 
 pub(super) use aside::{log, notice};
+pub use sink::DialogueSink;
 
 /// Requests of one server that wait for an answer at most; further ones are declined.
 const OPEN: usize = 64;
+/// Bytes of their parameters, beyond which a further one is declined too; a lone one may be as long as a
+/// message.
+const OPEN_BYTES: usize = 16 << 20;
 
 /// How long a server may be at work on a call that was given up.
 const LINGERING: Duration = Duration::from_mins(1);
-
-/// What is told in a dialogue, in order. Bounded: a request that finds no room is declined, a log
-/// message is dropped.
-pub type DialogueSink = mpsc::Sender<Told>;
 
 /// A party to a connection: an owner's session. Owners may share a connection, and sessions of two
 /// owners may have one name.
@@ -87,9 +88,9 @@ pub enum Told {
     /// It no longer wants to know what it asked under this id of its own.
     Withdrawn(Id),
     /// A log message: raw `LoggingMessageNotificationParams`.
-    Logged(Box<RawValue>),
+    Logged(Box<RawValue>, Room),
     /// A notification of an extension that the caller declared.
-    Notified(Notice),
+    Notified(Notice, Room),
 }
 
 /// A server's request to the caller.
@@ -231,7 +232,16 @@ pub(super) struct Inquiries {
 struct Asking {
     last: u64,
     /// By the server's own id. It may use one again, so each question has a number of ours too.
-    by_id: HashMap<Id, (u64, DialogueSink)>,
+    by_id: HashMap<Id, Inquiry>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Inquiry {
+    number: u64,
+    sink: DialogueSink,
+    /// Bytes of its parameters.
+    size: usize,
 }
 
 impl Inquiries {
@@ -282,7 +292,8 @@ impl Inquiries {
             let text = "the client of this call cannot be asked for that";
             return respond(Err(ErrorObject::new(code::METHOD_NOT_FOUND, text)));
         };
-        let Some(number) = self.open.lock().enter(id, &sink) else {
+        let size = params.map_or(0, |params| params.get().len());
+        let Some(number) = self.open.lock().enter(id, &sink, size) else {
             return respond(declined(method));
         };
         let (inquiries, id) = (Arc::clone(self), id.clone());
@@ -304,21 +315,24 @@ impl Inquiries {
     pub(super) fn withdraw(&self, params: Option<&RawValue>) {
         let id = params.and_then(Object::read).and_then(|params| params.typed::<Id>("requestId"));
         if let Some(id) = id
-            && let Some((_, sink)) = self.open.lock().by_id.remove(&id)
+            && let Some(inquiry) = self.open.lock().by_id.remove(&id)
         {
-            sink.try_send(Told::Withdrawn(id)).ok();
+            inquiry.sink.try_send(Told::Withdrawn(id)).ok();
         }
     }
 }
 
 impl Asking {
     /// The number of a new question; `None` where there is no room, or its id is open already.
-    fn enter(&mut self, id: &Id, sink: &DialogueSink) -> Option<u64> {
-        if self.by_id.len() >= OPEN || self.by_id.contains_key(id) {
+    fn enter(&mut self, id: &Id, sink: &DialogueSink, size: usize) -> Option<u64> {
+        let held: usize = self.by_id.values().map(|inquiry| inquiry.size).sum();
+        let is_too_much = held > 0 && held.saturating_add(size) > OPEN_BYTES;
+        if is_too_much || self.by_id.len() >= OPEN || self.by_id.contains_key(id) {
             return None;
         }
         self.last += 1;
-        self.by_id.insert(id.clone(), (self.last, sink.clone()));
+        let inquiry = Inquiry { number: self.last, sink: sink.clone(), size };
+        self.by_id.insert(id.clone(), inquiry);
         Some(self.last)
     }
 }
@@ -335,7 +349,7 @@ impl Open {
     /// Whether the server still wants an answer.
     fn is_wanted(&self) -> bool {
         let open = self.inquiries.open.lock();
-        open.by_id.get(&self.id).is_some_and(|(number, _)| *number == self.number)
+        open.by_id.get(&self.id).is_some_and(|inquiry| inquiry.number == self.number)
     }
 }
 

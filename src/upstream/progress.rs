@@ -9,25 +9,31 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::Deadline;
+use super::{
+    Deadline,
+    room::{Allowance, Room},
+};
 use crate::wire::{Object, RawValue, raw};
 
 /// What our own words add to the value: so little that a server's first step exceeds them.
 const STEP: f64 = 1e-4;
 
 /// One progress notification: its raw parameters, with the upstream leg's token.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Progress {
     /// Raw `ProgressNotificationParams`; the receiver sets its own `progressToken`.
     pub params: Box<RawValue>,
+    _room: Room,
 }
 
 /// Where progress of one request goes, in order; clones go to the same place.
 ///
-/// Bounded: what a slow reader leaves no room for is dropped, because progress is a hint.
+/// Bounded in number, and to 4 MiB: what a slow reader leaves no room for is dropped, because
+/// progress is a hint.
 #[derive(Clone, Debug)]
 pub struct ProgressSink {
     sender: mpsc::Sender<Progress>,
+    allowance: Allowance,
     /// The value that was passed on last.
     last: Arc<Mutex<f64>>,
 }
@@ -39,15 +45,18 @@ impl ProgressSink {
     /// If there is room for none.
     pub fn new(room: usize) -> (Self, mpsc::Receiver<Progress>) {
         let (sender, receiver) = mpsc::channel(room);
-        (Self { sender, last: Arc::new(Mutex::new(f64::NEG_INFINITY)) }, receiver)
+        let last = Arc::new(Mutex::new(f64::NEG_INFINITY));
+        (Self { sender, allowance: Allowance::new(), last }, receiver)
     }
 
     /// Passes a server's progress on, if it exceeds the last.
-    fn pass(&self, value: f64, params: &RawValue) {
+    pub(crate) fn pass(&self, value: f64, params: &RawValue) {
         let mut last = self.last.lock();
         if value > *last {
             *last = value;
-            self.sender.try_send(Progress { params: params.to_owned() }).ok();
+            if let Some(room) = self.allowance.take(params.get().len()) {
+                self.sender.try_send(Progress { params: params.to_owned(), _room: room }).ok();
+            }
         }
     }
 
@@ -102,5 +111,26 @@ impl Track {
     pub(super) fn pass(&self, value: f64, params: &RawValue) {
         self.deadline.touch();
         self.sink.pass(value, params);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_unread_is_bounded_in_bytes_and_makes_room_when_it_is_read() {
+        let (sink, mut unread) = ProgressSink::new(64);
+        let long = raw(&"x".repeat(1 << 20));
+        for value in 0..9 {
+            sink.pass(f64::from(value), &long);
+        }
+        let mut read = 0;
+        while unread.try_recv().is_ok() {
+            read += 1;
+        }
+        assert_eq!(read, 3, "a fourth one exceeds 4 MiB by its quotes");
+        sink.pass(9.0, &long);
+        assert!(unread.try_recv().is_ok());
     }
 }

@@ -451,7 +451,8 @@ async fn a_session_that_is_unknown_by_other_words_is_lost_too() {
             "jsonrpc": "2.0", "id": null,
             "error": { "code": -32000, "message": "Bad Request: No valid session ID provided" },
         });
-        (asked.method() == "tools/call" && count == 1).then(|| json_response(400, &unknown))
+        let is_lost = matches!(asked.method(), "tools/call" | "ping") && count == 1;
+        is_lost.then(|| json_response(400, &unknown))
     })
     .await;
     let answer = call(&runtime.store(), "a_work", &json!({})).await.unwrap();

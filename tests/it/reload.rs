@@ -365,6 +365,15 @@ async fn whoever_waits_hears_that_a_server_is_ready_or_why_it_is_not() {
     let again = switchboard.command(&["restart", "b", "--wait"]).await;
     assert_eq!(text(&again.stdout), "restarting b\nb #2 is ready\n", "{again:?}");
 
+    // Its call is still answered, so that the removed one drains beside its successor.
+    let slow = r#"{"seconds": 5}"#;
+    let mut call = switchboard.program(&["call", "b_slow", slow]).spawn().unwrap();
+    until("the call runs", async || (switchboard.status().await["calls"] == 1).then_some(())).await;
+    assert!(switchboard.command(&["remove", "b"]).await.status.success());
+    let anew = switchboard.command(&["add", "b", "--wait", "--", PROGRAM, "demo-server"]).await;
+    assert_eq!(text(&anew.stdout), "added: b\nb #1 is ready\n", "{anew:?}");
+    assert!(call.wait().await.unwrap().success());
+
     let missing = ["add", "c", "--wait", "--", "no-such-program"];
     let (failed, why) = code(&switchboard.command(&missing).await);
     assert_eq!(failed, Some(1), "{why}");

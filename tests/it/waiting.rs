@@ -52,7 +52,7 @@ async fn heard(
     began: Instant,
 ) -> Vec<(u64, f64, Option<String>)> {
     let mut heard = Vec::new();
-    while let Some(Progress { params }) = progress.recv().await {
+    while let Some(Progress { params, .. }) = progress.recv().await {
         let params: Value = serde_json::from_str(params.get()).unwrap();
         let words = params["message"].as_str().map(ToOwned::to_owned);
         heard.push((began.elapsed().as_secs(), params["progress"].as_f64().unwrap(), words));

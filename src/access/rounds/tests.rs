@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::{
     id::Owner,
-    runtime::{Reply, Response, Told},
+    runtime::{Reply, Response},
     wire::{Id, method, raw},
 };
 
@@ -30,7 +30,7 @@ fn parked(
         let _alive: oneshot::Sender<()> = alive;
         future::pending().await
     };
-    let (_, told) = mpsc::channel::<Told>(1);
+    let (_, told) = DialogueSink::new(1);
     let run = Run::new(call.boxed(), told, None, Outward::default());
     let (principal, (asked, answer)) = (Principal::local(), asked());
     let bound = Bound::new(&principal, &Owner::Store, method::TOOLS_CALL, &raw("x"));

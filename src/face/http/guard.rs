@@ -90,6 +90,11 @@ fn host(authority: &Authority) -> String {
     authority.host().to_ascii_lowercase()
 }
 
+/// Whether a `Host` header names this authority.
+fn is_same(authority: &Authority, header: &HeaderValue) -> bool {
+    Authority::try_from(header.as_bytes()).is_ok_and(|given| given == *authority)
+}
+
 fn parse_host(entry: &str) -> Option<String> {
     // An IPv6 address is written without brackets where it cannot be mistaken.
     let bare_v6 = entry.parse::<std::net::Ipv6Addr>().is_ok();
@@ -143,11 +148,19 @@ impl Admission {
         };
         let foreign = "this host name is not served here; server.allowed_hosts adds names";
         let ours = |host: &str| self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host));
-        let authority =
-            authority.filter(|authority| ours(authority.host())).ok_or((Kind::Denied, foreign))?;
-        let Some(origin) = headers.get(ORIGIN) else {
+        // A user before the name is none of a `Host` (RFC 9110, section 4.2.4).
+        let is_ours = |it: &Authority| ours(it.host()) && !it.as_str().contains('@');
+        let authority = authority.filter(is_ours).ok_or((Kind::Denied, foreign))?;
+        if header.is_some_and(|header| !is_same(&authority, header)) {
+            return Err((Kind::Invalid, "`Host` is not the host of the request's target"));
+        }
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let Some(origin) = origins.next() else {
             return Ok(());
         };
+        if origins.next().is_some() {
+            return Err((Kind::Invalid, "a request has one `Origin` header at most"));
+        }
         let origin = origin.to_str().ok().and_then(Origin::parse);
         let allowed = origin.is_some_and(|origin| {
             let loopback = origin.is_web() && LOOPBACK.contains(&&*origin.host);
@@ -201,7 +214,13 @@ mod tests {
         ] {
             assert!(admits(&config, fine, None), "{fine}");
         }
-        for foreign in ["evil.example.com", "127.0.0.1.evil.com", "localhost.evil", "a@b@c"] {
+        for foreign in [
+            "evil.example.com",
+            "127.0.0.1.evil.com",
+            "localhost.evil",
+            "a@b@c",
+            "evil.com@localhost",
+        ] {
             assert!(!admits(&config, foreign, None), "{foreign}");
         }
         let admission = Admission::new(&config).unwrap();
@@ -223,6 +242,22 @@ mod tests {
                 assert_eq!(kind, Kind::Invalid, "{uri} {hosts:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_target_and_the_host_are_one_and_so_is_the_origin() {
+        let admission = Admission::new(&HttpFaceConfig::default()).unwrap();
+        let target = Uri::from_static("http://localhost:18200/mcp");
+        for (host, fine) in [("LOCALHOST:18200", true), ("localhost", false), ("evil.com", false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static(host));
+            assert_eq!(admission.check(&target, &headers).is_ok(), fine, "{host}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.append(ORIGIN, HeaderValue::from_static("http://localhost"));
+        assert!(admission.check(&target, &headers).is_ok());
+        headers.append(ORIGIN, HeaderValue::from_static("http://evil.example.com"));
+        assert_eq!(admission.check(&target, &headers).unwrap_err().0, Kind::Invalid);
     }
 
     #[test]

@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// Progress notifications that wait for a slow client at most; what exceeds them is dropped,
-/// because progress is a hint.
+/// Progress notifications that wait for a slow client at most; what exceeds them, or the sink's
+/// bytes, is dropped, because progress is a hint.
 const PROGRESS_WAITING: usize = 64;
 
 /// What a running call brings next.
@@ -259,17 +259,15 @@ mod tests {
 
     #[tokio::test]
     async fn progress_goes_before_the_outcome_and_carries_the_clients_token() {
-        let (sink, receiver) = mpsc::channel(4);
+        let (sink, receiver) = ProgressSink::new(4);
         let mut exchange = Exchange {
             answer: async { Ok("{}".to_owned().into()) }.boxed(),
             progress: Some((text("\"mine\""), receiver)),
             telling: None,
             outcome: None,
         };
-        for progress in [r#"{"progressToken":7,"progress":1.50}"#, r#"{"progress":2}"#] {
-            let params = text(progress);
-            sink.send(Progress { params }).await.unwrap();
-        }
+        sink.pass(1.5, &text(r#"{"progressToken":7,"progress":1.50}"#));
+        sink.pass(2.0, &text(r#"{"progress":2}"#));
         let mut lines = Vec::new();
         loop {
             match exchange.next().await {

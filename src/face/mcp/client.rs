@@ -142,7 +142,7 @@ mod tests {
         assert!(silent.sink.is_none());
         let params = RawValue::from_string(r#"{"level":"info"}"#.to_owned()).unwrap();
         assert!(client.set_level(Some(&params)) && !client.set_level(None));
-        let (sink, _told) = tokio::sync::mpsc::channel(1);
+        let (sink, _told) = DialogueSink::new(1);
         assert_eq!(client.dialogue(|| sink).level, Some(Level::Info));
     }
 }

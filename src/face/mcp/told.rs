@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{Step, client::Client};
 use crate::{
-    access::{Dialogue, Told},
+    access::{Dialogue, DialogueSink, Told},
     wire::{
         Abilities, Id, Level, Object, RawValue, envelope, extension,
         meta::{CLIENT_CAPABILITIES, LOG_LEVEL},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What a slow client leaves unread at most: further requests are declined, further log messages
-/// dropped.
+/// dropped, as are those beyond the sink's bytes.
 const WAITING: usize = 64;
 
 /// The way from a server to the client of one call.
@@ -36,7 +36,7 @@ impl Telling {
         let Some(client) = client else { return (Dialogue::default(), None) };
         let mut telling = None;
         let dialogue = client.dialogue(|| {
-            let (sink, told) = mpsc::channel(WAITING);
+            let (sink, told) = DialogueSink::new(WAITING);
             telling = Some(Self { client: Some(Arc::clone(client)), told, open: HashMap::new() });
             sink
         });
@@ -56,7 +56,7 @@ impl Telling {
         };
         let hears = extensions.as_deref().is_some_and(may_hear);
         let sink = (level.is_some() || hears).then(|| {
-            let (sink, told) = mpsc::channel(WAITING);
+            let (sink, told) = DialogueSink::new(WAITING);
             telling = Some(Self { client: None, told, open: HashMap::new() });
             sink
         });
@@ -103,12 +103,12 @@ impl Telling {
                 Some(Step::Request(line))
             }
             Told::Withdrawn(id) => self.withdraw(&id),
-            Told::Logged(params) => {
+            Told::Logged(params, _room) => {
                 Some(Step::Notification(envelope::notification(method::MESSAGE, Some(&params))))
             }
             // A session hears of it on its own stream.
-            Told::Notified(_) if self.client.is_some() => None,
-            Told::Notified(notice) => {
+            Told::Notified(..) if self.client.is_some() => None,
+            Told::Notified(notice, _room) => {
                 let line = envelope::notification(&notice.method, notice.params.as_deref());
                 Some(Step::Notification(line))
             }

@@ -31,7 +31,7 @@ pub(in crate::upstream) fn log(
     if dialogue.level.is_some_and(|least| level.is_some_and(|level| level >= least))
         && let Some(sink) = &dialogue.sink
     {
-        sink.try_send(Told::Logged(params.to_owned())).ok();
+        sink.aside(params.get().len(), |room| Told::Logged(params.to_owned(), room));
     }
 }
 
@@ -47,7 +47,8 @@ pub(in crate::upstream) fn notice(
         return false;
     }
     let params = params.map(|params| Arc::from(params.to_owned()));
-    sink.try_send(Told::Notified(Notice { method: method.into(), params, heard: true })).is_ok()
+    let notice = Notice { method: method.into(), params, heard: true };
+    sink.aside(notice.size(), |room| Told::Notified(notice, room))
 }
 
 /// The texts of a value one after the other. The ring masks secrets as they are, not as JSON

@@ -64,7 +64,7 @@ async fn what_a_server_asks_after_a_call_was_given_up_is_nobody_elses() {
 #[tokio::test]
 async fn an_answer_reaches_the_server_and_a_dropped_question_is_declined() {
     let open = Arc::<Inquiries>::default();
-    let (sink, mut told) = mpsc::channel(1);
+    let (sink, mut told) = DialogueSink::new(1);
     let answers = ask(&open, Some(party("a", Some(sink.clone()))), method::ELICIT);
     let Some(Told::Asked(asked)) = told.recv().await else { panic!("nothing was asked") };
     assert_eq!(
@@ -82,7 +82,7 @@ async fn an_answer_reaches_the_server_and_a_dropped_question_is_declined() {
 #[tokio::test]
 async fn what_nobody_can_be_asked_is_answered_at_once() {
     let open = Arc::<Inquiries>::default();
-    let (sink, _told) = mpsc::channel(1);
+    let (sink, _told) = DialogueSink::new(1);
     let able = || Some(party("a", Some(sink.clone())));
     for (party, method, expected) in [
         (None, method::ELICIT, r#""action":"cancel""#),
@@ -98,13 +98,13 @@ async fn what_nobody_can_be_asked_is_answered_at_once() {
 #[tokio::test]
 async fn a_log_message_goes_to_its_call_if_that_wants_it_and_to_the_ring_if_there_is_none() {
     let ring = StderrRing::default();
-    let (sink, mut told) = mpsc::channel(4);
+    let (sink, mut told) = DialogueSink::new(4);
     let mine = party("a", Some(sink));
     for (party, level) in [(Some(&mine), "info"), (Some(&mine), "error"), (None, "debug")] {
         let params = text(&format!(r#"{{"level":"{level}","data":1}}"#));
         log(party, Some(&params), &ring);
     }
-    let Some(Told::Logged(logged)) = told.recv().await else { panic!("nothing was logged") };
+    let Some(Told::Logged(logged, _)) = told.recv().await else { panic!("nothing was logged") };
     assert_eq!(logged.get(), r#"{"level":"error","data":1}"#);
     assert!(told.try_recv().is_err());
     assert_eq!(ring.last(9), ["1 "]);
@@ -113,7 +113,7 @@ async fn a_log_message_goes_to_its_call_if_that_wants_it_and_to_the_ring_if_ther
 #[tokio::test]
 async fn the_server_may_take_a_question_back() {
     let open = Arc::<Inquiries>::default();
-    let (sink, mut told) = mpsc::channel(2);
+    let (sink, mut told) = DialogueSink::new(2);
     let _answers = ask(&open, Some(party("a", Some(sink))), method::ELICIT);
     open.withdraw(Some(&text(r#"{"requestId":8}"#)));
     open.withdraw(Some(&text(r#"{"requestId":7}"#)));
@@ -124,7 +124,7 @@ async fn the_server_may_take_a_question_back() {
 #[tokio::test]
 async fn an_answer_to_a_question_that_was_taken_back_is_not_that_of_a_later_one_with_its_id() {
     let open = Arc::<Inquiries>::default();
-    let (sink, mut told) = mpsc::channel(4);
+    let (sink, mut told) = DialogueSink::new(4);
     let first = ask(&open, Some(party("a", Some(sink.clone()))), method::ELICIT);
     let Some(Told::Asked(asked)) = told.recv().await else { panic!("nothing was asked") };
     open.withdraw(Some(&text(r#"{"requestId":7}"#)));
@@ -152,4 +152,32 @@ async fn configured_roots_answer_for_everybody() {
         ask(&open, None, method::ROOTS).recv().unwrap(),
         r#"{"jsonrpc":"2.0","id":7,"result":{"roots":[{"uri":"file:///w","name":"W"}]}}"#
     );
+}
+
+#[tokio::test]
+async fn log_messages_and_questions_that_wait_are_bounded_in_bytes() {
+    let (sink, mut told) = DialogueSink::new(64);
+    let mine = party("a", Some(sink));
+    let long = text(&format!(r#"{{"level":"error","data":"{}"}}"#, "x".repeat(1 << 20)));
+    for _ in 0..9 {
+        log(Some(&mine), Some(&long), &StderrRing::default());
+    }
+    for _ in 0..3 {
+        assert!(matches!(told.try_recv(), Ok(Told::Logged(..))));
+    }
+    assert!(told.try_recv().is_err());
+
+    let open = Arc::<Inquiries>::default();
+    let (sender, answers) = std::sync::mpsc::channel();
+    let long =
+        raw(&serde_json::json!({ "message": "x".repeat(OPEN_BYTES), "requestedSchema": {} }));
+    for id in 1..=2 {
+        let sender = sender.clone();
+        open.ask(Some(mine.clone()), &Id::from(id), method::ELICIT, Some(&long), move |line| {
+            sender.send(String::from_utf8(line).unwrap()).unwrap();
+        });
+    }
+    assert!(answers.try_recv().unwrap().contains(r#""id":2"#), "a lone one may be as long");
+    assert!(matches!(told.try_recv(), Ok(Told::Asked(_))));
+    assert!(answers.try_recv().unwrap().contains(r#""id":1"#), "the first was dropped here");
 }

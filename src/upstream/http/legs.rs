@@ -142,16 +142,16 @@ impl Legs {
         fault
     }
 
-    /// Whether the server knows the session, found out by a `ping` in it: an answer says so, be it
-    /// an error of the server's own.
-    fn is_known(&self) -> BoxFuture<'_, bool> {
+    /// Asks by a `ping` in the session whether the server knows it: an answer says so, be it an error
+    /// of the server's own. `None` where there was none in time.
+    fn asked(&self) -> BoxFuture<'_, Option<Outcome>> {
         Box::pin(async move {
             let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
             let body = Bytes::from(envelope::request(&id, method::PING, None));
             let leg = Leg { id: Some(id), ..Leg::aside(method::PING) };
             let mut ear = Ear::default();
             let asked = tokio::time::timeout(ASIDE, self.exchange(leg, body, &mut ear));
-            matches!(asked.await, Ok(Ok(_) | Err(Fault::Server(_))))
+            asked.await.ok()
         })
     }
 
@@ -170,7 +170,10 @@ impl Legs {
         let (verdict, status, in_session) = (head.verdict(), head.status, head.in_session);
         let mut fallback = head.without_words();
         match verdict {
-            Some(Fault::SessionOver) if method != method::PING && self.is_known().await => {
+            Some(Fault::SessionOver)
+                if method != method::PING
+                    && matches!(self.asked().await, Some(Ok(_) | Err(Fault::Server(_)))) =>
+            {
                 fallback = Fault::not_the_session();
             }
             Some(fault) => return self.failed(fault),
@@ -182,7 +185,10 @@ impl Legs {
                 Ok(Message::Response { id: None, outcome: Err(error) })
                     if in_session && status == 400 && is_unknown_session(&error.message()) =>
                 {
-                    self.failed(Fault::SessionOver)
+                    // The words of an error are no proof: the call may have been carried out.
+                    let is_over = method == method::PING
+                        || matches!(self.asked().await, Some(Err(Fault::SessionOver)));
+                    if is_over { self.failed(Fault::SessionOver) } else { Fault::Server(error) }
                 }
                 Ok(Message::Response { outcome: Err(error), .. }) => Fault::Server(error),
                 _ => fallback,
@@ -345,8 +351,8 @@ fn is_for(found: Option<&Id>, id: u64) -> bool {
     matches!(found, Some(Id::Written(text) | Id::String(text)) if text.parse() == Ok(id))
 }
 
-/// Whether a refusal says that a session is unknown. A mere mention of sessions may stand in the
-/// error of a call that was executed, which must not be sent again.
+/// Whether a refusal may say that a session is unknown. So may the error of a call that was
+/// executed, which must not be sent again.
 fn is_unknown_session(words: &str) -> bool {
     let words = words.to_lowercase();
     let unknown = ["not found", "unknown", "invalid", "no valid", "expired", "does not exist"];

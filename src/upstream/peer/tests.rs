@@ -83,7 +83,7 @@ async fn progress_comes_in_order_and_only_if_it_increases() {
     let (answer, ()) = tokio::join!(request, server);
     answer.unwrap();
     let mut values = Vec::new();
-    while let Some(Progress { params }) = progress.recv().await {
+    while let Some(Progress { params, .. }) = progress.recv().await {
         let params: serde_json::Value = serde_json::from_str(params.get()).unwrap();
         values.push(params["progress"].as_f64().unwrap());
     }

@@ -40,6 +40,7 @@ fn error(status: u16, message: &str) -> Response {
 async fn a_refusal_that_mentions_sessions_is_no_lost_session_and_is_not_sent_twice() {
     for (status, message) in [
         (400, "booked, but the session of the other participant is full"),
+        (400, "paid; then: the browser session has expired"),
         (409, "session not found"),
         (422, "Invalid session"),
     ] {

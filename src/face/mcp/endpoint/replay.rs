@@ -1,7 +1,8 @@
 //! What one stream of a legacy session sent, kept so that a client can resume it.
 //!
 //! A log has one writer and any number of readers over time; a live stream and a resumed one
-//! read it alike. It is bounded: progress gives way to what is newer, an answer never does.
+//! read it alike. It is bounded in number and in bytes: notifications, and questions that were read,
+//! give way to what is newer; an answer never does.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -15,6 +16,8 @@ use crate::{face::mcp::fault::Head, wire::Pieces};
 
 /// Notifications of one stream that are kept at most.
 const KEPT_NOTIFICATIONS: usize = 64;
+/// Bytes of notifications and questions of one stream that are kept at most.
+const KEPT_BYTES: usize = 4 << 20;
 /// How long a stream without readers is kept.
 pub(crate) const KEPT_FOR: Duration = Duration::from_mins(5);
 
@@ -23,7 +26,7 @@ pub(crate) const KEPT_FOR: Duration = Duration::from_mins(5);
 pub(crate) enum Weight {
     /// A notification: may be lost.
     Notification,
-    /// A request to the client: is kept as long as the log.
+    /// A request to the client: may be lost once it was read.
     Request,
     /// A response: is kept as long as the log. What its head says, if it is the only one.
     Response(Head),
@@ -43,15 +46,40 @@ impl Event {
     fn is_no_response(&self) -> bool {
         !matches!(self.weight, Weight::Response(_))
     }
+
+    /// Whether it may give way where everything up to a number was read.
+    fn may_go(&self, read: u64) -> bool {
+        match self.weight {
+            Weight::Notification => true,
+            Weight::Request => self.number <= read,
+            Weight::Response(_) => false,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct State {
     events: VecDeque<Event>,
     last: u64,
+    /// The last that a reader took.
+    read: u64,
     notifications: usize,
+    /// Bytes of what is no response.
+    held: usize,
     complete: bool,
     touched: Instant,
+}
+
+impl State {
+    /// Lets the oldest go that may, as long as there is too much.
+    fn trim(&mut self) {
+        while self.notifications > KEPT_NOTIFICATIONS || self.held > KEPT_BYTES {
+            let oldest = self.events.iter().position(|event| event.may_go(self.read));
+            let Some(event) = oldest.and_then(|at| self.events.remove(at)) else { return };
+            self.held -= event.line.len();
+            self.notifications -= usize::from(event.weight == Weight::Notification);
+        }
+    }
 }
 
 /// The log of one stream.
@@ -69,7 +97,9 @@ impl EventLog {
             state: Mutex::new(State {
                 events: VecDeque::new(),
                 last: 0,
+                read: 0,
                 notifications: 0,
+                held: 0,
                 complete: false,
                 touched: Instant::now(),
             }),
@@ -83,16 +113,13 @@ impl EventLog {
         state.last += 1;
         state.touched = Instant::now();
         let number = state.last;
-        state.events.push_back(Event { number, line, weight });
-        if weight == Weight::Notification {
-            state.notifications += 1;
-            if state.notifications > KEPT_NOTIFICATIONS {
-                let oldest =
-                    state.events.iter().position(|event| event.weight == Weight::Notification);
-                oldest.and_then(|at| state.events.remove(at));
-                state.notifications -= 1;
-            }
+        let event = Event { number, line, weight };
+        if event.is_no_response() {
+            state.held += event.line.len();
         }
+        state.notifications += usize::from(weight == Weight::Notification);
+        state.events.push_back(event);
+        state.trim();
         drop(state);
         self.grown.send_replace(());
     }
@@ -178,11 +205,12 @@ impl Reader {
     pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
             {
-                let state = self.log.state.lock();
-                let next = state.events.iter().find(|event| event.number > self.seen);
+                let mut state = self.log.state.lock();
+                let next = state.events.iter().find(|event| event.number > self.seen).cloned();
                 if let Some(event) = next {
                     self.seen = event.number;
-                    return Some(event.clone());
+                    state.read = state.read.max(event.number);
+                    return Some(event);
                 }
                 if state.complete {
                     return None;
@@ -239,6 +267,28 @@ mod tests {
         let mut reader = log.read_after(0);
         assert_eq!(text(reader.next().await), "answer");
         assert_eq!(text(reader.next().await), "5");
+    }
+
+    #[tokio::test]
+    async fn notifications_and_questions_that_were_read_give_way_to_bytes() {
+        let log = EventLog::new();
+        let half = || "x".repeat(KEPT_BYTES / 2).into();
+        log.push(half(), Weight::Request);
+        log.push(line("lost"), Weight::Notification);
+        log.push(half(), Weight::Notification);
+        log.push(line("new"), Weight::Notification);
+        log.push("y".repeat(KEPT_BYTES).into(), Weight::Response(Head::OK));
+        let mut reader = log.read_after(0);
+        assert_eq!(reader.next().await.unwrap().number, 1, "an unread question stays");
+        assert_eq!(text(reader.next().await), "new");
+        log.push(half(), Weight::Notification);
+        log.push(half(), Weight::Notification);
+        let mut late = log.read_after(0);
+        assert!(matches!(late.next().await.unwrap().weight, Weight::Response(_)));
+        assert!(log.size() <= 2 * KEPT_BYTES);
+        let huge = EventLog::new();
+        huge.push("x".repeat(KEPT_BYTES + 1).into(), Weight::Notification);
+        assert_eq!(huge.size(), 0, "one that exceeds it all is lost");
     }
 
     #[tokio::test(start_paused = true)]
