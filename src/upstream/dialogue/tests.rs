@@ -32,7 +32,7 @@ fn ask(
 ) -> std::sync::mpsc::Receiver<String> {
     let (sender, answers) = std::sync::mpsc::channel();
     let params = text(r#"{"message":"Who?","requestedSchema":{},"_meta":{"k":1}}"#);
-    open.ask(party, &Id::from(7), method, Some(&params), move |line| {
+    open.ask(&StderrRing::default(), party, &Id::from(7), method, Some(&params), move |line| {
         sender.send(String::from_utf8(line).unwrap()).unwrap();
     });
     answers
