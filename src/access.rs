@@ -16,6 +16,7 @@ pub use seal::{KeyError, StateKeys};
 use tasks::Tasks;
 use tokio::sync::watch;
 use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
 
 pub use crate::runtime::{
     Answer, Asked, CallError, CallRequest, Delivery, Dialogue, DialogueSink, Event, Explanation,
@@ -268,6 +269,11 @@ impl Gate {
         owner: &Owner,
     ) -> Result<Option<Box<RawValue>>, CallError> {
         self.scope(principal, owner)?.extensions()
+    }
+
+    /// Cancelled when new calls are refused, because the runtime is being stopped.
+    pub(crate) fn draining(&self) -> CancellationToken {
+        self.runtime.draining()
     }
 
     /// Whoever traces and measures what passes here.

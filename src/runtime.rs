@@ -285,6 +285,11 @@ impl RuntimeHandle {
         self.tree.root.cast(RootMsg::Agents(AgentsMsg::Release { owner, session })).ok();
     }
 
+    /// Cancelled when new calls are refused.
+    pub(crate) fn draining(&self) -> CancellationToken {
+        self.tree.exchange.draining.clone()
+    }
+
     /// Has something done at each clean-up interval. It must be quick.
     pub fn on_cleanup(&self, name: &'static str, sweep: impl Fn() + Send + Sync + 'static) {
         self.tree.exchange.sweeps.add(name, sweep);

@@ -11,6 +11,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, Asked, CallError, CallRequest, DialogueSink, Gate, Principal, Told, run::Outcome,
@@ -51,7 +52,8 @@ impl Gate {
     ) -> Result<Answer, CallError> {
         let (sink, told) = DialogueSink::new(WAITING);
         request.dialogue.sink = Some(sink);
-        call(Box::pin(self.call(principal, owner, request)), told, answer).await
+        let draining = self.draining();
+        call(Box::pin(self.call(principal, owner, request)), told, answer, draining).await
     }
 }
 
@@ -60,6 +62,7 @@ async fn call<A: Future<Output = ()>>(
     call: impl Future<Output = Outcome>,
     mut told: mpsc::Receiver<Told>,
     answer: impl Fn(Asked) -> A,
+    draining: CancellationToken,
 ) -> Outcome {
     let mut call = pin!(call);
     let mut answers = FuturesUnordered::new();
@@ -68,7 +71,10 @@ async fn call<A: Future<Output = ()>>(
         tokio::select! {
             biased;
             outcome = &mut call => return outcome,
+            // Nobody is waited for any more.
+            () = draining.cancelled(), if !answers.is_empty() => answers.clear(),
             Some(told) = told.recv() => match told {
+                Told::Asked(_) if draining.is_cancelled() => {}
                 Told::Asked(asked) => {
                     let id = asked.id.clone();
                     let (answer, abort) = abortable(answer(asked));
@@ -118,7 +124,7 @@ mod tests {
             std::future::pending::<()>().await;
             drop(asked);
         };
-        let outcome = call(carried_out, told, forever).await;
+        let outcome = call(carried_out, told, forever, CancellationToken::new()).await;
         assert!(matches!(outcome, Err(CallError::Draining)));
     }
 }

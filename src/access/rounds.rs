@@ -7,27 +7,22 @@
 use std::{
     collections::HashMap,
     fmt, mem,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::{Duration, SystemTime},
 };
 
 use futures::FutureExt as _;
 use parking_lot::Mutex;
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 use uuid::Uuid;
+
+use place::Place;
 
 use super::{
     Answer, CallError, CallRequest, Principal, polled,
     run::{Next, Outcome, Outward, Run},
-    seal::{Bound, RESPONSES, STATE, Seal, StateKeys, TTL, Ticket},
+    seal::{Bound, RESPONSES, STATE, Seal, StateKeys, Ticket},
     talk::Talk,
     wanted::{self, Wanted},
 };
@@ -247,84 +242,6 @@ fn unusable(why: &str) -> CallError {
     CallError::Invalid(format!("`{STATE}` cannot be used: {why}; make the call anew"))
 }
 
-/// A call's place among those that wait; free again when it is dropped.
-struct Place {
-    rounds: Weak<Rounds>,
-    draining: CancellationToken,
-    id: u128,
-}
-
-impl Place {
-    /// Asks and goes on until the call has its outcome or its client stays away for too long.
-    async fn wait(
-        &self,
-        talk: &Talk,
-        mut run: Run,
-        asked: Asked,
-        bound: &Bound,
-        abilities: Abilities,
-    ) {
-        let server = asked.server.clone();
-        let mut asked = vec![asked];
-        loop {
-            // It never resolves by itself.
-            timeout(TOGETHER, run.idle()).await.ok();
-            run.gather(&mut asked);
-            let (round, answers) = talk.open();
-            if round > ROUNDS {
-                let error = ErrorObject::new(code::INTERNAL, "the server asks without end");
-                return talk.finish(round - 1, Err(CallError::Server { server, error }));
-            }
-            let Some(rounds) = self.rounds.upgrade() else { return };
-            let ticket = Ticket::Parked { talk: self.id, round };
-            let keys: Vec<String> = (0..asked.len()).map(|place| format!("q{place}")).collect();
-            let questions = keys.iter().zip(&asked);
-            let questions = questions.map(|(key, asked)| (&**key, asked.method, &*asked.params));
-            let state = rounds.state(&server, bound, ticket);
-            let result = state.map(|state| wanted::input_required(None, questions, &state));
-            drop(rounds);
-            let server = server.clone();
-            talk.tell(round - 1, result.map(|result| Answer::of(server, result)));
-            let answers = tokio::select! {
-                answers = answers => answers,
-                () = run.idle() => return,
-                // Dropping what was asked and the call declines the one and cancels the other.
-                () = sleep(TTL) => return,
-                // Nobody can come back with answers any more.
-                () = self.draining.cancelled() => return,
-            };
-            let Ok(answers) = answers else { return };
-            run.hear(answers, keys.into_iter().zip(asked.drain(..)));
-            match run.next().await {
-                Next::Asked(next) => asked.push(next),
-                Next::Outcome(outcome) => {
-                    let Some(rounds) = self.rounds.upgrade() else { return };
-                    let outcome = rounds.finished(None, outcome, abilities, || bound.clone());
-                    let size = outcome.as_ref().map_or(0, |answer| answer.result.get().len());
-                    let held = rounds.held.fetch_add(size, Ordering::Relaxed) + size;
-                    drop(rounds);
-                    talk.finish(round, outcome);
-                    drop(run);
-                    if held <= HELD {
-                        sleep(TTL).await;
-                    }
-                    if let Some(rounds) = self.rounds.upgrade() {
-                        rounds.held.fetch_sub(size, Ordering::Relaxed);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(rounds) = self.rounds.upgrade() {
-            rounds.talks.lock().remove(&self.id);
-        }
-    }
-}
-
+mod place;
 #[cfg(test)]
 mod tests;

@@ -85,14 +85,16 @@ impl Run {
         }
     }
 
-    /// Lets the call go on while the client is away. Never resolves; may be dropped.
+    /// Lets the call go on while the client is away, until it has its outcome. May be dropped.
     pub(super) async fn idle(&mut self) {
-        loop {
-            if self.outcome.is_some() {
-                return std::future::pending().await;
-            }
+        while !self.has_ended() {
             self.step().await;
         }
+    }
+
+    /// Whether it has its outcome.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.outcome.is_some()
     }
 
     /// Takes in one thing that happens.
@@ -142,8 +144,10 @@ impl Run {
             self.take(told);
         }
         asked.extend(self.asked.drain(..));
-        // From here on nobody hears of progress until somebody comes with answers.
-        self.outward = Outward::default();
+        if !asked.is_empty() {
+            // From here on nobody hears of progress until somebody comes with answers.
+            self.outward = Outward::default();
+        }
     }
 
     /// Takes the answers to what was asked; what was left out is declined.

@@ -12,7 +12,15 @@ use super::{
     CallError, Principal,
     run::{Answers, Outcome, Outward},
 };
-use crate::{id::ServerName, wire::RawValue};
+use crate::{
+    id::ServerName,
+    wire::{Object, RawValue},
+};
+
+/// What a question of a round is called, by its place.
+pub(super) fn key(place: usize) -> String {
+    format!("q{place}")
+}
 
 /// One call that waits.
 pub(super) struct Talk {
@@ -23,6 +31,8 @@ pub(super) struct Talk {
 }
 
 struct Round {
+    /// How many questions it has.
+    questions: usize,
     /// Gone once the answers were taken; the request that opened the call brings none.
     answers: Option<oneshot::Sender<Answers>>,
     /// What whoever brings the answers is told: the next round, or the outcome.
@@ -31,7 +41,7 @@ struct Round {
 
 impl Talk {
     pub(super) fn new(principal: &Principal, server: &ServerName) -> Self {
-        let opening = Round { answers: None, told: watch::Sender::new(None) };
+        let opening = Round { questions: 0, answers: None, told: watch::Sender::new(None) };
         Self {
             principal: principal.clone(),
             server: server.clone(),
@@ -56,11 +66,12 @@ impl Talk {
         self.wait(0).await
     }
 
-    /// Opens the next round; gives its number and where its answers come from.
-    pub(super) fn open(&self) -> (usize, oneshot::Receiver<Answers>) {
+    /// Opens the next round, with so many questions; gives its number and where its answers come
+    /// from.
+    pub(super) fn open(&self, questions: usize) -> (usize, oneshot::Receiver<Answers>) {
         let (answers, taken) = oneshot::channel();
         let mut rounds = self.rounds.lock();
-        rounds.push(Round { answers: Some(answers), told: watch::Sender::new(None) });
+        rounds.push(Round { questions, answers: Some(answers), told: watch::Sender::new(None) });
         (rounds.len() - 1, taken)
     }
 
@@ -71,14 +82,28 @@ impl Talk {
         }
     }
 
-    /// Brings the answers to a round and waits for what comes of them.
+    /// Brings the answers to a round and waits for what comes of them. Without one for each
+    /// question the round stays open.
     pub(super) async fn answer(
         &self,
         round: usize,
         responses: Option<Box<RawValue>>,
         outward: Outward,
     ) -> Outcome {
-        let answers = self.rounds.lock().get_mut(round).and_then(|round| round.answers.take());
+        let answers = {
+            let mut rounds = self.rounds.lock();
+            let open = rounds.get_mut(round).filter(|round| round.answers.is_some());
+            if let Some(open) = &open {
+                let given = responses.as_deref().and_then(Object::read).unwrap_or_default();
+                if let Some(lacking) =
+                    (0..open.questions).map(key).find(|key| given.get(key).is_none())
+                {
+                    let why = format!("`inputResponses` has no answer to `{lacking}`");
+                    return Err(CallError::Invalid(why));
+                }
+            }
+            open.and_then(|round| round.answers.take())
+        };
         if let Some(answers) = answers {
             // Its task is gone only if the call is, which ends the wait below.
             answers.send(Answers { responses, outward }).ok();

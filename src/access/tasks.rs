@@ -24,7 +24,9 @@ use super::{
 use crate::{
     id::{Owner, ServerName, SessionKey},
     runtime::{DialogueSink, Scope},
-    wire::{Ability, Era, ErrorObject, Object, RawValue, envelope::code, method, task},
+    wire::{
+        Ability, Era, ErrorObject, Object, RawValue, envelope::code, method, result::REQUESTS, task,
+    },
 };
 
 /// Tasks that are remembered of one principal in one view; the oldest give way.
@@ -246,7 +248,6 @@ async fn result(scope: &Scope, mut request: CallRequest, name: &str) -> Outcome 
 
 /// What is said of a task, with the server named in what it wants to know.
 pub(super) fn introduced(server: &ServerName, told: &RawValue) -> Option<Box<RawValue>> {
-    const REQUESTS: &str = "inputRequests";
     let mut object = Object::read(told)?;
     let requests = wanted::introduced_all(server.as_str(), object.get(REQUESTS)?);
     object.set(REQUESTS, Cow::Owned(requests));

@@ -16,12 +16,10 @@ use crate::{
         Abilities, ErrorObject, Needle, Object, RawValue,
         envelope::code,
         method, raw,
-        result::{INPUT_REQUIRED, RESULT_TYPE},
+        result::{INPUT_REQUIRED, QUESTIONS, REQUESTS, RESULT_TYPE},
     },
 };
 
-/// The member of such a result that holds what is asked.
-const REQUESTS: &str = "inputRequests";
 /// The error of revision 2025-11-25 that wants an address visited first.
 pub(super) const URL_REQUIRED: i64 = -32042;
 
@@ -63,6 +61,11 @@ impl Wanted {
             Object::read(raw).ok_or_else(|| wrong("the server asks for input in no known way"))
         });
         let requests = requests.transpose()?.unwrap_or_default();
+        if requests.len() > QUESTIONS {
+            let count = requests.len();
+            let why = format!("{server} asks {count} questions at once; {QUESTIONS} are the most");
+            return Err(wrong(&why));
+        }
         let mut questions = Vec::new();
         for key in requests.keys() {
             let asked = requests.object(key);
@@ -93,6 +96,9 @@ impl Wanted {
         let error = Object::read(error.raw())?;
         let data = error.object("data")?;
         let elicitations: Vec<Box<RawValue>> = data.typed("elicitations")?;
+        if elicitations.len() > QUESTIONS {
+            return None;
+        }
         let questions = elicitations.iter().enumerate().map(|(place, params)| Question {
             key: format!("url{place}"),
             method: method::ELICIT,
@@ -105,13 +111,12 @@ impl Wanted {
 /// Everything that a task wants to know, with its server named in each.
 pub(super) fn introduced_all(server: &str, requests: &RawValue) -> Box<RawValue> {
     let Some(mut object) = Object::read(requests) else { return requests.to_owned() };
-    for (key, request) in Object::read(requests).unwrap_or_default().members() {
-        let Some(mut asked) = Object::read(request) else { continue };
-        let Some(method) = asked.typed::<String>("method") else { continue };
-        let params = introduced(server, &method, asked.get("params"));
+    object.change(|request| {
+        let mut asked = Object::read(request)?;
+        let params = introduced(server, &asked.text("method")?, asked.get("params"));
         asked.put("params", &params);
-        object.replace(key, asked.to_raw());
-    }
+        Some(asked.to_raw())
+    });
     object.to_raw()
 }
 
@@ -249,6 +254,27 @@ mod tests {
         ] {
             assert!(read(odd).is_err(), "{odd}");
         }
+    }
+
+    #[test]
+    fn a_result_asks_so_many_questions_and_no_more() {
+        let server = ServerName::new("git").unwrap();
+        let asking = |count: usize| {
+            let asked = |place| format!(r#""k{place}":{{"method":"elicitation/create"}}"#);
+            let asked: Vec<_> = (0..count).map(asked).collect();
+            json(&format!("{{{}}}", asked.join(",")))
+        };
+        let read = |count| {
+            let result = json(&format!(r#"{{"inputRequests":{}}}"#, asking(count)));
+            Wanted::read(&server, &result, Abilities::NONE.and(Ability::Form))
+        };
+        assert_eq!(read(QUESTIONS).unwrap().questions.len(), QUESTIONS);
+        let refused = read(20_000).unwrap_err().to_string();
+        assert!(refused.contains("git asks 20000 questions at once; 64 are"), "{refused}");
+        // Its time would grow with the square.
+        let all = introduced_all("git", &asking(20_000));
+        assert_eq!(Object::read(&all).unwrap().len(), 20_000);
+        assert!(all.get().contains(r#""io.switchboard/origin":"git""#));
     }
 
     #[test]

@@ -61,6 +61,9 @@ pub struct ServerStatus {
     pub waiting: usize,
     /// Questions of the server that wait for somebody's answer; their calls are in flight.
     pub asking: usize,
+    /// How long the first of them has waited.
+    #[serde(rename = "asked_ms", with = "optional_millis")]
+    pub asked: Option<Duration>,
     /// How long the first of those that wait for the connection has.
     #[serde(rename = "waited_ms", with = "optional_millis")]
     pub waited: Option<Duration>,
@@ -174,6 +177,7 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
     let facts = standing.live.as_ref().map(|live| live.link.facts());
     let (in_flight, waiting) = handle.load();
     let (terms, parked) = (handle.terms(), handle.waiting());
+    let (asking, asked) = standing.live.as_ref().map(|live| live.link.asking()).unwrap_or_default();
     ServerStatus {
         owner: handle.owner.clone(),
         server: handle.seat.server.clone(),
@@ -192,7 +196,8 @@ pub(crate) fn server(handle: &ConnectionHandle) -> ServerStatus {
         tools: usize::try_from(handle.tools.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
         in_flight,
         waiting,
-        asking: standing.live.as_ref().map_or(0, |live| live.link.asking()),
+        asking,
+        asked,
         waited: (!parked.is_nobody()).then_some(parked.longest),
         calls: handle.stats.calls.load(Ordering::Relaxed),
         failures: handle.stats.failures.load(Ordering::Relaxed),

@@ -242,6 +242,15 @@ fn waiting(status: &ServerStatus, events: &[Arc<Event>]) -> Option<String> {
             .unwrap_or_default();
         return Some(format!("{}{oldest}", calls(status.waiting)));
     }
+    if let Some(asked) = status.asked {
+        let count = status.asking;
+        let questions =
+            if count == 1 { "1 question".to_owned() } else { format!("{count} questions") };
+        let longest = told(asked);
+        return Some(format!(
+            "{questions} of its for the answer of a client, the first for {longest}"
+        ));
+    }
     let waited = events.last().map(|event| event.waiting).filter(|waited| !waited.is_nobody())?;
     Some(format!("none now; {} had waited, up to {}", calls(waited.calls), told(waited.longest)))
 }

@@ -256,7 +256,7 @@ impl Scope {
 
     /// Cancelled when new calls are refused, because the runtime is being stopped.
     pub(crate) fn draining(&self) -> CancellationToken {
-        self.runtime.tree.exchange.draining.clone()
+        self.runtime.draining()
     }
 
     /// The instructions of this scope's servers, each under its server's name.

@@ -4,39 +4,26 @@
 //! links' half decides whose call a server's request belongs to. Nothing is kept longer than its
 //! call, and what belongs to nobody is answered here and never guessed.
 
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    fmt,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Deadline, Notice, Roots, deadline::Hold, room::Room};
+use super::{Deadline, Notice, room::Room};
 use crate::{
     id::{Owner, ServerName, SessionKey},
     wire::{
-        Abilities, ErrorObject, Id, Level, Object, RawValue,
-        envelope::{self, code},
-        header::Unexplained,
-        meta, method, raw,
+        Abilities, ErrorObject, Id, Level, Object, RawValue, envelope::code, header::Unexplained,
+        meta, method, raw, task,
     },
 };
 
 mod aside;
+mod inquiries;
 mod sink;
 
 pub(super) use aside::{log, notice};
+pub(super) use inquiries::Inquiries;
 pub use sink::DialogueSink;
-
-/// Requests of one server that wait for an answer at most; further ones are declined.
-const OPEN: usize = 64;
-/// Bytes of their parameters, beyond which a further one is declined too; a lone one may be as long as a
-/// message.
-const OPEN_BYTES: usize = 16 << 20;
 
 /// How long a server may be at work on a call that was given up.
 const LINGERING: Duration = Duration::from_mins(1);
@@ -156,6 +143,9 @@ pub fn declined(method: &str) -> Response {
 /// The parameters of a server's request with its name in them: users must see who asks (MCP
 /// 2026-07-28, elicitation).
 pub fn introduced(server: &str, method: &str, params: Option<&RawValue>) -> Box<RawValue> {
+    // Its own name of a task means nothing to whoever is asked.
+    let unrelated = params.and_then(task::unrelated);
+    let params = unrelated.as_deref().or(params);
     let mut object = Object::read_optional(params).unwrap_or_default();
     let message = object.get("message").filter(|_| method == method::ELICIT);
     if let Some(message) = message.and_then(|message| said_by(server, message)) {
@@ -217,147 +207,6 @@ impl GivenUp {
         self.0
             .values()
             .all(|(other, since)| *other == party.dialogue.party || since.elapsed() >= LINGERING)
-    }
-}
-
-/// A server's requests that wait for their answers, of one link.
-#[derive(Debug, Default)]
-pub(super) struct Inquiries {
-    open: Mutex<Asking>,
-    /// Roots of the configuration, which answer for everybody.
-    roots: OnceLock<Roots>,
-}
-
-#[derive(Debug, Default)]
-struct Asking {
-    last: u64,
-    /// By the server's own id. It may use one again, so each question has a number of ours too.
-    by_id: HashMap<Id, Inquiry>,
-}
-
-/// One of them.
-#[derive(Debug)]
-struct Inquiry {
-    number: u64,
-    sink: DialogueSink,
-    /// Bytes of its parameters.
-    size: usize,
-}
-
-impl Inquiries {
-    /// Questions for roots are answered with these, if there are any.
-    pub(super) fn know(&self, roots: Roots) {
-        self.roots.set(roots).ok();
-    }
-
-    /// Roots of the configuration, if there are any.
-    pub(super) fn roots(&self) -> Option<&Roots> {
-        self.roots.get().filter(|roots| roots.are_known())
-    }
-
-    /// How many questions wait for an answer.
-    pub(super) fn waiting(&self) -> usize {
-        self.open.lock().by_id.len()
-    }
-
-    /// Takes a server's request to the party that it belongs to. `send` gets the response, at once
-    /// or when it is answered.
-    pub(super) fn ask(
-        self: &Arc<Self>,
-        party: Option<Party>,
-        id: &Id,
-        method: &'static str,
-        params: Option<&RawValue>,
-        send: impl FnOnce(Vec<u8>) + Send + 'static,
-    ) {
-        let respond = {
-            let id = id.clone();
-            move |response: Response| {
-                send(match response {
-                    Ok(result) => envelope::result(&id, &result),
-                    Err(error) => envelope::error(Some(&id), &error),
-                });
-            }
-        };
-        let configured = self.roots().filter(|_| method == method::ROOTS).and_then(Roots::answer);
-        if let Some(roots) = configured {
-            return respond(Ok(roots));
-        }
-        let Some(Party { dialogue, deadline }) = party else {
-            return respond(declined(method));
-        };
-        let able = Abilities::needed(method, params)
-            .is_some_and(|needed| dialogue.offered().include(needed));
-        let Some(sink) = dialogue.sink.clone().filter(|_| able) else {
-            let text = "the client of this call cannot be asked for that";
-            return respond(Err(ErrorObject::new(code::METHOD_NOT_FOUND, text)));
-        };
-        let size = params.map_or(0, |params| params.get().len());
-        let Some(number) = self.open.lock().enter(id, &sink, size) else {
-            return respond(declined(method));
-        };
-        let (inquiries, id) = (Arc::clone(self), id.clone());
-        let open = Open { inquiries, id: id.clone(), number, _hold: deadline.hold() };
-        let reply = Reply::new(method, move |response| {
-            if open.is_wanted() {
-                drop(open);
-                respond(response);
-            }
-        });
-        let server = dialogue.server.clone().unwrap_or_else(ServerName::ourselves);
-        let params = introduced(server.as_str(), method, params);
-        let asked = Asked { server, id, method, params, reply };
-        // Where there is no room or nobody any more, dropping the reply declines it.
-        drop(sink.try_send(Told::Asked(asked)));
-    }
-
-    /// The server no longer wants an answer.
-    pub(super) fn withdraw(&self, params: Option<&RawValue>) {
-        let id = params.and_then(Object::read).and_then(|params| params.typed::<Id>("requestId"));
-        if let Some(id) = id
-            && let Some(inquiry) = self.open.lock().by_id.remove(&id)
-        {
-            inquiry.sink.try_send(Told::Withdrawn(id)).ok();
-        }
-    }
-}
-
-impl Asking {
-    /// The number of a new question; `None` where there is no room, or its id is open already.
-    fn enter(&mut self, id: &Id, sink: &DialogueSink, size: usize) -> Option<u64> {
-        let held: usize = self.by_id.values().map(|inquiry| inquiry.size).sum();
-        let is_too_much = held > 0 && held.saturating_add(size) > OPEN_BYTES;
-        if is_too_much || self.by_id.len() >= OPEN || self.by_id.contains_key(id) {
-            return None;
-        }
-        self.last += 1;
-        let inquiry = Inquiry { number: self.last, sink: sink.clone(), size };
-        self.by_id.insert(id.clone(), inquiry);
-        Some(self.last)
-    }
-}
-
-/// One open request; while it is, its call's time stands still.
-struct Open {
-    inquiries: Arc<Inquiries>,
-    id: Id,
-    number: u64,
-    _hold: Hold,
-}
-
-impl Open {
-    /// Whether the server still wants an answer.
-    fn is_wanted(&self) -> bool {
-        let open = self.inquiries.open.lock();
-        open.by_id.get(&self.id).is_some_and(|inquiry| inquiry.number == self.number)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        if self.is_wanted() {
-            self.inquiries.open.lock().by_id.remove(&self.id);
-        }
     }
 }
 

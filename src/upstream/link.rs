@@ -179,8 +179,8 @@ impl Link {
         }
     }
 
-    /// Questions of the server that wait for an answer.
-    pub fn asking(&self) -> usize {
+    /// Questions of the server that wait for an answer, and how long the first of them has.
+    pub fn asking(&self) -> (usize, Option<Duration>) {
         self.channel.inquiries().waiting()
     }
 

@@ -66,7 +66,11 @@ impl Roots {
         }
         let answer = self.answer()?;
         let wanted = Object::read(wanted)?;
-        let requests = wanted.object("inputRequests")?;
+        let requests = wanted.object(result::REQUESTS)?;
+        // Whoever is called by it learns that these are too many.
+        if requests.len() > result::QUESTIONS {
+            return None;
+        }
         let mut responses = Object::default();
         for (key, request) in requests.members() {
             if Object::read(request)?.text("method")? != method::ROOTS {

@@ -143,10 +143,12 @@ impl<'a> Object<'a> {
         self.set(key, Cow::Owned(super::raw(value)));
     }
 
-    /// Gives a member that is there another value.
-    pub fn replace(&mut self, key: &str, value: Box<RawValue>) {
-        if let Some(member) = self.members.iter_mut().rev().find(|(name, _)| name == key) {
-            member.1 = Cow::Owned(super::into_text(value));
+    /// Gives each member the value that is made of its present one, if one is.
+    pub fn change(&mut self, make: impl Fn(&RawValue) -> Option<Box<RawValue>>) {
+        for (_, value) in &mut self.members {
+            if let Some(made) = serde_json::from_str(value).ok().and_then(&make) {
+                *value = Cow::Owned(super::into_text(made));
+            }
         }
     }
 

@@ -14,6 +14,11 @@ pub const STATE: &str = "requestState";
 /// The member of the request that follows with the answers.
 pub const RESPONSES: &str = "inputResponses";
 
+/// The member of such a result with what it asks.
+pub const REQUESTS: &str = "inputRequests";
+/// What one result may ask at most.
+pub const QUESTIONS: usize = 64;
+
 /// A result is searched up to this many bytes: texts of errors are short.
 const SEARCHED: usize = 64 * 1024;
 

@@ -147,6 +147,25 @@ pub fn related(body: &RawValue, id: &str) -> Box<RawValue> {
     meta::with_key(body, RELATED, &named(id))
 }
 
+/// A body without its server's own name of the task that it belongs to; `None` where there is none.
+pub fn unrelated(body: &RawValue) -> Option<Box<RawValue>> {
+    static RELATING: Needle = Needle::new(RELATED);
+    if !RELATING.is_in(body) {
+        return None;
+    }
+    let mut object = Object::read(body)?;
+    let had = object.get(meta::META)?.to_owned();
+    let mut meta = Object::read(&had)?;
+    meta.get(RELATED)?;
+    meta.remove(RELATED);
+    if meta.is_empty() {
+        object.remove(meta::META);
+    } else {
+        object.set(meta::META, Cow::Owned(meta.to_raw()));
+    }
+    Some(object.to_raw())
+}
+
 /// The parameters that name a task.
 pub fn named(id: &str) -> Box<RawValue> {
     let mut object = Object::default();
@@ -234,6 +253,10 @@ mod tests {
         assert_eq!(renamed(&nested, "b").get(), r#"{"task":{"taskId":"b","y":1},"_meta":{}}"#);
         let related = related(&json(r#"{"_meta":{"x":1}}"#), "b");
         assert!(related.get().contains(r#"/related-task":{"taskId":"b"}"#), "{related}");
+        assert_eq!(unrelated(&related).unwrap().get(), r#"{"_meta":{"x":1}}"#);
+        let alone = super::related(&json(r#"{"y":1}"#), "b");
+        assert_eq!(unrelated(&alone).unwrap().get(), r#"{"y":1}"#);
+        assert!(unrelated(&flat).is_none());
     }
 
     #[test]

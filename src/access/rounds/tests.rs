@@ -2,9 +2,11 @@
 
 use futures::future;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
+    access::seal::TTL,
     id::Owner,
     runtime::{Reply, Response},
     wire::{Id, method, raw},
@@ -30,6 +32,17 @@ fn parked(
         let _alive: oneshot::Sender<()> = alive;
         future::pending().await
     };
+    let (talk, answer) = parked_as(rounds, server, draining, call);
+    (talk, answer, cancelled)
+}
+
+/// A call like this that waits for an answer.
+fn parked_as(
+    rounds: &Arc<Rounds>,
+    server: &ServerName,
+    draining: &CancellationToken,
+    call: impl Future<Output = Outcome> + Send + 'static,
+) -> (Arc<Talk>, oneshot::Receiver<Response>) {
     let (_, told) = DialogueSink::new(1);
     let run = Run::new(call.boxed(), told, None, Outward::default());
     let (principal, (asked, answer)) = (Principal::local(), asked());
@@ -37,7 +50,7 @@ fn parked(
     let (id, talk) = rounds.park(&principal, server).unwrap();
     let place = Place { rounds: Arc::downgrade(rounds), draining: draining.clone(), id };
     rounds.carry_on(place, &talk, run, asked, bound, Abilities::of_calls());
-    (talk, answer, cancelled)
+    (talk, answer)
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,6 +65,44 @@ async fn a_client_that_never_comes_back_declines_and_its_call_is_cancelled() {
     assert_eq!(start.elapsed(), TTL);
     tokio::task::yield_now().await;
     assert!(rounds.talks.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_ends_with_its_call_whose_outcome_waits() {
+    let rounds = Rounds::new(&StateKeys::random());
+    let (end, ended) = oneshot::channel();
+    let call = async move {
+        ended.await.unwrap();
+        Ok(Answer::of(server("a"), raw("done")))
+    };
+    let (talk, answer) = parked_as(&rounds, &server("a"), &CancellationToken::new(), call);
+    talk.first().await.unwrap();
+    let start = tokio::time::Instant::now();
+    end.send(()).unwrap();
+    assert_eq!(answer.await.unwrap().unwrap().get(), r#"{"action":"cancel"}"#);
+    assert_eq!(start.elapsed(), std::time::Duration::ZERO, "nobody waits for the client");
+    let responses = raw(&serde_json::json!({"q0": {"action": "accept"}}));
+    let outcome = talk.answer(1, Some(responses), Outward::default()).await.unwrap();
+    assert_eq!(outcome.result.get(), "\"done\"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_leave_a_question_out_are_refused_and_the_round_stays_open() {
+    let rounds = Rounds::new(&StateKeys::random());
+    let (talk, mut answer, _) = parked(&rounds, &server("a"), &CancellationToken::new());
+    talk.first().await.unwrap();
+    for lacking in [None, Some(serde_json::json!({})), Some(serde_json::json!({"k": {}}))] {
+        let responses = lacking.as_ref().map(raw);
+        let outcome = talk.answer(1, responses, Outward::default()).await;
+        assert!(matches!(outcome, Err(CallError::Invalid(_))), "{lacking:?}: {outcome:?}");
+    }
+    assert!(answer.try_recv().is_err(), "nobody has answered yet");
+    let responses = raw(&serde_json::json!({"q0": {"action": "accept"}}));
+    let given = tokio::time::timeout(TTL / 2, talk.answer(1, Some(responses), Outward::default()));
+    tokio::select! {
+        _ = given => panic!("the call has no outcome"),
+        answer = answer => assert_eq!(answer.unwrap().unwrap().get(), r#"{"action":"accept"}"#),
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,11 +1,16 @@
 //! A legacy client that can be asked: what it declared, and what it was asked and has not answered.
 //!
 //! Owned by a session. Requests of servers get ids of ours, because each server counts for itself;
-//! an answer is taken once.
+//! an answer is taken once. A client that reads nothing is not waited for.
 
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Asked, Dialogue, DialogueSink, Reply},
@@ -15,6 +20,9 @@ use crate::{
     },
 };
 
+/// How long a client that reads no stream is waited for: it may come back for one.
+pub(super) const UNREAD: Duration = Duration::from_mins(1);
+
 /// The other side of a legacy session.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -23,6 +31,39 @@ pub(crate) struct Client {
     revision: Revision,
     level: Mutex<Option<Level>>,
     open: Mutex<Open>,
+    /// It can answer nothing any more, or nobody is waited for.
+    gone: CancellationToken,
+    reading: watch::Sender<Reading>,
+}
+
+/// Whether a client reads anything.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    streams: usize,
+    /// When the number changed last.
+    since: Instant,
+}
+
+/// A stream that a client reads as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Reads(Arc<Client>);
+
+impl Reads {
+    /// A client reads a stream from now on.
+    pub(crate) fn of(client: &Arc<Client>) -> Self {
+        client.reading.send_modify(|reading| {
+            *reading = Reading { streams: reading.streams + 1, since: Instant::now() };
+        });
+        Self(Arc::clone(client))
+    }
+}
+
+impl Drop for Reads {
+    fn drop(&mut self) {
+        self.0.reading.send_modify(|reading| {
+            *reading = Reading { streams: reading.streams - 1, since: Instant::now() };
+        });
+    }
 }
 
 #[derive(Debug, Default)]
@@ -32,15 +73,28 @@ struct Open {
 }
 
 impl Client {
-    /// A client that declared itself in the parameters of `initialize`.
-    pub(crate) fn new(params: Option<&RawValue>, revision: Revision) -> Self {
+    /// A client that declared itself in the parameters of `initialize`. Once `draining` is
+    /// cancelled it is asked nothing more.
+    pub(crate) fn new(
+        params: Option<&RawValue>,
+        revision: Revision,
+        draining: &CancellationToken,
+    ) -> Self {
         let params = Object::read_optional(params).unwrap_or_default();
         let capabilities = params.get("capabilities");
         // These are of the modern era; a legacy client asks for a task in its call.
         let abilities = capabilities.map(Abilities::read).unwrap_or_default();
         let abilities = abilities.without(Ability::Tasks);
         let extensions = capabilities.and_then(extension::declared).map(Arc::from);
-        Self { abilities, extensions, revision, level: Mutex::default(), open: Mutex::default() }
+        Self {
+            abilities,
+            extensions,
+            revision,
+            level: Mutex::default(),
+            open: Mutex::default(),
+            gone: draining.child_token(),
+            reading: watch::Sender::new(Reading { streams: 0, since: Instant::now() }),
+        }
     }
 
     /// The extensions that it declared.
@@ -68,14 +122,20 @@ impl Client {
     }
 
     /// Takes a server's request; gives the id that the client answers to, and the line that asks.
-    pub(crate) fn ask(&self, asked: Asked) -> (u64, Vec<u8>) {
+    /// `None` where it is declined, because nobody is waited for.
+    pub(crate) fn ask(&self, asked: Asked) -> Option<(u64, Vec<u8>)> {
         let Asked { method, params, reply, .. } = asked;
         let params = self.phrased(method, params);
         let mut open = self.open.lock();
+        if self.gone.is_cancelled() {
+            drop(open);
+            drop(reply);
+            return None;
+        }
         open.last += 1;
         let id = open.last;
         open.replies.insert(id, reply);
-        (id, envelope::request(&id, method, Some(&params)))
+        Some((id, envelope::request(&id, method, Some(&params))))
     }
 
     /// Revision 2025-11-25 gives each address an id, which later ones have no use for.
@@ -106,9 +166,39 @@ impl Client {
         reply.is_some()
     }
 
-    /// The session is over: whatever is open is declined.
+    /// The session is over: whatever is open is declined, and whatever would follow.
     pub(crate) fn leave(&self) {
-        drop(mem::take(&mut self.open.lock().replies));
+        self.gone.cancel();
+        let open = mem::take(&mut self.open.lock().replies);
+        drop(open);
+    }
+
+    /// Whether nobody is waited for any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.is_cancelled()
+    }
+
+    /// Resolves when an answer to what was asked then is waited for no longer: nobody is, or the
+    /// client has read no stream for a minute since.
+    pub(super) async fn lost(&self, asked: Instant) {
+        let mut reading = self.reading.subscribe();
+        let unread = async {
+            loop {
+                let Reading { streams, since } = *reading.borrow_and_update();
+                let until = since.max(asked) + UNREAD;
+                // Its sender is ours, so it outlives this.
+                if streams > 0 {
+                    reading.changed().await.ok();
+                } else if timeout_at(until, reading.changed()).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.gone.cancelled() => {}
+            () = unread => {}
+        }
     }
 }
 
@@ -119,7 +209,7 @@ mod tests {
     fn client(revision: Revision) -> Client {
         let params =
             RawValue::from_string(r#"{"capabilities":{"elicitation":{"url":{}}}}"#.to_owned());
-        Client::new(Some(&params.unwrap()), revision)
+        Client::new(Some(&params.unwrap()), revision, &CancellationToken::new())
     }
 
     #[test]
@@ -137,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_client_without_anything_has_no_dialogue() {
-        let client = Client::new(None, Revision::V2025_06_18);
+        let client = Client::new(None, Revision::V2025_06_18, &CancellationToken::new());
         let silent = client.dialogue(|| unreachable!());
         assert!(silent.sink.is_none());
         let params = RawValue::from_string(r#"{"level":"info"}"#.to_owned()).unwrap();

@@ -67,7 +67,7 @@ pub(crate) fn open(
     revision: Revision,
 ) -> Caller {
     let lease = gate.lease(&caller.principal, &caller.owner);
-    let client = Client::new(params, revision);
+    let client = Client::new(params, revision, &gate.draining());
     lease.watching().hear(client.extensions());
     Caller { session: Some(Arc::new(lease)), client: Some(Arc::new(client)), ..caller.clone() }
 }

@@ -4,11 +4,15 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
-use super::{Step, client::Client};
+use super::{
+    Step,
+    client::{Client, UNREAD},
+};
 use crate::{
     access::{Dialogue, DialogueSink, Told},
+    id::ServerName,
     wire::{
         Abilities, Id, Level, Object, RawValue, envelope, extension,
         meta::{CLIENT_CAPABILITIES, LOG_LEVEL},
@@ -26,8 +30,17 @@ pub(super) struct Telling {
     /// Who is asked; a modern client never is, because its call ends instead.
     client: Option<Arc<Client>>,
     told: mpsc::Receiver<Told>,
-    /// The server's ids of what is open, and ours.
-    open: HashMap<Id, u64>,
+    /// What is open, by the server's ids.
+    open: HashMap<Id, Open>,
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+struct Open {
+    /// Our id of it.
+    id: u64,
+    server: ServerName,
+    since: Instant,
 }
 
 impl Telling {
@@ -66,13 +79,44 @@ impl Telling {
     /// The next thing that is told; pending once nothing follows. May be dropped and asked again.
     pub(super) async fn next(&mut self) -> Step {
         loop {
-            let Some(told) = self.told.recv().await else {
-                return std::future::pending().await;
+            let first = self.open.iter().min_by_key(|(_, open)| open.since);
+            let first = first.map(|(id, open)| (id.clone(), open.since));
+            let client = self.client.clone();
+            let lost = async {
+                match (client, first) {
+                    (Some(client), Some((id, since))) => {
+                        client.lost(since).await;
+                        id
+                    }
+                    _ => std::future::pending().await,
+                }
             };
-            if let Some(step) = self.step(told) {
+            let step = tokio::select! {
+                biased;
+                Some(told) = self.told.recv() => self.step(told),
+                id = lost => {
+                    self.give_up(&id);
+                    self.withdraw(&id)
+                }
+            };
+            if let Some(step) = step {
                 return step;
             }
         }
+    }
+
+    /// Says why a question is declined although its client has not.
+    fn give_up(&self, id: &Id) {
+        let (Some(open), Some(client)) = (self.open.get(id), &self.client) else { return };
+        if client.is_gone() {
+            return;
+        }
+        tracing::warn!(
+            server = %open.server,
+            waited_s = open.since.elapsed().as_secs(),
+            unread_s = UNREAD.as_secs(),
+            "a question is declined: the client of its call reads none of its streams",
+        );
     }
 
     /// What came before the outcome and was not told yet, then that nothing open is wanted any more.
@@ -97,9 +141,9 @@ impl Telling {
         match told {
             Told::Asked(asked) => {
                 let client = self.client.as_ref()?;
-                let server_id = asked.id.clone();
-                let (id, line) = client.ask(asked);
-                self.open.insert(server_id, id);
+                let (of_server, server) = (asked.id.clone(), asked.server.clone());
+                let (id, line) = client.ask(asked)?;
+                self.open.insert(of_server, Open { id, server, since: Instant::now() });
                 Some(Step::Request(line))
             }
             Told::Withdrawn(id) => self.withdraw(&id),
@@ -117,7 +161,7 @@ impl Telling {
 
     /// Tells the client that an answer is no longer wanted, unless it has given it.
     fn withdraw(&mut self, id: &Id) -> Option<Step> {
-        let id = self.open.remove(id)?;
+        let Open { id, .. } = self.open.remove(id)?;
         if !self.client.as_ref()?.forget(id) {
             return None;
         }
@@ -131,8 +175,8 @@ impl Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         if let Some(client) = &self.client {
-            for id in self.open.values() {
-                client.forget(*id);
+            for open in self.open.values() {
+                client.forget(open.id);
             }
         }
     }

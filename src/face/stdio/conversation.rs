@@ -12,8 +12,8 @@ use crate::{
     access::{Gate, News, Principal},
     face::mcp::{
         Caller, Exchange, Fault, Outcome, Reply, Step, batch, cancelled_request, changes::Changes,
-        era, is_batch, legacy, listen::Listen, modern::Request, notified, response, subscribe,
-        unreadable,
+        client::Reads, era, is_batch, legacy, listen::Listen, modern::Request, notified, response,
+        subscribe, unreadable,
     },
     id::Owner,
     trace::Context,
@@ -54,6 +54,8 @@ pub(super) struct Conversation {
     caller: Caller,
     out: Out,
     agreed: Agreed,
+    /// A legacy client reads as long as there is a conversation.
+    reads: Option<Reads>,
     /// Versions of the view, for a legacy client.
     changes: Option<Changes>,
     running: JoinSet<Vec<Id>>,
@@ -85,6 +87,7 @@ impl Conversation {
             },
             out,
             agreed: Agreed::Nothing,
+            reads: None,
             changes: None,
             running: JoinSet::new(),
             wanted: HashMap::new(),
@@ -310,6 +313,7 @@ impl Conversation {
                     changes.map_err(|error| Err(Fault::new(code::INTERNAL, error.to_string())))?;
                 self.agreed = Agreed::Legacy(revision);
                 self.caller = legacy::open(&self.gate, &self.caller, params, revision);
+                self.reads = self.caller.client.as_ref().map(Reads::of);
                 self.changes = Some(Changes::new(changes));
                 Ok(Reply::Now(Ok(into_text(result).into())))
             }

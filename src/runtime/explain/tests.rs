@@ -31,6 +31,7 @@ fn status(state: State, incarnation: u64) -> ServerStatus {
         in_flight: 0,
         waiting: 0,
         asking: 0,
+        asked: None,
         waited: None,
         calls: 0,
         failures: 0,

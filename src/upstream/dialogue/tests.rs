@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::*;
-use crate::{upstream::StderrRing, wire::Ability};
+use super::{inquiries::OPEN_BYTES, *};
+use crate::{
+    upstream::{Roots, StderrRing},
+    wire::{Ability, raw},
+};
 
 fn party(who: &str, sink: Option<DialogueSink>) -> Party {
     let dialogue = Dialogue {
@@ -32,7 +35,7 @@ fn ask(
 ) -> std::sync::mpsc::Receiver<String> {
     let (sender, answers) = std::sync::mpsc::channel();
     let params = text(r#"{"message":"Who?","requestedSchema":{},"_meta":{"k":1}}"#);
-    open.ask(party, &Id::from(7), method, Some(&params), move |line| {
+    open.ask(&StderrRing::default(), party, &Id::from(7), method, Some(&params), move |line| {
         sender.send(String::from_utf8(line).unwrap()).unwrap();
     });
     answers
@@ -76,7 +79,7 @@ async fn an_answer_reaches_the_server_and_a_dropped_question_is_declined() {
     let answers = ask(&open, Some(party("a", Some(sink))), method::ELICIT);
     drop(told.recv().await);
     assert!(answers.recv().unwrap().contains(r#""action":"cancel""#));
-    assert_eq!(open.waiting(), 0);
+    assert_eq!(open.waiting().0, 0);
 }
 
 #[tokio::test]
@@ -133,7 +136,7 @@ async fn an_answer_to_a_question_that_was_taken_back_is_not_that_of_a_later_one_
     let Some(Told::Asked(again)) = told.recv().await else { panic!("nothing was asked") };
     asked.reply.give(Ok(text(r#"{"action":"accept"}"#)));
     assert!(first.try_recv().is_err(), "nobody wants to know any more");
-    assert_eq!(open.waiting(), 1);
+    assert_eq!(open.waiting().0, 1);
     again.reply.give(Ok(text(r#"{"action":"decline"}"#)));
     assert!(second.recv().unwrap().contains("decline"));
 }
@@ -173,7 +176,8 @@ async fn log_messages_and_questions_that_wait_are_bounded_in_bytes() {
         raw(&serde_json::json!({ "message": "x".repeat(OPEN_BYTES), "requestedSchema": {} }));
     for id in 1..=2 {
         let sender = sender.clone();
-        open.ask(Some(mine.clone()), &Id::from(id), method::ELICIT, Some(&long), move |line| {
+        let (ring, party) = (StderrRing::default(), Some(mine.clone()));
+        open.ask(&ring, party, &Id::from(id), method::ELICIT, Some(&long), move |line| {
             sender.send(String::from_utf8(line).unwrap()).unwrap();
         });
     }

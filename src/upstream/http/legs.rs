@@ -292,7 +292,7 @@ impl Legs {
                 match method::of_servers(&method) {
                     Some(method) => {
                         let party = self.party(id, ear);
-                        self.inquiries.ask(party, &asked, method, params, send);
+                        self.inquiries.ask(&self.words, party, &asked, method, params, send);
                     }
                     None => send(inbound::reply(&asked, &method)),
                 }

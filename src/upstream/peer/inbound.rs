@@ -137,7 +137,7 @@ fn request(shared: &Arc<Shared>, id: &Id, method: &str, params: Option<&RawValue
     if let Some(method) = method::of_servers(method) {
         let party = shared.pending.addressee();
         let peer = Arc::downgrade(shared);
-        return shared.inquiries.ask(party, id, method, params, move |mut line| {
+        return shared.inquiries.ask(&shared.stderr, party, id, method, params, move |mut line| {
             if let Some(shared) = peer.upgrade() {
                 line.push(b'\n');
                 let room = shared.pending.answer_server(line);

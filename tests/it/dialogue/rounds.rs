@@ -116,15 +116,23 @@ async fn a_state_is_of_its_own_request_and_of_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_not_answered_is_declined() {
+async fn a_parked_call_goes_on_with_an_answer_to_each_question_alone() {
     let host = Host::start("legacy").await;
     let mut client = host.modern(able());
     let first = client.call("both", "a").await;
     let wanted = client.wanted(first).await;
     let mut params = call("both", "a");
     params["requestState"] = wanted["requestState"].clone();
-    let retry = client.ask("tools/call", params).await;
-    assert_eq!(client.learned(retry).await, json!([{"action": "cancel"}, {"error": -32603}]));
+    for responses in [json!(null), json!({"q0": accepted("x")}), json!({"k": accepted("x")})] {
+        if !responses.is_null() {
+            params["inputResponses"] = responses;
+        }
+        let retry = client.ask("tools/call", params.clone()).await;
+        let error = refused(&mut client, retry).await;
+        assert!(error["message"].as_str().unwrap().contains("no answer to `q"), "{error}");
+    }
+    let retry = client.retry("both", "a", &wanted, &accepted("x")).await;
+    assert_eq!(client.learned(retry).await, json!([accepted("x"), accepted("x")]));
 }
 
 #[tokio::test]

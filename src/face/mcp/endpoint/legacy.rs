@@ -22,6 +22,7 @@ use crate::{
     face::mcp::{
         Caller, Exchange, Fault, Outcome, Reply, Step, cancelled_request,
         changes::Changes,
+        client::Reads,
         fault::{self, Head},
         legacy, notified, response, subscribe, unreadable,
     },
@@ -308,6 +309,8 @@ struct Reading {
     stream: u64,
     reader: Reader,
     primer: Option<Pieces>,
+    /// Whoever reads can be asked.
+    _reads: Option<Reads>,
 }
 
 impl Reading {
@@ -316,7 +319,8 @@ impl Reading {
     fn new(session: &Arc<Session>, stream: u64, reader: Reader) -> Self {
         let primer = (session.revision >= Revision::V2025_11_25)
             .then(|| sse::primer(&event_id(stream, 0), RECONNECT).into());
-        Self { session: Arc::clone(session), stream, reader, primer }
+        let reads = session.caller.client.as_ref().map(Reads::of);
+        Self { session: Arc::clone(session), stream, reader, primer, _reads: reads }
     }
 }
 
