@@ -28,9 +28,11 @@ use crate::{
 
 mod aside;
 mod sink;
+mod visits;
 
 pub(super) use aside::{log, notice};
 pub use sink::DialogueSink;
+use visits::Visits;
 
 /// Requests of one server that wait for an answer at most; further ones are declined.
 const OPEN: usize = 64;
@@ -233,6 +235,7 @@ struct Asking {
     last: u64,
     /// By the server's own id. It may use one again, so each question has a number of ours too.
     by_id: HashMap<Id, Inquiry>,
+    visits: Visits,
 }
 
 /// One of them.
@@ -296,6 +299,7 @@ impl Inquiries {
         let Some(number) = self.open.lock().enter(id, &sink, size) else {
             return respond(declined(method));
         };
+        self.open.lock().visits.add(method, params, dialogue.party.as_ref());
         let (inquiries, id) = (Arc::clone(self), id.clone());
         let open = Open { inquiries, id: id.clone(), number, _hold: deadline.hold() };
         let reply = Reply::new(method, move |response| {
@@ -309,6 +313,11 @@ impl Inquiries {
         let asked = Asked { server, id, method, params, reply };
         // Where there is no room or nobody any more, dropping the reply declines it.
         drop(sink.try_send(Told::Asked(asked)));
+    }
+
+    /// Whose the address is that was visited, as far as is known.
+    pub(super) fn visited(&self, params: &RawValue) -> Option<Whose> {
+        self.open.lock().visits.take(params)
     }
 
     /// The server no longer wants an answer.
