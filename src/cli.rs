@@ -82,7 +82,7 @@ enum Command {
     Tools(asking::AskingOf),
     /// Call a tool of a running instance
     Call(call::Args),
-    /// Restart a server's connection in a running instance
+    /// Restart a server's connection in a running instance: calls under way are lost, but for --handover
     Restart(restart::Args),
     /// Have a running instance read its configuration anew
     Reload(asking::Asking),

@@ -34,7 +34,7 @@ pub enum News {
     Resource(String),
     /// A task changed: raw parameters of the notification, with the client's own name of it.
     Task(Box<RawValue>),
-    /// A notification of an extension.
+    /// A notification of an extension, or that a visit to an address is over.
     Extension {
         /// Its method.
         method: Arc<str>,
@@ -160,11 +160,12 @@ impl Watching {
     }
 
     /// Hears the notifications of these extensions from now on, each from the server that alone
-    /// declares it; those of the first call stay.
-    pub fn hear(&self, extensions: Vec<String>) {
-        if !extensions.is_empty() {
+    /// declares it, and that its visits to addresses are over if it has any; those of the first call
+    /// stay.
+    pub fn hear(&self, extensions: Vec<String>, visits: bool) {
+        if visits || !extensions.is_empty() {
             self.hearing.get_or_init(|| {
-                self.runtime.hear(&self.owner, &self.session, extensions, &self.inbox)
+                self.runtime.hear(&self.owner, &self.session, extensions, visits, &self.inbox)
             });
         }
     }

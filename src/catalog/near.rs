@@ -8,14 +8,16 @@ const NEAR: f64 = 0.8;
 /// and comparing it would take its time.
 const NEAR_LENGTH: usize = 128;
 
-/// The most similar of these names, if it is similar enough; letters of either case are the same.
+/// The most similar of these names, if it is similar enough, and never the name itself, which may
+/// have come meanwhile; letters of either case are the same.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > NEAR_LENGTH {
         return None;
     }
-    let name = name.to_lowercase();
-    let alike = |known: &str| strsim::normalized_damerau_levenshtein(&known.to_lowercase(), &name);
+    let lower = name.to_lowercase();
+    let alike = |known: &str| strsim::normalized_damerau_levenshtein(&known.to_lowercase(), &lower);
     let best = known
+        .filter(|known| *known != name)
         .map(|known| (alike(known), known))
         .max_by(|(first, _), (second, _)| first.total_cmp(second));
     best.filter(|(alike, _)| *alike >= NEAR).map(|(_, known)| known)
@@ -32,6 +34,7 @@ mod tests {
             ("githb", Some("github")),
             ("GitHub", Some("github")),
             ("serach", Some("search")),
+            ("github", None),
             ("database", None),
             ("", None),
         ] {

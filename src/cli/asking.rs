@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use super::{Place, control::Control};
+use super::{Place, control::Control, output};
 use crate::id::AgentId;
 
 /// Which instance is asked, and how its answer is printed.
@@ -21,6 +21,10 @@ pub(super) struct Asking {
 impl Asking {
     /// The way to the instance.
     pub(super) fn control(&self) -> Result<Control> {
+        let first = self.place.files.files.first();
+        if let Some(missing) = first.filter(|it| self.place.state_dir.is_none() && !it.exists()) {
+            output::warning(&format!("{} does not exist", missing.display()));
+        }
         Ok(Control::of(&self.place.state_dir()?))
     }
 }

@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 use tokio::io::AsyncReadExt as _;
 
-use super::{Place, control::Control, exit, output};
+use super::{
+    Place,
+    control::{Control, ControlError},
+    exit, output,
+};
 use crate::id::AgentId;
 
 /// Arguments of `call`.
@@ -24,7 +28,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     agent: Option<AgentId>,
     /// Give up after this long, such as 30s or 5m; the configured deadline stays the longest
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = longer_than_none)]
     timeout: Option<Duration>,
     /// Print the whole result as JSON
     #[arg(long)]
@@ -39,6 +43,11 @@ struct Call<'a> {
     agent: Option<&'a AgentId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u128>,
+}
+
+fn longer_than_none(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
 }
 
 /// Calls, and prints what came back: data if the tool did its work, an error if not.
@@ -61,7 +70,12 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         timeout_ms: args.timeout.map(|timeout| timeout.as_millis()),
     };
     let control = Control::of(&args.place.state_dir()?);
-    let raw = control.post("/call", &call).await?;
+    let raw = control.post("/call", &call).await.map_err(|error| match error {
+        ControlError::Refused(text) if text.starts_with("unknown tool") => {
+            ControlError::Refused(format!("{text}; `switchboard tools` lists those that there are"))
+        }
+        error => error,
+    })?;
     let result: ToolResult = serde_json::from_str(raw.get()).unwrap_or_default();
     let text = result.text().unwrap_or_else(|| raw.get().to_owned());
     if args.json {

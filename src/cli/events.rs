@@ -1,6 +1,6 @@
 //! `events`: what happened to the connections, and what happens.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use http::{Method, header};
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,7 @@ use super::{
     asking::Asking,
     control::{Control, ControlError, Lines},
     output,
+    status::Status,
 };
 use crate::{
     id::{Owner, ServerName},
@@ -38,7 +39,20 @@ struct Wanted {
 /// Prints one event a line; with `--json` as the instance wrote it.
 pub(super) async fn run(args: Args) -> Result<()> {
     let Args { asking, follow, server } = args;
-    let mut lines = open(&asking.control()?, server, follow).await?;
+    let control = asking.control()?;
+    if let Some(server) = &server {
+        let status: Status = control.get("/status").await?;
+        if !status.servers.iter().any(|it| it.is_of(server.as_str())) {
+            let unknown = format!(
+                "no server {server} is connected; `switchboard status` lists those that are"
+            );
+            if !follow {
+                bail!(unknown);
+            }
+            output::warning(&unknown);
+        }
+    }
+    let mut lines = open(&control, server, follow).await?;
     while let Some(found) = lines.next().await? {
         if asking.json {
             output::data(&found)?;

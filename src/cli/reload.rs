@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{
     asking::{Asking, AskingOf},
     output,
+    status::Status,
     wait::Waiting,
 };
 use crate::{
@@ -93,6 +94,12 @@ pub(super) async fn add(args: AddArgs) -> Result<()> {
         (None, None) => bail!("name a command behind `--`, or a --url"),
     }
     let entry = raw(&entry);
+    if let Some(agent) = &agent {
+        let status: Status = control.get("/status").await?;
+        if !status.agents.iter().any(|known| known == agent.as_str()) {
+            output::warning(&format!("there is no agent {agent} yet; it is made for this server"));
+        }
+    }
     let (server, of) = (args.server.clone(), agent.clone());
     let waiting = if args.wait {
         Some(Waiting::begin(&control, of.as_ref(), &server, None).await?)

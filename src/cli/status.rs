@@ -55,13 +55,21 @@ pub(super) struct Connection {
     /// An instance of an earlier version does not say.
     #[serde(default)]
     pub(super) asking: usize,
+    /// Nor whether readiness waits for it.
+    #[serde(default)]
+    required: bool,
 }
 
 /// Where the whole stands and for how long.
 pub(super) fn uptime(status: &Status) -> String {
     let uptime = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
-    let not = if status.ready { "" } else { ", not ready" };
-    format!("{}{not} for {uptime}", status.phase)
+    if status.ready {
+        return format!("{} for {uptime}", status.phase);
+    }
+    let missing = status.servers.iter().filter(|server| server.is_missing());
+    let missing: Vec<String> = missing.map(Connection::standing).collect();
+    let names = if missing.is_empty() { "" } else { ", waiting for " };
+    format!("{} (up {uptime}), not ready{names}{}", status.phase, missing.join(", "))
 }
 
 impl Status {
@@ -106,9 +114,25 @@ impl Connection {
         }
     }
 
+    /// Whether readiness waits for it. One that its first call starts counts as ready.
+    fn is_missing(&self) -> bool {
+        self.required && !matches!(&*self.state, "ready" | "idle")
+    }
+
+    /// Its name, its state, and for how long it has been in it.
+    fn standing(&self) -> String {
+        let since = self.since().map(|since| format!(" for {}", told(since)));
+        format!("{} ({}{})", self.name(), self.state, since.unwrap_or_default())
+    }
+
     /// Whether it is this owner's connection to this server.
     pub(super) fn is(&self, owner: &str, server: &str, session: Option<&str>) -> bool {
         self.owner == owner && self.server == server && self.session.as_deref() == session
+    }
+
+    /// Whether it is a connection to this server.
+    pub(super) fn is_of(&self, server: &str) -> bool {
+        self.server == server
     }
 
     /// How it is. One that sleeps until its first call is not on its way anywhere.
@@ -187,6 +211,18 @@ mod tests {
              github  ready    healthy       3  41   2      7\n\
              search  backoff  reconnecting  1       0      0      in 2.0 s  3.0 s ago: exit code 1\n"
         );
+    }
+
+    #[test]
+    fn an_instance_that_is_not_ready_says_which_server_is_missing_and_since_when() {
+        let mut status = Status { ready: false, ..status("store") };
+        for server in &mut status.servers {
+            (server.required, server.since_ms) = (true, Some(2000));
+        }
+        let head = "serving (up 1h 2m 5s), not ready, waiting for search (backoff for 2.0 s)";
+        assert_eq!(uptime(&status), head);
+        status.servers.clear();
+        assert_eq!(uptime(&status), "serving (up 1h 2m 5s), not ready");
     }
 
     #[test]

@@ -55,6 +55,11 @@ pub(crate) fn tree(
     (tree, profile)
 }
 
+/// The variable of a root key, which is the beginning of those of keys below it.
+pub(crate) fn named(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase())
+}
+
 /// The key that one level means.
 fn key(level: &str, path: &[String], below: &Tree) -> String {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();

@@ -366,7 +366,14 @@ fn settings(
             "server" | "telemetry" => "this build was made without it".to_owned(),
             _ => nearest_key(key, roots.iter().map(String::as_str)),
         };
-        report.error(&KeyPath::root(key), "unknown key", remedy);
+        let path = KeyPath::root(key);
+        let is_variable = report.origins.nearest(&path) == Some("environment");
+        let message = if is_variable {
+            format!("unknown key, of variables that begin with {}", environment::named(key))
+        } else {
+            "unknown key".to_owned()
+        };
+        report.error(&path, message, remedy);
     }
     config
 }

@@ -31,7 +31,14 @@ pub(crate) fn read<T: DeserializeOwned>(
             Ok(_) => put(&mut whole, &keys, value),
             Err(error) => {
                 let at = keys.iter().fold(path.clone(), |path, key| path.join(key));
-                let (message, mut remedy) = explain(&error.to_string());
+                let (mut message, mut remedy) = explain(&error.to_string());
+                if message == "must be string or map" {
+                    // Only a word that is none of them makes serde say which there are.
+                    let mut alone = base.clone();
+                    put(&mut alone, &keys, &Value::String(String::new()));
+                    let words = serde_json::from_value::<T>(alone).err();
+                    (message, remedy) = explain(&words.map_or(message, |it| it.to_string()));
+                }
                 if remedy.is_empty() && message == "must be text" {
                     remedy = example(base, &keys);
                 }

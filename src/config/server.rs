@@ -14,7 +14,7 @@ use super::{
     expand::{Variables, expand, from_environment},
     parse::Tree,
     path::KeyPath,
-    problem::Report,
+    problem::{Report, nearest_key},
     read::read,
 };
 use crate::{
@@ -307,5 +307,11 @@ fn tool_rules(entry: &mut Tree, path: &KeyPath, report: &mut Report) -> BTreeMap
     let (filter, rules): (Tree, Tree) =
         std::mem::take(tools).into_iter().partition(|(key, _)| key == "allow" || key == "deny");
     *tools = filter;
-    read(&json!({}), &rules, &path.join("tools"), report).unwrap_or_default()
+    let path = path.join("tools");
+    let (rules, others): (Tree, Tree) = rules.into_iter().partition(|(_, rule)| rule.is_object());
+    for key in others.keys() {
+        let message = "must be a table with the settings of the tools that this names";
+        report.error(&path.join(key), message, nearest_key(key, ["allow", "deny"]));
+    }
+    read(&json!({}), &rules, &path, report).unwrap_or_default()
 }

@@ -57,15 +57,17 @@ impl Subscription {
 }
 
 impl RuntimeHandle {
-    /// An owner's session hears the notifications of these extensions, as long as the result lives.
+    /// An owner's session hears the notifications of these extensions, and of visits to addresses, as
+    /// long as the result lives.
     pub(crate) fn hear(
         &self,
         owner: &Owner,
         session: &SessionKey,
         extensions: Vec<String>,
+        visits: bool,
         inbox: &Arc<Inbox>,
     ) -> Hearing {
-        self.tree.exchange.audience.join(owner, session, extensions, inbox)
+        self.tree.exchange.audience.join(owner, session, extensions, visits, inbox)
     }
 }
 

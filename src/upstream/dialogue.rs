@@ -20,6 +20,7 @@ use crate::{
 mod aside;
 mod inquiries;
 mod sink;
+mod visits;
 
 pub(super) use aside::{log, notice};
 pub(super) use inquiries::Inquiries;

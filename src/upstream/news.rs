@@ -12,6 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::Whose;
 use crate::wire::{Object, RawValue, extension, method, task};
 
 /// Changed resources that are kept at most.
@@ -35,6 +36,8 @@ pub enum Updated {
     Task(Arc<str>, Arc<RawValue>),
     /// Something that an extension knows.
     Notice(Notice),
+    /// A visit to an address is over; whose it was, where that is known.
+    Visited(Option<Whose>, Notice),
 }
 
 /// A notification of an extension.
@@ -70,7 +73,7 @@ struct Told {
     known: HashSet<String>,
     overflown: bool,
     tasks: VecDeque<(Arc<str>, Arc<RawValue>)>,
-    notices: VecDeque<Notice>,
+    notices: VecDeque<Updated>,
     /// Bytes of both.
     held: usize,
 }
@@ -102,13 +105,24 @@ impl News {
             _ if extension::may_own(method) => {
                 let params = params.map(|params| Arc::from(params.to_owned()));
                 let notice = Notice { method: method.into(), params, heard };
-                let taken = self.told.lock().add_notice(notice);
+                let size = notice.size();
+                let taken = self.told.lock().add_notice(size, Updated::Notice(notice));
                 self.resources.notify_one();
                 return taken;
             }
             _ => return false,
         }
         true
+    }
+
+    /// Takes the notification that a visit to an address is over; false if there is no room.
+    pub(super) fn visited(&self, whose: Option<Whose>, params: &RawValue) -> bool {
+        let params = Some(Arc::from(params.to_owned()));
+        let notice = Notice { method: method::VISITED.into(), params, heard: false };
+        let size = notice.size();
+        let taken = self.told.lock().add_notice(size, Updated::Visited(whose, notice));
+        self.resources.notify_one();
+        taken
     }
 
     /// Resolves when a list changed since the last time.
@@ -151,8 +165,8 @@ impl Told {
         room
     }
 
-    fn add_notice(&mut self, notice: Notice) -> bool {
-        let room = self.has_room(notice.size());
+    fn add_notice(&mut self, size: usize, notice: Updated) -> bool {
+        let room = self.has_room(size);
         if room {
             self.notices.push_back(notice);
         }
@@ -172,7 +186,6 @@ impl Told {
         let uris = uris.into_iter().filter(|_| !overflown).map(Updated::One);
         let any = overflown.then_some(Updated::Any);
         let tasks = tasks.into_iter().map(|(id, params)| Updated::Task(id, params));
-        let notices = notices.into_iter().map(Updated::Notice);
         any.into_iter().chain(uris).chain(tasks).chain(notices).collect()
     }
 }
@@ -193,7 +206,7 @@ mod tests {
             Updated::One(uri) => uri,
             Updated::Any => "any".to_owned(),
             Updated::Task(id, params) => format!("{id} {params}"),
-            Updated::Notice(notice) => notice.method.to_string(),
+            Updated::Notice(notice) | Updated::Visited(_, notice) => notice.method.to_string(),
         };
         let told = news.updated().now_or_never().unwrap_or_default();
         told.into_iter().map(words).collect()

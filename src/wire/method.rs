@@ -50,6 +50,8 @@ pub const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";
 pub const ROOTS_CHANGED: &str = "notifications/roots/list_changed";
 /// One resource changed.
 pub const RESOURCE_UPDATED: &str = "notifications/resources/updated";
+/// `notifications/elicitation/complete`.
+pub const VISITED: &str = "notifications/elicitation/complete";
 /// A request makes progress.
 pub const PROGRESS: &str = "notifications/progress";
 /// A request is no longer wanted.
@@ -111,7 +113,7 @@ pub fn known(method: &str) -> Option<&'static str> {
 /// notification.
 pub fn is_of_the_protocol(method: &str) -> bool {
     const OTHERS: [&str; 11] = [
-        "notifications/elicitation/complete",
+        VISITED,
         RESOURCE_UPDATED,
         ROOTS_CHANGED,
         INITIALIZED,

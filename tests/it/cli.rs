@@ -103,6 +103,7 @@ async fn wrong_usage_ends_with_two() {
         &["serve", "--port", "many"],
         &["tools", "--agent", "a/b"],
         &["call", "a_b", "[1]"],
+        &["call", "a_b", "--timeout", "0s"],
     ] {
         let output = run(&directory, arguments).await;
         assert_eq!(output.status.code(), Some(2), "{output:?}");
@@ -137,6 +138,12 @@ async fn the_running_instance_is_seen_and_used_from_the_shell() {
         assert!(failed.stdout.is_empty(), "{failed:?}");
         assert!(text(&failed.stderr).starts_with("error: "), "{failed:?}");
     }
+
+    let none = switchboard.command(&["call", "no"]).await;
+    assert!(text(&none.stderr).contains("`switchboard tools` lists"), "{none:?}");
+    let nobody = switchboard.command(&["events", "--server", "nobody"]).await;
+    assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
+    assert!(text(&nobody.stderr).contains("no server nobody is connected"), "{nobody:?}");
 
     let restarted = switchboard.command(&["restart", "demo"]).await;
     assert_eq!(text(&restarted.stdout), "restarting demo\n");

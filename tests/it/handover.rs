@@ -74,6 +74,7 @@ async fn a_life_that_fails_leaves_the_present_one_and_says_why() {
     store.wait_ready(&server, MINUTE).await.unwrap();
 
     let why = store.hand_over(&server).await.unwrap_err();
+    assert!(why.starts_with("#2 did not take over, #1 serves on: "), "{why}");
     assert!(why.contains("as planned"), "{why}");
     assert_eq!(call(&runtime, "a_echo").await.unwrap().incarnation.0, 1);
     let status = store.server(&server).unwrap();

@@ -146,6 +146,10 @@ async fn batches_are_served_where_the_revision_has_them() {
         request(2, "tools/call", json!({"name": "demo_echo", "arguments": {"a": 1}})),
         {"nonsense": true},
     ]);
+    let modern = client.post().header("mcp-protocol-version", Revision::LATEST.as_str());
+    let refused: Value = modern.json(&batch).send().await.unwrap().json().await.unwrap();
+    let why = refused["error"]["message"].as_str().unwrap();
+    assert!(why.starts_with("revision 2026-07-28 has no batches"), "{refused}");
     for revision in LEGACY {
         let session = client.initialize(revision).await;
         let response = session.post().json(&batch).send().await.unwrap();

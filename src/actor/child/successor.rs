@@ -135,7 +135,10 @@ impl Child {
         // It has ended, or must.
         successor.actor.cast(ConnectionMsg::Close(Exit::Asked)).ok();
         let incarnation = successor.incarnation;
-        successor.answer(Err(why.to_owned()));
+        successor.answer(Err(format!(
+            "{incarnation} did not take over, {} serves on: {why}",
+            self.incarnation
+        )));
         // Its definition holds all the same as soon as there is no present life to keep.
         self.wanted = Some(successor.spec);
         let cause = format!("{incarnation} did not take over: {why}");

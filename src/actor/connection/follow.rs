@@ -52,6 +52,11 @@ impl ConnectionState {
                                 handle.stats.unheard.fetch_add(1, Ordering::Relaxed);
                             }
                         }
+                        Updated::Visited(whose, notice) => {
+                            if !exchange.audience.tell_visited(&handle, whose.as_ref(), &notice) {
+                                handle.stats.unheard.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
                     }
                 }
             }

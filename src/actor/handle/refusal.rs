@@ -73,7 +73,8 @@ impl ConnectionHandle {
     }
 
     pub(super) fn overloaded(&self, waiting: usize) -> CallError {
-        self.full(&format!("has {waiting} calls waiting, which is its limit"))
+        let calls = if waiting == 1 { "call" } else { "calls" };
+        self.full(&format!("has {waiting} {calls} waiting, which is its limit"))
     }
 
     pub(super) fn overloaded_by_bytes(&self, limit: usize) -> CallError {

@@ -102,6 +102,11 @@ impl Client {
         self.extensions.as_deref().map(extension::names).unwrap_or_default()
     }
 
+    /// Whether it visits addresses, and its revision has a word for the end of a visit.
+    pub(crate) fn has_visits(&self) -> bool {
+        self.abilities.has(Ability::Url) && change::ADDRESS_ID.is_for(self.revision)
+    }
+
     /// Which log messages it wants from now on; false where the parameters name no level.
     pub(crate) fn set_level(&self, params: Option<&RawValue>) -> bool {
         let level = params.and_then(Level::of_message);

@@ -112,6 +112,10 @@ impl Endpoint {
         headers::check_post(headers)?;
         let body = read(body, body_bytes).await?;
         if is_batch(&body) {
+            if era(version(headers), None, None) == Era::Modern {
+                let text = "revision 2026-07-28 has no batches; send each request by itself";
+                return Err(Fault::with_status(400, code::INVALID_REQUEST, text).into());
+            }
             let session = self.session(&caller, headers)?;
             let members = batch(&body, session.revision)?;
             let members = members.iter().map(|raw| Message::parse(raw.get().as_bytes()));

@@ -68,7 +68,7 @@ pub(crate) fn open(
 ) -> Caller {
     let lease = gate.lease(&caller.principal, &caller.owner);
     let client = Client::new(params, revision, &gate.draining());
-    lease.watching().hear(client.extensions());
+    lease.watching().hear(client.extensions(), client.has_visits());
     Caller { session: Some(Arc::new(lease)), client: Some(Arc::new(client)), ..caller.clone() }
 }
 

@@ -12,7 +12,9 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Asked, DialogueSink, Party, Reply, Response, Told, declined, introduced};
+use super::{
+    Asked, DialogueSink, Party, Reply, Response, Told, Whose, declined, introduced, visits::Visits,
+};
 use crate::{
     id::ServerName,
     upstream::{Roots, StderrRing, deadline::Hold},
@@ -42,6 +44,7 @@ struct Asking {
     last: u64,
     /// By the server's own id. It may use one again, so each question has a number of ours too.
     by_id: HashMap<Id, Asks>,
+    visits: Visits,
 }
 
 #[derive(Debug)]
@@ -125,6 +128,7 @@ impl Inquiries {
         let Some(number) = self.open.lock().enter(id, &sink, size) else {
             return respond(declined(method));
         };
+        self.open.lock().visits.add(method, params, dialogue.party.as_ref());
         let (inquiries, id) = (Arc::clone(self), id.clone());
         let open = Open { inquiries, id: id.clone(), number, _hold: deadline.hold() };
         let reply = Reply::new(method, move |response| {
@@ -138,6 +142,11 @@ impl Inquiries {
         let asked = Asked { server, id, method, params, reply };
         // Where there is no room or nobody any more, dropping the reply declines it.
         drop(sink.try_send(Told::Asked(asked)));
+    }
+
+    /// Whose the address is that was visited, as far as is known.
+    pub(in crate::upstream) fn visited(&self, params: &RawValue) -> Option<Whose> {
+        self.open.lock().visits.take(params)
     }
 
     /// The server no longer wants an answer.

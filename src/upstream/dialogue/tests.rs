@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{inquiries::OPEN_BYTES, *};
 use crate::{
     upstream::{Roots, StderrRing},
-    wire::{Ability, raw},
+    wire::Ability,
 };
 
 fn party(who: &str, sink: Option<DialogueSink>) -> Party {
@@ -172,16 +172,15 @@ async fn log_messages_and_questions_that_wait_are_bounded_in_bytes() {
 
     let open = Arc::<Inquiries>::default();
     let (sender, answers) = std::sync::mpsc::channel();
-    let long =
-        raw(&serde_json::json!({ "message": "x".repeat(OPEN_BYTES), "requestedSchema": {} }));
-    for id in 1..=2 {
+    let long = text(&format!(r#"{{"message":"","x":"{}"}}"#, "x".repeat(OPEN_BYTES)));
+    for (id, params) in [(1, &text(r#"{"message":"Who?"}"#)), (2, &long)] {
         let sender = sender.clone();
         let (ring, party) = (StderrRing::default(), Some(mine.clone()));
-        open.ask(&ring, party, &Id::from(id), method::ELICIT, Some(&long), move |line| {
+        open.ask(&ring, party, &Id::from(id), method::ELICIT, Some(params), move |line| {
             sender.send(String::from_utf8(line).unwrap()).unwrap();
         });
     }
-    assert!(answers.try_recv().unwrap().contains(r#""id":2"#), "a lone one may be as long");
+    assert!(answers.try_recv().unwrap().contains(r#""id":2"#));
     assert!(matches!(told.try_recv(), Ok(Told::Asked(_))));
     assert!(answers.try_recv().unwrap().contains(r#""id":1"#), "the first was dropped here");
 }

@@ -319,6 +319,11 @@ impl Legs {
             }
             method::MESSAGE => log(self.party(id, ear).as_ref(), params, &self.words),
             method::CANCELLED => self.inquiries.withdraw(params),
+            method::VISITED => {
+                if let Some(params) = params {
+                    self.news.visited(self.inquiries.visited(params), params);
+                }
+            }
             _ => {
                 let heard = extension::may_own(method)
                     && notice(self.party(id, ear).as_ref(), method, params);

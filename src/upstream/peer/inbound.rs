@@ -112,6 +112,14 @@ fn notification(shared: &Shared, method: &str, params: Option<&RawValue>) {
         }
         method::MESSAGE => log(shared.pending.addressee().as_ref(), params, &shared.stderr),
         method::CANCELLED => shared.inquiries.withdraw(params),
+        method::VISITED => {
+            let taken = params.is_some_and(|params| {
+                shared.news.visited(shared.inquiries.visited(params), params)
+            });
+            if !taken {
+                count(&shared.oddities.ignored);
+            }
+        }
         _ => {
             let heard = extension::may_own(method)
                 && notice(shared.pending.addressee().as_ref(), method, params);

@@ -32,9 +32,21 @@ fn every_problem_of_every_file_is_said_at_once() {
              as in `${NOPE:-…}`, or disable the server)",
             "two.yaml: mcpServers.b.url: is not an http or https URL (such as \
              \"https://example.com/mcp\")",
-            "environment: servr: unknown key (did you mean `server`?)",
+            "environment: servr: unknown key, of variables that begin with SWITCHBOARD_SERVR (did you mean `server`?)",
             "one.toml: monitoring.health_check_seconds: 0 is out of range (1 to 3600)",
         ]
+    );
+}
+
+#[test]
+fn a_wrong_type_and_a_mistyped_filter_say_what_may_stand_there() {
+    says(
+        "[mcpServers.a]\ncommand = \"a\"\nisolation = 5\ntools = { denny = [\"x\"] }\n",
+        &[
+            "a.toml: mcpServers.a.isolation: must be one of agent, shared, session",
+            "a.toml: mcpServers.a.tools.denny: must be a table with the settings of the tools that \
+             this names (did you mean `deny`?)",
+        ],
     );
 }
 

@@ -201,3 +201,28 @@ async fn a_session_names_its_places_to_a_server_of_its_own() {
     client.reply(&asked, places.clone()).await;
     assert_eq!(client.learned(call).await, json!([places]));
 }
+
+#[tokio::test]
+async fn the_session_that_was_sent_to_an_address_hears_that_the_visit_is_over() {
+    let host = Host::start("legacy").await;
+    let able = || json!({"elicitation": {"form": {}, "url": {}}});
+    let (mut one, mut two) = (host.legacy(able()).await, host.legacy(able()).await);
+    let call = one.call("url", "one").await;
+    let asked = one.asked("elicitation/create").await;
+    let id = asked["params"]["elicitationId"].as_str().unwrap();
+    one.reply(&asked, json!({"action": "accept"})).await;
+    assert_eq!(one.learned(call).await, json!([{"action": "accept"}]));
+
+    // Told in another session's call, and heard by the one whose visit it is.
+    let call = two.call("visited", id).await;
+    assert_eq!(two.learned(call).await, json!(["told"]));
+    let over = one.told("notifications/elicitation/complete").await;
+    assert_eq!(over, json!({ "elicitationId": id }));
+
+    // Nobody knows an id that was never asked with, and two sessions may have it.
+    let call = two.call("visited", "e99").await;
+    assert_eq!(two.learned(call).await, json!(["told"]));
+    let unheard =
+        || host.runtime.store().server(&ServerName::new(SERVER).unwrap()).unwrap().unheard;
+    crate::support::wait::until("it is counted", async || (unheard() == 1).then_some(())).await;
+}

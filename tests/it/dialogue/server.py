@@ -24,7 +24,7 @@ ASKS = {
     "twice": [("elicitation/create", FORM)],
     "endless": [("elicitation/create", FORM)],
 }
-TOOLS = [*ASKS, "tell", "wait", "log", "sign", "take_back", "die", "later"]
+TOOLS = [*ASKS, "visited", "tell", "wait", "log", "sign", "take_back", "die", "later"]
 waiting, last = {}, 0
 
 
@@ -112,7 +112,12 @@ def call_tool(call, params):
         # Answers by itself, whatever becomes of the question.
         ask(*ASKS["form"][0], lambda answer: None)
         return said(call, "early")
-    if name == "wait":
+    if name == "visited":
+        # The id of the visit that is over.
+        params = {"elicitationId": params["arguments"]["who"]}
+        send({"method": "notifications/elicitation/complete", "params": params})
+        said(call, "told")
+    elif name == "wait":
         waiting["go"] = lambda answer: said(call, "waited")
     elif name == "log":
         for level in ["debug", "error"]:
