@@ -3,10 +3,9 @@
 //!
 //! Pure. It never looks a resource up; the view does.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use crate::{
@@ -14,15 +13,13 @@ use crate::{
     wire::{Needle, Object, RawValue, meta::META},
 };
 
+mod template;
+
+pub use template::{Effort, Exhausted, Template};
+
 const SCHEME: &str = "switchboard+";
 /// Bytes of a URI that is worth matching; servers choose them, and everybody waits meanwhile.
 const LONGEST: usize = 8 * 1024;
-/// Bytes of a template that is matched.
-const LONGEST_TEMPLATE: usize = 1024;
-/// Expressions of a template that is matched.
-const EXPRESSIONS: usize = 8;
-/// Bytes of a compiled template.
-const REGEX_BYTES: usize = 64 * 1024;
 /// What of a server's name stands encoded in a URI.
 const OUTSIDE_OF_NAMES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 /// Members of a body that hold URIs, and how each is rewritten.
@@ -163,39 +160,6 @@ pub const fn is_too_long(uri: &str) -> bool {
     uri.len() > LONGEST
 }
 
-/// What matches every URI that a template (RFC 6570) can expand to, and little else; `None` for a
-/// template that is too big to be worth it.
-pub fn template(template: &str) -> Option<Regex> {
-    static EXPRESSION: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"\{([+#./;?&]?)[^{}]*\}").ok());
-    if template.len() > LONGEST_TEMPLATE {
-        return None;
-    }
-    let mut pattern = "^".to_owned();
-    let mut rest = 0;
-    for (place, found) in EXPRESSION.as_ref()?.captures_iter(template).enumerate() {
-        if place == EXPRESSIONS {
-            return None;
-        }
-        let whole = found.get(0)?;
-        pattern.push_str(&regex::escape(template.get(rest..whole.start())?));
-        pattern.push_str(match found.get(1)?.as_str() {
-            "+" => ".*",
-            "#" => "(#.*)?",
-            "." => r"(\.[^/?#]*)?",
-            "/" => "(/[^?#]*)?",
-            ";" => "(;[^/?#]*)?",
-            "?" => r"(\?[^#]*)?",
-            "&" => "(&[^#]*)?",
-            _ => "[^/?#]*",
-        });
-        rest = whole.end();
-    }
-    pattern.push_str(&regex::escape(template.get(rest..)?));
-    pattern.push('$');
-    RegexBuilder::new(&pattern).size_limit(REGEX_BYTES).build().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,23 +219,6 @@ mod tests {
             ["[]", r#"{"uri":"a:1"}"#, r#"{"contents":[{"uri":"b:1"}]}"#, r#"{"content":1}"#]
         {
             assert_eq!(marked(same), None, "{same}");
-        }
-    }
-
-    #[test]
-    fn a_template_matches_what_it_expands_to() {
-        let matches = |text: &str, uri: &str| template(text).unwrap().is_match(uri);
-        assert!(matches("demo://resource/{kind}/{id}", "demo://resource/text/1"));
-        assert!(!matches("demo://resource/{kind}/{id}", "demo://resource/text/1/2"));
-        assert!(!matches("demo://resource/{id}", "xdemo://resource/1"));
-        assert!(matches("file:///{+path}", "file:///a/b?c"));
-        assert!(matches("db://t{/schema,table}{?limit,offset}", "db://t/a/b?limit=1&offset=2"));
-        assert!(matches("db://t{/schema}{?limit}", "db://t"));
-        assert!(!matches("a.b/{x}", "axb/1"), "what stands outside of braces is literal");
-        for (big, at) in
-            [("x".repeat(LONGEST_TEMPLATE + 1), 0), ("{+x}".repeat(EXPRESSIONS + 1), 1)]
-        {
-            assert!(template(&big).is_none(), "{at}");
         }
     }
 }

@@ -8,16 +8,16 @@ use std::{
     sync::Arc,
 };
 
-use regex::Regex;
-
-use super::{Catalog, ContentHash, Item, Names, OwnTool, ToolMatcher, nearest, uri};
+use super::{
+    Catalog, ContentHash, Item, Names, OwnTool, ToolMatcher, nearest,
+    uri::{self, Effort, Template},
+};
 use crate::{
     id::ServerName,
-    wire::{Each, Needle, Object, Primitive, RawValue, task},
+    wire::{Each, Object, Primitive, RawValue, task},
 };
 
-/// Templates of a view that are matched; what further ones give is found by links.
-const MATCHED: usize = 256;
+mod addresses;
 
 /// One server of a view.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +65,8 @@ pub struct ViewItem {
     pub raw: Arc<RawValue>,
     /// Whether it is a tool that is called as a task or not at all.
     pub needs_task: bool,
-    /// What the URIs of a template match.
-    expands: Option<Regex>,
+    /// Which URIs a template may give.
+    expands: Option<Template>,
 }
 
 /// How often each list of a view really changed.
@@ -122,8 +122,9 @@ impl View {
         for &member in &members {
             for prompt in member.catalog.items(Primitive::Prompt) {
                 let exposed = names.assign(member.server, &prompt.name);
-                self.add(&mut view, Primitive::Prompt, exposed, member.server, prompt);
+                self.add(&mut view, Primitive::Prompt, exposed, member.server, prompt, None);
             }
+            let mut effort = Effort::default();
             for tool in member.catalog.tools() {
                 if !member.filter.passes(&tool.name) {
                     continue;
@@ -132,7 +133,8 @@ impl View {
                 // changes no name.
                 let exposed = names.assign(member.server, &tool.name);
                 if filter.passes(&exposed) {
-                    self.add(&mut view, Primitive::Tool, exposed, member.server, tool);
+                    let new = view.readdressed_within(&mut effort, member.server, &tool.raw);
+                    self.add(&mut view, Primitive::Tool, exposed, member.server, tool, new);
                 }
             }
         }
@@ -151,7 +153,7 @@ impl View {
             } else {
                 Arc::clone(&item.name)
             };
-            self.add(view, primitive, exposed, member.server, item);
+            self.add(view, primitive, exposed, member.server, item, None);
         }
     }
 
@@ -170,17 +172,16 @@ impl View {
         exposed: Arc<str>,
         server: &ServerName,
         item: &Item,
+        new: Option<Box<RawValue>>,
     ) {
         if view.sections.get(primitive).index.contains_key(&exposed) {
             return;
         }
-        let readdressed = primitive == Primitive::Tool && view.contested.contains(server);
-        let source = if readdressed { view.readdressed(server, &item.raw) } else { None };
-        let source = source.map_or_else(|| Arc::clone(&item.raw), Arc::from);
+        let source = new.map_or_else(|| Arc::clone(&item.raw), Arc::from);
         let shown = self.unchanged(primitive, &exposed, server, &item.name, &source);
         let shown = shown.unwrap_or_else(|| ViewItem {
             raw: renamed(primitive, &exposed, &item.name, &source),
-            expands: (primitive == Primitive::Template).then(|| uri::template(&exposed)).flatten(),
+            expands: (primitive == Primitive::Template).then(|| Template::new(&exposed)).flatten(),
             exposed,
             server: server.clone(),
             upstream: Arc::clone(&item.name),
@@ -246,48 +247,6 @@ impl View {
     pub fn find(&self, primitive: Primitive, exposed: &str) -> Option<&ViewItem> {
         let section = self.sections.get(primitive);
         section.items.get(*section.index.get(exposed)?)
-    }
-
-    /// The server of a resource and its URI there, for one that is listed or whose URI names its
-    /// server.
-    pub fn resource<'a>(&'a self, uri: &'a str) -> Option<(&'a ServerName, &'a str)> {
-        if let Some(item) = self.find(Primitive::Resource, uri) {
-            return Some((&item.server, &item.upstream));
-        }
-        let (server, uri) = uri::split(uri)?;
-        Some((self.servers.get(&server)?, uri))
-    }
-
-    /// The server of the first template that may give a URI.
-    pub fn by_template(&self, uri: &str) -> Option<&ServerName> {
-        if uri::is_too_long(uri) {
-            return None;
-        }
-        let mut templates = self.items(Primitive::Template).iter().take(MATCHED);
-        let matching =
-            templates.find(|item| item.expands.as_ref().is_some_and(|it| it.is_match(uri)));
-        matching.map(|item| &item.server)
-    }
-
-    /// A body of this server with its URIs as this view names them; `None` where they are the same.
-    pub fn readdressed(&self, server: &ServerName, body: &RawValue) -> Option<Box<RawValue>> {
-        static NAMES: [Needle; 2] = [Needle::new("\"uri\""), Needle::new("\"resourceUri\"")];
-        if !self.is_contested(server) || !NAMES.iter().any(|name| name.is_in(body)) {
-            return None;
-        }
-        uri::rewrite(body, &mut |uri| self.addressed(server, uri))
-    }
-
-    /// What this view calls a URI of a server's; `None` where it is the same.
-    pub fn addressed(&self, server: &ServerName, uri: &str) -> Option<String> {
-        let listed = self.resource(uri).map(|(server, _)| server);
-        let first = listed.or_else(|| self.by_template(uri))?;
-        (first != server).then(|| uri::qualified(server, uri))
-    }
-
-    /// Whether it names URIs of a server in another way than the server does.
-    pub fn is_contested(&self, server: &ServerName) -> bool {
-        self.contested.contains(server)
     }
 
     /// What tells this view from any other: names, origins, definitions and their order.

@@ -343,6 +343,23 @@ fn what_a_link_of_one_server_means_is_not_anothers_to_claim() {
 }
 
 #[test]
+fn links_that_take_too_long_to_place_lead_to_their_server() {
+    let mut servers = [server("a", 0, &[]), server("b", 0, &[])];
+    let templates: Vec<_> = (0..256).map(|n| format!("x:{{+a}}Z{n}")).collect();
+    let templates: Vec<_> = templates.iter().map(String::as_str).collect();
+    addresses(&mut servers[0], Primitive::Template, &templates);
+    let view = build(&servers);
+    let uri = format!("x:{}", "q".repeat(500));
+    let link = format!(r#"{{"type":"resource_link","uri":"{uri}","name":"n"}}"#);
+    let links = vec![link; 100].join(",");
+    let links = RawValue::from_string(format!(r#"{{"content":[{links}]}}"#)).unwrap();
+    let told = view.readdressed(&servers[1].name, &links).unwrap();
+    let qualified = told.get().matches(&format!("switchboard+b:{uri}")).count();
+    assert!((50..90).contains(&qualified), "{qualified}: the first ones were found to be nobody's");
+    assert_eq!(told.get().matches(&uri).count(), 100);
+}
+
+#[test]
 fn kinds_change_apart() {
     let mut servers = [server("a", 0, &["t"])];
     let before = build(&servers);

@@ -29,6 +29,9 @@ pub struct Annotated {
     path: Vec<String>,
 }
 
+/// Hears of a header and the JSON text of its argument.
+type Tell<'t> = &'t mut dyn FnMut(&str, Option<&str>) -> Result<(), Mismatch>;
+
 /// Whether a definition or a schema may have annotations; nearly none has.
 pub fn is_annotated(json: &RawValue) -> bool {
     static ANNOTATED: Needle = Needle::new(ANNOTATION);
@@ -139,7 +142,7 @@ fn each(
     annotated: &[Annotated],
     depth: usize,
     object: Option<&Object<'_>>,
-    tell: &mut dyn FnMut(&str, Option<&str>) -> Result<(), Mismatch>,
+    tell: Tell<'_>,
 ) -> Result<(), Mismatch> {
     // They were found on a walk: those that share a beginning stand together, the shortest first.
     for group in annotated.chunk_by(|one, next| one.path.get(depth) == next.path.get(depth)) {
