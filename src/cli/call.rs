@@ -50,6 +50,16 @@ fn longer_than_none(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
 }
 
+fn with_remedy(error: ControlError) -> ControlError {
+    if let ControlError::Refused(text) = &error
+        && text.starts_with("unknown tool")
+    {
+        let remedy = "`switchboard tools` lists those that there are";
+        return ControlError::Refused(format!("{text}; {remedy}"));
+    }
+    error
+}
+
 /// Calls, and prints what came back: data if the tool did its work, an error if not.
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let arguments = match &*args.arguments {
@@ -70,12 +80,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         timeout_ms: args.timeout.map(|timeout| timeout.as_millis()),
     };
     let control = Control::of(&args.place.state_dir()?);
-    let raw = control.post("/call", &call).await.map_err(|error| match error {
-        ControlError::Refused(text) if text.starts_with("unknown tool") => {
-            ControlError::Refused(format!("{text}; `switchboard tools` lists those that there are"))
-        }
-        error => error,
-    })?;
+    let raw = control.post("/call", &call).await.map_err(with_remedy)?;
     let result: ToolResult = serde_json::from_str(raw.get()).unwrap_or_default();
     let text = result.text().unwrap_or_else(|| raw.get().to_owned());
     if args.json {

@@ -43,9 +43,9 @@ fn a_wrong_type_and_a_mistyped_filter_say_what_may_stand_there() {
     says(
         "[mcpServers.a]\ncommand = \"a\"\nisolation = 5\ntools = { denny = [\"x\"] }\n",
         &[
-            "a.toml: mcpServers.a.isolation: must be one of agent, shared, session",
             "a.toml: mcpServers.a.tools.denny: must be a table with the settings of the tools that \
              this names (did you mean `deny`?)",
+            "a.toml: mcpServers.a.isolation: must be one of agent, shared, session",
         ],
     );
 }

@@ -35,10 +35,11 @@ const REQUESTS: [(&str, &str, &str); 23] = [
     ("tasks/update", "UpdateTaskRequest", "UpdateTaskResult"),
 ];
 
-const NOTIFICATIONS: [(&str, &str); 13] = [
+const NOTIFICATIONS: [(&str, &str); 14] = [
     ("notifications/initialized", "InitializedNotification"),
     ("notifications/cancelled", "CancelledNotification"),
     ("notifications/progress", "ProgressNotification"),
+    ("notifications/elicitation/complete", "ElicitationCompleteNotification"),
     ("notifications/message", "LoggingMessageNotification"),
     ("notifications/tools/list_changed", "ToolListChangedNotification"),
     ("notifications/prompts/list_changed", "PromptListChangedNotification"),
