@@ -99,6 +99,17 @@ async fn what_nobody_can_be_asked_is_answered_at_once() {
 }
 
 #[tokio::test]
+async fn an_operator_finds_why_a_question_was_nobodys() {
+    let (open, ring) = (Arc::<Inquiries>::default(), StderrRing::default());
+    let (sink, told) = mpsc::channel(1);
+    let _answers = ask(&open, Some(party("a", Some(sink))), method::ELICIT);
+    open.ask(&ring, None, &Id::from(8), method::ELICIT, None, drop);
+    let said = ring.last(1).concat();
+    assert!(said.contains("elicitation/create") && said.contains("1 waiting for"), "{said}");
+    drop(told);
+}
+
+#[tokio::test]
 async fn a_log_message_goes_to_its_call_if_that_wants_it_and_to_the_ring_if_there_is_none() {
     let ring = StderrRing::default();
     let (sink, mut told) = mpsc::channel(4);
