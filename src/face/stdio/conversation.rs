@@ -55,7 +55,7 @@ pub(super) struct Conversation {
     out: Out,
     agreed: Agreed,
     /// A legacy client reads as long as there is a conversation.
-    _reads: Option<Reads>,
+    reads: Option<Reads>,
     /// Versions of the view, for a legacy client.
     changes: Option<Changes>,
     running: JoinSet<Vec<Id>>,
@@ -87,7 +87,7 @@ impl Conversation {
             },
             out,
             agreed: Agreed::Nothing,
-            _reads: None,
+            reads: None,
             changes: None,
             running: JoinSet::new(),
             wanted: HashMap::new(),
@@ -172,6 +172,7 @@ impl Conversation {
             // It can answer nothing any more.
             client.leave();
         }
+        drop(self.reads.take());
         while self.running.join_next().await.is_some() {}
     }
 
@@ -313,7 +314,7 @@ impl Conversation {
                     changes.map_err(|error| Err(Fault::new(code::INTERNAL, error.to_string())))?;
                 self.agreed = Agreed::Legacy(revision);
                 self.caller = legacy::open(&self.gate, &self.caller, params, revision);
-                self._reads = self.caller.client.as_ref().map(Reads::of);
+                self.reads = self.caller.client.as_ref().map(Reads::of);
                 self.changes = Some(Changes::new(changes));
                 Ok(Reply::Now(Ok(into_text(result).into())))
             }
