@@ -11,7 +11,6 @@ use links::Links;
 use once::Once;
 use prepared::Prepared;
 use rounds::Rounds;
-use seal::Bound;
 pub use seal::{KeyError, StateKeys};
 use tasks::Tasks;
 use tokio::sync::watch;
@@ -27,11 +26,12 @@ use crate::{
     id::{Incarnation, Owner, ServerName, SessionKey},
     runtime::{RuntimeHandle, Scope},
     trace::Telemetry,
-    wire::{Abilities, Era, Pieces, RawValue},
+    wire::{Pieces, RawValue},
 };
 
 mod attended;
 mod caller;
+mod calls;
 mod converse;
 mod links;
 mod live;
@@ -112,98 +112,6 @@ impl Gate {
     /// What this principal may use of an owner's.
     fn scope(&self, principal: &Principal, owner: &Owner) -> Result<Scope, CallError> {
         scope(&self.runtime, principal, owner)
-    }
-
-    /// Carries out a request of the owner's view. Dropping the future cancels the call. A call without a
-    /// session is the principal's: it stands for one where a server is isolated by session.
-    ///
-    /// A call whose `_meta` has an `io.switchboard/idempotencyKey` is carried out once for its
-    /// principal, owner and tool: a repeat joins it, or gets its answer for ten minutes, an unknown
-    /// outcome included. It goes on when its caller leaves.
-    ///
-    /// A call that its server makes into a task has the task's result, unless it asked for a task
-    /// (MCP 2025-11-25, `task` in its parameters).
-    ///
-    /// # Errors
-    /// [`CallError`]; what was provably not sent says so.
-    pub async fn call(
-        &self,
-        principal: &Principal,
-        owner: &Owner,
-        mut request: CallRequest,
-    ) -> Result<Answer, CallError> {
-        request.session.get_or_insert_with(|| principal.session.clone());
-        let scope = self.scope(principal, owner)?;
-        if matches!(request.subject, Subject::Task { .. }) {
-            return Box::pin(self.task(principal, &scope, Era::Legacy, request)).await;
-        }
-        self.trace_back(principal, owner, &mut request);
-        let (subject, session) = (request.subject.clone(), request.session.clone());
-        let answer = match once::key(&request.params)? {
-            Some(key) => Box::pin(self.once.call(principal, scope, request, key)).await?,
-            None => live::call(&scope, request).await?,
-        };
-        self.links.heard(principal, owner, &subject, &answer);
-        self.tasks.handed(principal, owner, session.as_ref(), answer)
-    }
-
-    /// Finds out who told of a resource that is asked for.
-    fn trace_back(&self, principal: &Principal, owner: &Owner, request: &mut CallRequest) {
-        if let Subject::Resource(uri) = &request.subject {
-            request.origin = self.links.server(principal, owner, uri);
-        }
-    }
-
-    /// Carries out a request of a caller that is not asked while it runs: what the server wants to
-    /// know is an answer of the type `input_required`, and the call goes on with the request that
-    /// brings `inputResponses` and the same `requestState` within five minutes (MCP 2026-07-28).
-    ///
-    /// A call that waits for answers goes on when its caller leaves. One under an idempotency key
-    /// asks nothing. One whose caller takes tasks ([`Ability::Tasks`](crate::wire::Ability::Tasks))
-    /// may be answered by one; all others have the result of theirs.
-    ///
-    /// # Errors
-    /// [`CallError`]; a `requestState` that is not of this caller's same request is invalid, and so
-    /// are `inputResponses` that have another shape than an object for each question.
-    pub async fn round(
-        &self,
-        principal: &Principal,
-        owner: &Owner,
-        mut request: CallRequest,
-    ) -> Result<Answer, CallError> {
-        if !wanted::has_sound_answers(&request.params) {
-            let text = "`inputResponses` must have an object for each question";
-            return Err(CallError::Invalid(text.to_owned()));
-        }
-        let subject = request.subject.clone();
-        request.session.get_or_insert_with(|| principal.session.clone());
-        let scope = self.scope(principal, owner)?;
-        if matches!(request.subject, Subject::Task { .. }) {
-            return Box::pin(self.task(principal, &scope, Era::Modern, request)).await;
-        }
-        self.trace_back(principal, owner, &mut request);
-        if let Some(key) = once::key(&request.params)? {
-            if rounds::is_continued(&request.params) {
-                // A call under a key asks nothing, so there is none that could go on.
-                let why = "an idempotency key belongs to a call's first request; take it out of the \
-                           one that brings `inputResponses`";
-                return Err(CallError::Invalid(why.to_owned()));
-            }
-            request.dialogue.abilities = Abilities::NONE;
-            let params = Arc::clone(&request.params);
-            let called = self.once.call(principal, scope.clone(), request, key);
-            let outcome = Box::pin(called).await;
-            let bound = || Bound::new(principal, owner, subject.method(), &params);
-            return self.rounds.finished(Some(&scope), outcome, Abilities::NONE, bound);
-        }
-        if matches!(subject, Subject::Extension { .. } | Subject::Completion(..)) {
-            // Only these can end with what they want to know: tools, prompts, resources (MCP
-            // 2026-07-28, multi round-trip requests).
-            request.dialogue.abilities = Abilities::NONE;
-        }
-        let answer = self.rounds.call(principal, subject.method(), scope, request).await?;
-        self.links.heard(principal, owner, &subject, &answer);
-        self.tasks.handed(principal, owner, None, answer)
     }
 
     /// Passes a notification of a client on to the servers that it concerns: that of an extension,

@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
-use super::{Answer, CallError, Watching, seal::TaskTicket, tasks};
+use super::{Answer, CallError, Watching, tasks};
 use crate::{
     id::ServerName,
     runtime::Watch,
@@ -32,7 +32,7 @@ impl Watching {
         let scope = self.scope()?;
         let mut agreed: Vec<Arc<str>> = Vec::new();
         for name in names {
-            let ticket = self.tasks.named(&self.principal, &self.owner, self.era, &name);
+            let ticket = self.tasks.named(&self.principal, &scope, self.era, &name);
             let Some(ticket) = ticket.filter(|_| !agreed.iter().any(|it| **it == *name)) else {
                 continue;
             };
@@ -50,9 +50,10 @@ impl Watching {
     /// ended. Beyond 256 the oldest are told of no longer.
     pub fn note(&self, answer: &Answer) {
         let Some(Task { id, status, .. }) = &answer.task else { return };
-        let ticket = TaskTicket { server: answer.server.clone(), id: id.to_string() };
+        let Ok(scope) = self.scope() else { return };
+        let ticket = tasks::ticket(&scope, &answer.server, id);
         let name = self.tasks.name(&self.principal, &self.owner, self.era, &ticket);
-        let (Some(name), Ok(scope)) = (name.map(Arc::<str>::from), self.scope()) else { return };
+        let Some(name) = name.map(Arc::<str>::from) else { return };
         if status.is_final() {
             return self.dismiss(&name);
         }

@@ -37,6 +37,10 @@ pub(super) async fn call(scope: &Scope, request: CallRequest) -> Result<Answer, 
     let mut again = request.clone();
     let end = Instant::now() + request.timeout.unwrap_or(Duration::MAX).min(scope.longest());
     let mut outcome = polled::call(scope, request).await;
+    if !outcome.as_ref().is_ok_and(|answer| result::wants_input(&answer.result)) {
+        return settled(outcome, &dialogue);
+    }
+    let _under_way = scope.under_way();
     for _ in 0..ROUNDS {
         let answer = match outcome {
             Ok(answer) if result::wants_input(&answer.result) => answer,
@@ -56,7 +60,7 @@ pub(super) async fn call(scope: &Scope, request: CallRequest) -> Result<Answer, 
         let params = wanted::repeated(&again.params, responses.as_deref(), wanted.state.as_deref());
         again.params = Arc::from(params);
         again.timeout = Some(end.saturating_duration_since(Instant::now()));
-        outcome = Box::pin(polled::call(scope, again.clone())).await;
+        outcome = Box::pin(polled::go_on(scope, again.clone())).await;
     }
     match outcome {
         Ok(answer) if result::wants_input(&answer.result) => Err(CallError::Server {

@@ -4,16 +4,15 @@
 //! Owned by the call. However that ends before the task does, the task is given up. What a task
 //! wants to know goes the way of what any call wants to know.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{
     Answer, CallError, CallRequest, Subject, live, run::Outcome, seal::RESPONSES, wanted::Wanted,
 };
 use crate::{
     error::Kind,
-    id::ServerName,
     runtime::{Awaited, Scope},
     wire::{
         Ability, Era, ErrorObject, Object, RawValue, Task,
@@ -25,7 +24,7 @@ use crate::{
 
 mod lost;
 
-use lost::{failed, lost, unusable};
+use lost::{Made, another, failed, lost, unusable};
 
 /// How soon a task is asked for at first, where its server does not say.
 const FIRST: Duration = Duration::from_millis(500);
@@ -35,6 +34,9 @@ const PATIENT: Duration = Duration::from_secs(5);
 const BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(1));
 /// How long one answer about a task may take.
 const LOOK: Duration = Duration::from_secs(30);
+/// How long before a call's end its task is asked for the last time, however long its server wants
+/// to be left alone.
+const LAST: Duration = Duration::from_secs(1);
 
 /// How long it is until a task is asked for again: what its server suggests, within bounds; without
 /// that ever longer.
@@ -45,18 +47,41 @@ fn pause(suggested: Option<Duration>, asked: u32) -> Duration {
     }
 }
 
+/// When a task is asked for again; `None` where that would be after the call's end, and it was asked
+/// for just before that.
+fn due(now: Instant, pause: Duration, end: Instant, asked: u32) -> Option<Instant> {
+    if let Some(due) = now.checked_add(pause).filter(|due| *due < end) {
+        return Some(due);
+    }
+    let last = end.checked_sub(LAST).unwrap_or(now).max(now);
+    (asked == 0 || last > now).then_some(last)
+}
+
 /// Carries out a request; a call that becomes a task has its result at the end, unless its caller
 /// takes tasks.
-pub(super) async fn call(scope: &Scope, mut request: CallRequest) -> Outcome {
-    let Subject::Tool(name) = &request.subject else { return scope.call(request).await };
+pub(super) async fn call(scope: &Scope, request: CallRequest) -> Outcome {
+    carry_out(scope, request, false).await
+}
+
+/// Carries out a further request of a call that is under way, also where new calls are refused.
+pub(super) async fn go_on(scope: &Scope, request: CallRequest) -> Outcome {
+    carry_out(scope, request, true).await
+}
+
+async fn carry_out(scope: &Scope, mut request: CallRequest, is_under_way: bool) -> Outcome {
+    let send = async |request| {
+        if is_under_way { scope.go_on(request).await } else { scope.call(request).await }
+    };
+    let Subject::Tool(name) = &request.subject else { return send(request).await };
     let takes_extension = request.dialogue.abilities.has(Ability::Tasks);
-    let forced = scope.needs_task(name) && !task::is_wanted(&request.params);
+    let (needs_task, program) = scope.tool(name);
+    let forced = needs_task && !task::is_wanted(&request.params);
     if forced {
         request.params = Arc::from(task::wanted(&request.params));
     }
     let end = Instant::now() + request.timeout.unwrap_or(Duration::MAX).min(scope.longest());
     let mut again = request.clone();
-    let mut outcome = scope.call(request).await;
+    let mut outcome = send(request).await;
     if let Err(CallError::Server { error, .. }) = &outcome
         && !takes_extension
         && wants_tasks(error)
@@ -64,17 +89,18 @@ pub(super) async fn call(scope: &Scope, mut request: CallRequest) -> Outcome {
         // It was not carried out; whoever polls takes tasks.
         again.dialogue.abilities = again.dialogue.abilities.and(Ability::Tasks);
         again.timeout = Some(end.saturating_duration_since(Instant::now()));
-        outcome = Box::pin(scope.call(again.clone())).await;
+        outcome = Box::pin(send(again.clone())).await;
     }
     let takes = |task: &Task| match task.era {
         Era::Modern => takes_extension,
         Era::Legacy => !forced && task::is_wanted(&again.params),
     };
     match outcome {
-        Ok(Answer { task: Some(task), server, .. }) if !takes(&task) => {
+        Ok(Answer { task: Some(task), server, incarnation, .. }) if !takes(&task) => {
+            let made = Made::now(server, incarnation, scope, program);
             let awaited = scope.awaited();
             let work =
-                Work { scope, call: again, server, task, end, said: None, done: false, awaited };
+                Work { scope, call: again, made, task, end, said: None, done: false, awaited };
             Box::pin(work.result()).await
         }
         outcome => outcome,
@@ -97,7 +123,7 @@ struct Work<'s> {
     scope: &'s Scope,
     /// The call that became the task.
     call: CallRequest,
-    server: ServerName,
+    made: Made,
     task: Task,
     end: Instant,
     /// What its server said last for people.
@@ -113,7 +139,7 @@ impl Work<'_> {
         tokio::select! {
             biased;
             () = given_up.cancelled() => {
-                Err(unusable(&self.server, "did not end it before switchboard shut down"))
+                Err(unusable(&self.made, "did not end it before switchboard shut down"))
             }
             outcome = self.ask_on() => outcome,
         }
@@ -127,17 +153,17 @@ impl Work<'_> {
             self.say();
             // One that has ended already is asked for its result at once.
             if !(self.task.status.is_final() && asked == 0) {
-                let until = Instant::now() + pause(self.task.interval, asked);
-                if until >= self.end {
+                let pause = pause(self.task.interval, asked);
+                let Some(due) = due(Instant::now(), pause, self.end, asked) else {
                     return Err(self.late());
-                }
-                sleep_until(until).await;
+                };
+                sleep_until(due).await;
             }
             asked += 1;
-            let answer = match self.scope.go_on(self.about(method::TASKS_GET, None)).await {
+            let answer = match self.send(self.about(method::TASKS_GET, None)).await {
                 Ok(answer) => answer,
                 Err(error) => {
-                    if let Some(lost) = lost(&self.server, &error, errors) {
+                    if let Some(lost) = lost(&self.made, &error, errors) {
                         return Err(lost);
                     }
                     errors += u32::from(matches!(error, CallError::Server { .. }));
@@ -146,7 +172,7 @@ impl Work<'_> {
             };
             errors = 0;
             let Some(task) = answer.task.clone().filter(|task| task.id == self.task.id) else {
-                return Err(unusable(&self.server, "says nothing of it when it is asked"));
+                return Err(unusable(&self.made, "says nothing of it when it is asked"));
             };
             self.task = task;
             match (self.task.status, self.task.era) {
@@ -154,14 +180,14 @@ impl Work<'_> {
                 (Status::Cancelled, _) => {
                     self.done = true;
                     let what = "gave up the task that it made of this call";
-                    return Err(failed(&self.server, Kind::Cancelled, what));
+                    return Err(failed(&self.made, Kind::Cancelled, what));
                 }
                 (Status::InputRequired, Era::Modern) => {
                     self.ask(&answer.result, &mut answered).await?;
                 }
                 // The answer to this one brings the questions before it.
                 (_, Era::Legacy) => {
-                    let outcome = self.scope.go_on(self.about(method::TASKS_RESULT, None)).await;
+                    let outcome = self.legacy_result().await;
                     if let Some(outcome) = self.came_to(outcome) {
                         return outcome;
                     }
@@ -174,15 +200,54 @@ impl Work<'_> {
         }
     }
 
+    /// Asks a server of 2025-11-25 for the result, which it gives once there is one; what it says
+    /// of the task until then is told meanwhile.
+    async fn legacy_result(&mut self) -> Outcome {
+        let (scope, asking) = (self.scope, self.about(method::TASKS_RESULT, None));
+        if !self.made.is_there(scope) {
+            return Err(another());
+        }
+        let mut result = pin!(scope.go_on(asking));
+        let mut asked = 0;
+        while !self.task.status.is_final() {
+            let look = async {
+                sleep(pause(self.task.interval, asked)).await;
+                self.send(self.about(method::TASKS_GET, None)).await
+            };
+            let told = tokio::select! {
+                biased;
+                outcome = &mut result => return outcome,
+                told = look => told,
+            };
+            asked += 1;
+            let told = told.ok().and_then(|answer| answer.task);
+            if let Some(task) = told.filter(|task| task.id == self.task.id) {
+                self.task = task;
+                self.say();
+            }
+        }
+        result.await
+    }
+
+    /// Asks something about the task, as long as its server is the one that made it.
+    async fn send(&self, request: CallRequest) -> Outcome {
+        if self.made.is_there(self.scope) {
+            self.scope.go_on(request).await
+        } else {
+            Err(another())
+        }
+    }
+
     /// What a task of 2025-11-25 came to, by the answer to the question for its result; `None`
     /// where it has to be asked again. An error is the task's own, unless it is to have a result.
     fn came_to(&mut self, outcome: Outcome) -> Option<Outcome> {
         let outcome = match outcome {
             Err(error @ CallError::Server { .. }) if self.task.status == Status::Completed => {
-                Err(lost(&self.server, &error, u32::MAX)?)
+                Err(lost(&self.made, &error, u32::MAX)?)
             }
-            outcome @ (Ok(_) | Err(CallError::Server { .. })) => outcome,
-            Err(error) => Err(lost(&self.server, &error, 0)?),
+            Ok(answer) => Ok(Answer { result: unrelated(answer.result), ..answer }),
+            outcome @ Err(CallError::Server { .. }) => outcome,
+            Err(error) => Err(lost(&self.made, &error, 0)?),
         };
         self.done = true;
         Some(outcome)
@@ -194,33 +259,32 @@ impl Work<'_> {
         if self.task.status == Status::Failed
             && let Some(error) = object.get("error").and_then(ErrorObject::read)
         {
-            return Err(CallError::Server { server: self.server.clone(), error });
+            return Err(CallError::Server { server: self.made.server.clone(), error });
         }
         let result = object.get("result").filter(|result| Object::is(result));
-        let result =
-            result.ok_or_else(|| unusable(&self.server, "has ended it without a result"))?;
-        Ok(Answer { result: result.to_owned(), task: None, ..answer })
+        let result = result.ok_or_else(|| unusable(&self.made, "has ended it without a result"))?;
+        Ok(Answer { result: unrelated(result.to_owned()), task: None, ..answer })
     }
 
     /// Asks the caller what the task wants to know, once for each question.
     async fn ask(&self, told: &RawValue, answered: &mut HashSet<String>) -> Result<(), CallError> {
         let dialogue = &self.call.dialogue;
-        let wanted = Wanted::read(&self.server, told, dialogue.offered());
+        let wanted = Wanted::read(&self.made.server, told, dialogue.offered());
         let mut questions = match wanted {
             Ok(wanted) => wanted.questions,
             Err(error) if is_lacking(&error) => return Err(error),
-            Err(_) => return Err(unusable(&self.server, "asks something that nobody can read")),
+            Err(_) => return Err(unusable(&self.made, "asks too much or what nobody can read")),
         };
         questions.retain(|question| answered.insert(question.key.clone()));
         let Some(sink) = dialogue.sink.as_ref().filter(|_| !questions.is_empty()) else {
             return Ok(());
         };
-        let asking = live::ask(&self.server, sink, questions);
+        let asking = live::ask(&self.made.server, sink, questions);
         let Ok(responses) = timeout_at(self.end, asking).await else { return Err(self.late()) };
         let update = self.about(method::TASKS_UPDATE, responses?.as_deref());
         // A server that was away meanwhile asks again.
-        match self.scope.go_on(update).await {
-            Err(error) => lost(&self.server, &error, u32::MAX).map_or(Ok(()), Err),
+        match self.send(update).await {
+            Err(error) => lost(&self.made, &error, u32::MAX).map_or(Ok(()), Err),
             Ok(_) => Ok(()),
         }
     }
@@ -240,7 +304,7 @@ impl Work<'_> {
         CallRequest {
             timeout: Some(if is_result { remaining } else { remaining.min(LOOK) }),
             session: self.call.session.clone(),
-            origin: Some(self.server.clone()),
+            origin: Some(self.made.server.clone()),
             dialogue,
             ..CallRequest::about(subject, params.to_raw().into())
         }
@@ -259,8 +323,13 @@ impl Work<'_> {
 
     fn late(&self) -> CallError {
         let what = "made a task of this call and did not end it in time; the task is given up";
-        failed(&self.server, Kind::Timeout, what)
+        failed(&self.made, Kind::Timeout, what)
     }
+}
+
+/// A result that its caller gets in the place of a task, which it knows nothing of.
+fn unrelated(result: Box<RawValue>) -> Box<RawValue> {
+    task::unrelated(&result).unwrap_or(result)
 }
 
 /// Whether a caller cannot be asked what its task wants to know.
@@ -270,7 +339,7 @@ fn is_lacking(error: &CallError) -> bool {
 
 impl Drop for Work<'_> {
     fn drop(&mut self) {
-        if !self.done {
+        if !self.done && self.made.is_there(self.scope) {
             let mut cancel = self.about(method::TASKS_CANCEL, None);
             cancel.timeout = Some(LOOK);
             // Whoever could be asked is gone.
@@ -281,42 +350,4 @@ impl Drop for Work<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_task_is_asked_for_as_its_server_suggests_within_bounds() {
-        let millis = Duration::from_millis;
-        for (suggested, asked, expected) in [
-            (Some(millis(2000)), 7, millis(2000)),
-            (Some(millis(0)), 0, BOUNDS.0),
-            (Some(Duration::MAX), 0, BOUNDS.1),
-            (None, 0, FIRST),
-            (None, 1, FIRST * 2),
-            (None, u32::MAX, PATIENT),
-        ] {
-            assert_eq!(pause(suggested, asked), expected, "{suggested:?} {asked}");
-        }
-    }
-
-    #[test]
-    fn only_a_lack_of_tasks_is_made_good() {
-        let error = |code, data: serde_json::Value| {
-            ErrorObject::with_data(code, task::EXTENSION, Some(&crate::wire::raw(&data)))
-        };
-        let tasks = || json!({"requiredCapabilities": {"extensions": {task::EXTENSION: {}}}});
-        let lack = code::MISSING_CAPABILITY;
-        assert!(wants_tasks(&error(lack, tasks())));
-        for (code, data) in [
-            (code::INVALID_PARAMS, tasks()),
-            (lack, json!({"requiredCapabilities": {"sampling": {}}})),
-            (lack, json!({"requiredCapabilities": {"extensions": {"x": task::EXTENSION}}})),
-            (lack, json!({"requiredCapabilities": task::EXTENSION})),
-            (lack, json!(task::EXTENSION)),
-        ] {
-            assert!(!wants_tasks(&error(code, data.clone())), "{code} {data}");
-        }
-    }
-}
+mod tests;

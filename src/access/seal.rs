@@ -119,6 +119,8 @@ struct Sealed {
 pub(super) struct TaskTicket {
     /// Which server made it.
     pub(super) server: ServerName,
+    /// What told its definition from any other: another program may have a task of the same name.
+    pub(super) program: Arc<str>,
     /// That server's own name for it.
     pub(super) id: String,
 }

@@ -12,8 +12,10 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, pin_mut, stream};
 use parking_lot::Mutex;
+use serde_json::json;
+use tokio::time::sleep;
 
 use super::{
     Answer, CallError, CallRequest, Gate, Principal, Subject, Told,
@@ -25,7 +27,8 @@ use crate::{
     id::{Owner, ServerName, SessionKey},
     runtime::{DialogueSink, Scope},
     wire::{
-        Ability, Era, ErrorObject, Object, RawValue, envelope::code, method, result::REQUESTS, task,
+        Ability, Era, ErrorObject, Object, RawValue, envelope::code, meta, method,
+        result::REQUESTS, task,
     },
 };
 
@@ -35,6 +38,8 @@ const KNOWN: usize = 256;
 const AT_ONCE: usize = 8;
 /// How long a server may take to say how far a task of a list is.
 const LOOK: Duration = Duration::from_secs(5);
+/// The `_meta` entry of a list that was not finished: how many tasks were not asked for.
+const LEFT_OUT: &str = "io.switchboard/leftOut";
 /// What is told while the result of a task is waited for, before it is taken.
 const WAITING: usize = 64;
 
@@ -70,7 +75,8 @@ impl Gate {
     }
 
     /// The caller's tasks that began or were asked for since we started, by the rules of
-    /// 2025-11-25: raw `ListTasksResult`. Those of servers that do not answer are left out.
+    /// 2025-11-25: raw `ListTasksResult`. Those of servers that do not answer are left out. Where
+    /// the list takes as long as a call may, it says in its `_meta` how many were not asked for.
     ///
     /// # Errors
     /// [`CallError::Unknown`] for an owner that the principal does not see.
@@ -95,12 +101,13 @@ impl Tasks {
     pub(super) fn handed(
         &self,
         principal: &Principal,
-        owner: &Owner,
+        scope: &Scope,
         session: Option<&SessionKey>,
         mut answer: Answer,
     ) -> Outcome {
         let Some(task) = &answer.task else { return Ok(answer) };
-        let ticket = TaskTicket { server: answer.server.clone(), id: task.id.to_string() };
+        let owner = scope.owner();
+        let ticket = ticket(scope, &answer.server, &task.id);
         let name = self.name(principal, owner, task.era, &ticket).ok_or_else(|| {
             let error = ErrorObject::new(code::INTERNAL, "the task cannot be named");
             CallError::Server { server: answer.server.clone(), error }
@@ -123,15 +130,16 @@ impl Tasks {
         self.seal.name(&Bound::of_tasks(principal, owner, era), ticket)
     }
 
-    /// The task of this caller that has a name.
+    /// The task of this caller that has a name, of a server whose definition is still the same.
     pub(super) fn named(
         &self,
         principal: &Principal,
-        owner: &Owner,
+        scope: &Scope,
         era: Era,
         name: &str,
     ) -> Option<TaskTicket> {
-        self.seal.named(&Bound::of_tasks(principal, owner, era), name)
+        let ticket = self.seal.named(&Bound::of_tasks(principal, scope.owner(), era), name)?;
+        is_current(scope, &ticket).then_some(ticket)
     }
 
     fn know(&self, principal: &Principal, owner: &Owner, session: &SessionKey, ticket: TaskTicket) {
@@ -157,8 +165,8 @@ impl Tasks {
         let Subject::Task { method, id: name } = request.subject else {
             return scope.call(request).await;
         };
-        let ticket = self.named(principal, scope.owner(), era, &name).ok_or_else(unknown)?;
-        let TaskTicket { server, id } = ticket.clone();
+        let ticket = self.named(principal, scope, era, &name).ok_or_else(unknown)?;
+        let TaskTicket { server, id, .. } = ticket.clone();
         request.subject = Subject::Task { method, id };
         request.origin = Some(server);
         if let Some(session) = request.session.as_ref().filter(|_| era == Era::Legacy) {
@@ -194,11 +202,15 @@ impl Tasks {
         let known: Vec<TaskTicket> = {
             let known = self.known.lock();
             let all = known.get(&key).into_iter().flatten();
-            all.filter(|(of, _)| of == session).map(|(_, ticket)| ticket.clone()).collect()
+            all.filter(|(of, _)| of == session)
+                .map(|(_, ticket)| ticket.clone())
+                .filter(|ticket| is_current(scope, ticket))
+                .collect()
         };
+        let count = known.len();
         let looks = known.into_iter().map(|ticket| async move {
             let name = self.name(principal, scope.owner(), Era::Legacy, &ticket)?;
-            let TaskTicket { server, id } = ticket;
+            let TaskTicket { server, id, .. } = ticket;
             let subject = Subject::Task { method: method::TASKS_GET, id };
             let request = CallRequest {
                 timeout: Some(LOOK),
@@ -210,16 +222,40 @@ impl Tasks {
             answer.task.as_ref()?;
             Some(task::renamed(&answer.result, &name))
         });
-        let tasks: Vec<_> =
-            stream::iter(looks).buffered(AT_ONCE).filter_map(std::future::ready).collect().await;
+        let end = sleep(scope.longest());
+        let looks = stream::iter(looks).buffered(AT_ONCE).take_until(end);
+        let (mut asked, mut tasks) = (0, Vec::new());
+        pin_mut!(looks);
+        while let Some(task) = looks.next().await {
+            asked += 1;
+            tasks.extend(task);
+        }
         let mut list = Object::default();
         list.put("tasks", &tasks);
+        if asked < count {
+            let left_out = json!({ LEFT_OUT: count - asked });
+            list.put(meta::META, &left_out);
+            tracing::warn!(left_out = count - asked, "a list of tasks took too long");
+        }
         list.to_raw()
     }
 }
 
 fn unknown() -> CallError {
-    CallError::Invalid("unknown task; it is not of this caller, or its key is gone".to_owned())
+    let why = "unknown task; it is not of this caller, its key is gone, or its server is another \
+               one now";
+    CallError::Invalid(why.to_owned())
+}
+
+/// A task that a server has made under its present definition.
+pub(super) fn ticket(scope: &Scope, server: &ServerName, id: &str) -> TaskTicket {
+    let program = scope.program_of(server).unwrap_or_default();
+    TaskTicket { server: server.clone(), program, id: id.to_owned() }
+}
+
+/// Whether a task's server still has the definition under which it made it.
+fn is_current(scope: &Scope, ticket: &TaskTicket) -> bool {
+    scope.program_of(&ticket.server).is_some_and(|program| program == ticket.program)
 }
 
 /// What a task comes to, and what it asks before: both say the caller's own name of it.

@@ -120,6 +120,43 @@ pub(super) fn introduced_all(server: &str, requests: &RawValue) -> Box<RawValue>
     object.to_raw()
 }
 
+/// An error of a server that lacks an ability of its caller, where the caller has it and the server
+/// was not told: says what kept it from that. `None` for any other error.
+pub(super) fn untold(error: &CallError, declared: Abilities, why: Untold) -> Option<CallError> {
+    let CallError::Server { server, error } = error else { return None };
+    let object = Object::read(error.raw()).filter(|_| error.code() == code::MISSING_CAPABILITY)?;
+    let data = object.object("data")?;
+    let needed = Abilities::read(data.get("requiredCapabilities")?);
+    if needed.is_empty() || !declared.include(needed) {
+        return None;
+    }
+    Some(match why {
+        Untold::Keyed => CallError::Invalid(format!(
+            "{server} has a question to this call, and a call under an idempotency key asks nothing; \
+             make it without the key"
+        )),
+        Untold::Shared => {
+            let text = format!(
+                "{server} has a question to this call, and agents share it (isolation = \"shared\"), \
+                 so it cannot ask; it needs isolation = \"agent\" or \"session\""
+            );
+            CallError::Server {
+                server: server.clone(),
+                error: ErrorObject::new(code::INTERNAL, text),
+            }
+        }
+    })
+}
+
+/// Why a server was not told what its caller can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Untold {
+    /// The call is under an idempotency key.
+    Keyed,
+    /// Agents share the server.
+    Shared,
+}
+
 /// The error of a caller that lacks a capability.
 fn lacking(needed: Abilities) -> ErrorObject {
     let data = raw(&serde_json::json!({ "requiredCapabilities": needed.to_raw() }));
@@ -275,6 +312,19 @@ mod tests {
         let all = introduced_all("git", &asking(20_000));
         assert_eq!(Object::read(&all).unwrap().len(), 20_000);
         assert!(all.get().contains(r#""io.switchboard/origin":"git""#));
+    }
+
+    #[test]
+    fn a_caller_that_has_what_its_server_was_not_told_of_is_not_blamed() {
+        let server = ServerName::new("git").unwrap();
+        let error = lacking(Abilities::NONE.and(Ability::Form));
+        let error = CallError::Server { server, error };
+        let form = Abilities::of_calls();
+        let said = |declared, why| untold(&error, declared, why).map(|error| error.to_string());
+        assert!(said(form, Untold::Keyed).unwrap().contains("without the key"));
+        assert!(said(form, Untold::Shared).unwrap().contains("isolation = \"shared\""));
+        assert_eq!(said(Abilities::NONE, Untold::Keyed), None, "it lacks it");
+        assert!(untold(&CallError::Draining, form, Untold::Keyed).is_none());
     }
 
     #[test]

@@ -22,12 +22,17 @@ impl Scope {
         let exchange = &self.runtime.tree.exchange;
         Awaited {
             given_up: exchange.given_up.clone(),
-            _under_way: exchange.tracker.token(),
+            _under_way: self.under_way(),
             _task: exchange.awaited.token(),
         }
     }
 
-    /// Carries out a request of a call that waits for its task.
+    /// A call of this scope's is under way as long as this lives, whatever it waits for.
+    pub(crate) fn under_way(&self) -> TaskTrackerToken {
+        self.runtime.tree.exchange.tracker.token()
+    }
+
+    /// Carries out a further request of a call that is under way.
     ///
     /// # Errors
     /// As [`Scope::call`], but never that the runtime is draining.

@@ -303,11 +303,19 @@ impl Scope {
         self.runtime.call(&self.owner, request).await
     }
 
-    /// Whether a tool of this scope's is called as a task or not at all (MCP 2025-11-25).
-    pub(crate) fn needs_task(&self, tool: &str) -> bool {
+    /// Whether a tool of this scope's is called as a task or not at all (MCP 2025-11-25), and what
+    /// tells its server's definition from any other.
+    pub(crate) fn tool(&self, tool: &str) -> (bool, Option<Arc<str>>) {
         let table = self.runtime.tree.exchange.table.load();
-        let view = table.owner(&self.owner);
-        view.and_then(|view| view.view.resolve(tool)).is_some_and(|tool| tool.needs_task)
+        let Some(view) = table.owner(&self.owner) else { return (false, None) };
+        let Some(tool) = view.view.resolve(tool) else { return (false, None) };
+        (tool.needs_task, view.program(&tool.server).cloned())
+    }
+
+    /// Whether a server serves several owners by one connection.
+    pub(crate) fn is_shared(&self, server: &ServerName) -> bool {
+        let table = self.runtime.tree.exchange.table.load();
+        table.owner(&self.owner).is_some_and(|view| view.is_shared(server))
     }
 
     /// Whether a server of this name is there and disabled, so that it has no connection.

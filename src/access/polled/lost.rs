@@ -1,21 +1,60 @@
 //! What becomes of a call whose task cannot be asked for, or says nothing of use: it may have run,
 //! so its outcome is unknown.
 //!
-//! Pure. An error in place of an answer about a task is never the call's own.
+//! An error in place of an answer about a task is never the call's own.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
 
 use crate::{
     access::{CallError, Delivery, Failure},
     error::Kind,
     id::{Incarnation, ServerName},
+    runtime::Scope,
     wire::envelope::code,
 };
 
 /// Errors of a server's own in a row that count as a bad moment of its.
 const BAD_MOMENTS: u32 = 5;
 
+/// Who made a task, and when.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) server: ServerName,
+    incarnation: Incarnation,
+    /// What told its definition from any other; `None` where that changed during the call.
+    program: Option<Arc<str>>,
+    at: Instant,
+}
+
+impl Made {
+    /// By a server that was `called` under a definition, where that is known.
+    pub(super) fn now(
+        server: ServerName,
+        incarnation: Incarnation,
+        scope: &Scope,
+        called: Option<Arc<str>>,
+    ) -> Self {
+        let now = scope.program_of(&server);
+        let program = now.filter(|now| called.is_none_or(|called| called == *now));
+        Self { server, incarnation, program, at: Instant::now() }
+    }
+
+    /// Whether the server is the one that made it: another may have a task of the same name.
+    pub(super) fn is_there(&self, scope: &Scope) -> bool {
+        self.program.is_some() && scope.program_of(&self.server) == self.program
+    }
+}
+
+/// The server of a task is gone, or another one.
+pub(super) fn another() -> CallError {
+    CallError::Invalid("the server of this task is no longer here".to_owned())
+}
+
 /// What an error in place of an answer about a task is to the task's call; `None` where the task
 /// may be asked for again. `before` says how many errors of the server's own came before this one.
-pub(super) fn lost(server: &ServerName, error: &CallError, before: u32) -> Option<CallError> {
+pub(super) fn lost(made: &Made, error: &CallError, before: u32) -> Option<CallError> {
     let what = match error {
         CallError::Failed(failure) if is_passing(failure.kind) => return None,
         CallError::Server { error, .. } if is_bad_moment(error.code()) && before < BAD_MOMENTS => {
@@ -38,26 +77,26 @@ pub(super) fn lost(server: &ServerName, error: &CallError, before: u32) -> Optio
              it"
         }
     };
-    Some(failed(server, Kind::OutcomeUnknown, what))
+    Some(failed(made, Kind::OutcomeUnknown, what))
 }
 
 /// An answer about a task that says nothing of use.
-pub(super) fn unusable(server: &ServerName, why: &str) -> CallError {
+pub(super) fn unusable(made: &Made, why: &str) -> CallError {
     let what = format!(
         "made a task of this call and {why}; nobody knows what came of it, check before repeating"
     );
-    failed(server, Kind::OutcomeUnknown, &what)
+    failed(made, Kind::OutcomeUnknown, &what)
 }
 
 /// A failed call that had gone to its server.
-pub(super) fn failed(server: &ServerName, kind: Kind, what: &str) -> CallError {
+pub(super) fn failed(made: &Made, kind: Kind, what: &str) -> CallError {
     CallError::Failed(Failure {
         kind,
-        text: format!("{server} {what}"),
-        server: server.clone(),
-        incarnation: Incarnation::default(),
+        text: format!("{} {what}", made.server),
+        server: made.server.clone(),
+        incarnation: made.incarnation,
         phase: Delivery::Written,
-        written: None,
+        written: Some(made.at.elapsed()),
         retry_after: None,
     })
 }
@@ -90,11 +129,17 @@ mod tests {
     #[test]
     fn a_task_that_cannot_be_asked_for_leaves_an_unknown_outcome_or_is_asked_for_again() {
         let server = ServerName::new("s").unwrap();
+        let made = Made {
+            server: server.clone(),
+            incarnation: Incarnation(3),
+            program: None,
+            at: Instant::now(),
+        };
         let of_server = |code| {
             let error = ErrorObject::new(code, "m");
             CallError::Server { server: server.clone(), error }
         };
-        let ours = |kind| failed(&server, kind, "x");
+        let ours = |kind| failed(&made, kind, "x");
         let again = [
             (ours(Kind::Timeout), 0),
             (ours(Kind::Unavailable), u32::MAX),
@@ -107,7 +152,7 @@ mod tests {
             (of_server(code::HEADER_MISMATCH), 0),
         ];
         for (error, before) in again {
-            assert!(lost(&server, &error, before).is_none(), "{error:?} after {before}");
+            assert!(lost(&made, &error, before).is_none(), "{error:?} after {before}");
         }
         let over = [
             (ours(Kind::Upstream), 0, "no usable answer"),
@@ -136,9 +181,12 @@ mod tests {
             ),
         ];
         for (error, before, words) in over {
-            let told = lost(&server, &error, before).unwrap();
+            let told = lost(&made, &error, before).unwrap();
             assert_eq!(told.kind(), Kind::OutcomeUnknown, "{error:?} after {before}");
             assert!(told.to_string().contains(words), "{error:?}: {told}");
+            let CallError::Failed(failure) = told else { panic!("{told}") };
+            assert_eq!(failure.incarnation, Incarnation(3), "of the life that made it");
+            assert!(failure.written.is_some());
         }
     }
 }

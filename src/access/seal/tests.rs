@@ -86,7 +86,7 @@ fn a_task_has_one_name_that_is_its_callers_alone() {
     let seal = Seal::new(&StateKeys::random());
     let task = |id: &str| {
         let server = ServerName::new("git").unwrap();
-        TaskTicket { server, id: id.to_owned() }
+        TaskTicket { server, program: "p".into(), id: id.to_owned() }
     };
     let bound = Bound::of_tasks(&Principal::local(), &Owner::Store, Era::Modern);
     let name = seal.name(&bound, &task("t-1")).unwrap();
@@ -113,7 +113,8 @@ fn the_longest_name_of_a_task_opens_and_a_longer_one_is_not_looked_at() {
     let seal = Seal::new(&StateKeys::random());
     let bound = Bound::of_tasks(&Principal::local(), &Owner::Store, Era::Modern);
     let server = ServerName::new("s".repeat(64)).unwrap();
-    let task = |id: String| TaskTicket { server: server.clone(), id };
+    let task =
+        |id: String| TaskTicket { server: server.clone(), program: "f".repeat(64).into(), id };
     let longest = task("\u{1}".repeat(crate::wire::task::LONGEST_ID));
     let name = seal.name(&bound, &longest).unwrap();
     assert_eq!(seal.named(&bound, &name), Some(longest));

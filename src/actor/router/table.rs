@@ -145,6 +145,11 @@ impl OwnerView {
         self.routes.get(server).map(|route| &route.program)
     }
 
+    /// Whether a server serves several owners by one connection.
+    pub(crate) fn is_shared(&self, server: &ServerName) -> bool {
+        self.routes.get(server).is_some_and(|route| route.is_shared)
+    }
+
     /// The server that an extension's method is for, and the URI of its parameters there.
     ///
     /// # Errors

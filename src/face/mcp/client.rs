@@ -230,6 +230,27 @@ mod tests {
         assert_eq!(older.get(), url);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_is_waited_for_a_minute() {
+        let client = Arc::new(client(Revision::V2025_11_25));
+        let (reads, more) = (Reads::of(&client), Reads::of(&client));
+        let start = Instant::now();
+        drop(more);
+        let never = tokio::time::timeout(10 * UNREAD, client.lost(start));
+        assert!(never.await.is_err(), "it reads");
+        drop(reads);
+        let left = Instant::now();
+        client.lost(start).await;
+        assert_eq!(left.elapsed(), UNREAD);
+        let asked = Instant::now();
+        client.lost(asked).await;
+        assert_eq!(asked.elapsed(), UNREAD, "each question has its own");
+        client.leave();
+        let gone = Instant::now();
+        client.lost(gone).await;
+        assert_eq!(gone.elapsed(), Duration::ZERO);
+    }
+
     #[test]
     fn a_client_without_anything_has_no_dialogue() {
         let client = Client::new(None, Revision::V2025_06_18, &CancellationToken::new());

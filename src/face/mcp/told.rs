@@ -181,3 +181,36 @@ impl Drop for Telling {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        access::{Asked, Reply},
+        wire::{Revision, raw},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_client_never_reads_is_declined_and_taken_back() {
+        let params = raw(&serde_json::json!({"capabilities": {"elicitation": {}}}));
+        let (draining, revision) = (CancellationToken::new(), Revision::V2025_11_25);
+        let client = Arc::new(Client::new(Some(&params), revision, &draining));
+        let (dialogue, telling) = Telling::of_session(Some(&client));
+        let (sink, mut telling) = (dialogue.sink.unwrap(), telling.unwrap());
+        let (sender, mut answer) = tokio::sync::oneshot::channel();
+        let reply = Reply::new(method::ELICIT, |response| sender.send(response).unwrap());
+        let (server, id) = (ServerName::new("asker").unwrap(), Id::from(7));
+        let asked =
+            Asked { server, id, method: method::ELICIT, params: raw(&Object::default()), reply };
+        sink.send(Told::Asked(asked)).await.unwrap();
+        assert!(matches!(telling.next().await, Step::Request(_)));
+        let start = Instant::now();
+        assert!(answer.try_recv().is_err());
+        let Step::Notification(line) = telling.next().await else { panic!("something else") };
+        assert!(String::from_utf8(line).unwrap().contains(method::CANCELLED));
+        assert_eq!(start.elapsed(), UNREAD);
+        assert_eq!(answer.await.unwrap().unwrap().get(), r#"{"action":"cancel"}"#);
+    }
+}

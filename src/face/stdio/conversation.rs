@@ -172,6 +172,7 @@ impl Conversation {
             // It can answer nothing any more.
             client.leave();
         }
+        drop(self.reads.take());
         while self.running.join_next().await.is_some() {}
     }
 

@@ -79,7 +79,7 @@ async fn an_answer_reaches_the_server_and_a_dropped_question_is_declined() {
     let answers = ask(&open, Some(party("a", Some(sink))), method::ELICIT);
     drop(told.recv().await);
     assert!(answers.recv().unwrap().contains(r#""action":"cancel""#));
-    assert_eq!(open.waiting().0, 0);
+    assert_eq!(open.waiting(), (0, None));
 }
 
 #[tokio::test]
@@ -96,6 +96,17 @@ async fn what_nobody_can_be_asked_is_answered_at_once() {
         let answer = ask(&open, party, method).recv().unwrap();
         assert!(answer.contains(expected), "{method}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn an_operator_finds_why_a_question_was_nobodys() {
+    let (open, ring) = (Arc::<Inquiries>::default(), StderrRing::default());
+    let (sink, told) = DialogueSink::new(1);
+    let _answers = ask(&open, Some(party("a", Some(sink))), method::ELICIT);
+    open.ask(&ring, None, &Id::from(8), method::ELICIT, None, drop);
+    let said = ring.last(1).concat();
+    assert!(said.contains("elicitation/create") && said.contains("1 waiting for"), "{said}");
+    drop(told);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use serde_json::json;
 use switchboard::{id::ServerName, runtime::Isolation, wire::Revision};
 
 use super::talk::{Host, SERVER, Talk, accepted};
+use crate::support::wait::PATIENCE;
 
 #[tokio::test]
 async fn a_legacy_client_is_asked_and_its_answer_reaches_the_legacy_server() {
@@ -43,6 +44,33 @@ async fn a_client_that_cannot_be_asked_loses_only_the_question() {
     let mut modern = host.modern(json!({}));
     let call = modern.call("form", "b").await;
     assert_eq!(modern.learned(call).await, json!([{"error": -32601}]));
+}
+
+#[tokio::test]
+async fn nobody_is_waited_for_while_the_runtime_drains() {
+    for era in ["legacy", "modern"] {
+        let host = Host::start(era).await;
+        let mut client = host.legacy(json!({"elicitation": {}})).await;
+        let call = client.call("form", "a").await;
+        let asked = client.asked("elicitation/create").await;
+        let answered = async {
+            let withdrawn = client.told("notifications/cancelled").await;
+            assert_eq!(withdrawn["requestId"], asked["id"]);
+            client.learned(call).await
+        };
+        let (abandoned, learned) = tokio::join!(host.runtime.drain(PATIENCE), answered);
+        assert_eq!((abandoned, learned), (0, json!([{"action": "cancel"}])), "{era}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_more_is_asked_nothing_more() {
+    let host = Host::start("legacy").await;
+    let mut client = host.legacy(json!({"elicitation": {}})).await;
+    let call = client.call("twice", "a").await;
+    client.asked("elicitation/create").await;
+    client.end().await;
+    assert_eq!(client.learned(call).await, json!([{"action": "cancel"}, {"action": "cancel"}]));
 }
 
 #[tokio::test]

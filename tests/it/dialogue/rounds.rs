@@ -250,6 +250,17 @@ async fn a_call_under_a_key_asks_nothing_and_is_carried_out_once() {
 }
 
 #[tokio::test]
+async fn a_key_is_named_where_it_keeps_a_server_from_asking() {
+    let host = Host::start("modern").await;
+    let mut client = host.modern(able());
+    let mut params = call("form", "a");
+    params["_meta"]["io.switchboard/idempotencyKey"] = json!("k");
+    let id = client.ask("tools/call", params).await;
+    let error = refused(&mut client, id).await;
+    assert!(error["message"].as_str().unwrap().contains("without the key"), "{error}");
+}
+
+#[tokio::test]
 async fn a_state_does_not_go_to_another_program() {
     let host = Host::start("modern").await;
     let mut client = host.modern(able());

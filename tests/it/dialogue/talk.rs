@@ -160,6 +160,11 @@ impl Talk {
         self.input.write_all(format!("{message}\n").as_bytes()).await.unwrap();
     }
 
+    /// Says nothing more.
+    pub async fn end(&mut self) {
+        self.input.shutdown().await.unwrap();
+    }
+
     /// Sends a request and gives its id.
     pub async fn ask(&mut self, method: &str, mut params: Value) -> u64 {
         self.last += 1;

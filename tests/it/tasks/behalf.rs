@@ -53,6 +53,24 @@ async fn what_a_task_wants_to_know_goes_the_way_of_every_question() {
 }
 
 #[tokio::test]
+async fn a_task_that_asks_tells_on_meanwhile_and_keeps_its_servers_name_of_it_to_itself() {
+    const RELATED: &str = "io.modelcontextprotocol/related-task";
+    let host = host("legacy").await;
+    let mut client = host.legacy(json!({"elicitation": {}})).await;
+    let mut params = call("asks", "a");
+    params["_meta"] = json!({"progressToken": "p"});
+    let id = client.ask("tools/call", params).await;
+    assert_eq!(client.told("notifications/progress").await["message"], "is working");
+    let asked = client.asked("elicitation/create").await;
+    assert!(asked["params"]["_meta"].get(RELATED).is_none(), "{asked}");
+    assert_eq!(client.told("notifications/progress").await["message"], "is input_required");
+    client.reply(&asked, accepted("Ada")).await;
+    let result = client.result(id).await;
+    assert_eq!(super::learned(&result), json!([accepted("Ada")]));
+    assert!(!result.to_string().contains(RELATED), "{result}");
+}
+
+#[tokio::test]
 async fn a_task_that_asks_whom_nobody_can_ask_is_given_up() {
     let host = host("modern").await;
     let mut client = host.modern(json!({}));

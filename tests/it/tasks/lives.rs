@@ -50,6 +50,31 @@ async fn a_name_for_a_task_opens_after_a_restart_with_the_same_state() {
 }
 
 #[tokio::test]
+async fn a_task_is_of_the_program_that_made_it() {
+    let host = host("modern").await;
+    let mut client = host.modern(takes());
+    let id = client.call("never", "a").await;
+    let task = client.result(id).await["taskId"].clone();
+    let mut waiting = host.modern(json!({}));
+    let id = waiting.call("never", "b").await;
+    until("both tasks", async || (host.journal() == ["never", "never"]).then_some(())).await;
+    // It finds the tasks of the one before, under the names that they had there.
+    let mut changed = host.config.clone().unwrap();
+    let TransportConfig::Stdio(stdio) = &mut changed.transport else { unreachable!() };
+    stdio.args.push("another".to_owned());
+    host.runtime.store().update(ServerName::new(SERVER).unwrap(), changed).await.unwrap();
+    let lost = waiting.result(id).await;
+    assert_eq!(lost["_meta"]["io.switchboard/failure"]["kind"], "outcome_unknown", "{lost}");
+    let refused = until("the other program", async || {
+        let id = client.ask("tasks/get", json!({"taskId": task})).await;
+        let answer = client.answer(id).await;
+        answer.get("error").cloned()
+    })
+    .await;
+    assert!(refused["message"].as_str().unwrap().contains("another one now"), "{refused}");
+}
+
+#[tokio::test]
 async fn the_next_life_of_a_server_decides_what_became_of_a_task() {
     let host = host("modern").await;
     let mut client = host.modern(takes());

@@ -30,7 +30,7 @@ impl Server {
         self.listener.accept().await.unwrap().0
     }
 
-    async fn send(&self) -> Result<Response<super::super::Answer>, Error> {
+    async fn send(&self) -> Result<Response<crate::upstream::http::client::Answer>, Error> {
         let mut request = Request::new(Sent::new(Bytes::from_static(b"{}")));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.address.clone();
