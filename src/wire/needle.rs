@@ -6,7 +6,7 @@
 
 use std::sync::{LazyLock, OnceLock};
 
-use memchr::memmem::Finder;
+use memchr::{memchr, memmem::Finder};
 
 use super::RawValue;
 
@@ -41,6 +41,10 @@ impl Needle {
     /// Whether some of its characters are written as escapes, so that searching for it as it is
     /// says nothing.
     pub(super) fn may_hide_in(&self, json: &str) -> bool {
+        // Most texts have no escape at all.
+        let Some(json) = memchr(b'\\', json.as_bytes()).and_then(|first| json.get(first..)) else {
+            return false;
+        };
         let is_ours = |at: usize| {
             let digits = json.get(at + 4..at + 6);
             let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());

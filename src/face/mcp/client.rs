@@ -7,7 +7,7 @@ use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::watch,
+    sync::Notify,
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -31,9 +31,11 @@ pub(crate) struct Client {
     revision: Revision,
     level: Mutex<Option<Level>>,
     open: Mutex<Open>,
-    /// It can answer nothing any more, or nobody is waited for.
-    gone: CancellationToken,
-    reading: watch::Sender<Reading>,
+    /// Nobody is waited for any more.
+    draining: CancellationToken,
+    reading: Mutex<Reading>,
+    /// That has changed. A session lives long and idle, so what it holds is small.
+    changed: Notify,
 }
 
 /// Whether a client reads anything.
@@ -42,6 +44,8 @@ struct Reading {
     streams: usize,
     /// When the number changed last.
     since: Instant,
+    /// Its session is over: it can answer nothing any more.
+    is_over: bool,
 }
 
 /// A stream that a client reads as long as this lives.
@@ -51,18 +55,14 @@ pub(crate) struct Reads(Arc<Client>);
 impl Reads {
     /// A client reads a stream from now on.
     pub(crate) fn of(client: &Arc<Client>) -> Self {
-        client.reading.send_modify(|reading| {
-            *reading = Reading { streams: reading.streams + 1, since: Instant::now() };
-        });
+        client.read(|reading| reading.streams += 1);
         Self(Arc::clone(client))
     }
 }
 
 impl Drop for Reads {
     fn drop(&mut self) {
-        self.0.reading.send_modify(|reading| {
-            *reading = Reading { streams: reading.streams - 1, since: Instant::now() };
-        });
+        self.0.read(|reading| reading.streams -= 1);
     }
 }
 
@@ -92,9 +92,18 @@ impl Client {
             revision,
             level: Mutex::default(),
             open: Mutex::default(),
-            gone: draining.child_token(),
-            reading: watch::Sender::new(Reading { streams: 0, since: Instant::now() }),
+            draining: draining.clone(),
+            reading: Mutex::new(Reading { streams: 0, since: Instant::now(), is_over: false }),
+            changed: Notify::new(),
         }
+    }
+
+    fn read(&self, change: impl FnOnce(&mut Reading)) {
+        let mut reading = self.reading.lock();
+        reading.since = Instant::now();
+        change(&mut reading);
+        drop(reading);
+        self.changed.notify_waiters();
     }
 
     /// The extensions that it declared.
@@ -132,7 +141,7 @@ impl Client {
         let Asked { method, params, reply, .. } = asked;
         let params = self.phrased(method, params);
         let mut open = self.open.lock();
-        if self.gone.is_cancelled() {
+        if self.is_gone() {
             drop(open);
             drop(reply);
             return None;
@@ -173,35 +182,36 @@ impl Client {
 
     /// The session is over: whatever is open is declined, and whatever would follow.
     pub(crate) fn leave(&self) {
-        self.gone.cancel();
+        self.read(|reading| reading.is_over = true);
         let open = mem::take(&mut self.open.lock().replies);
         drop(open);
     }
 
     /// Whether nobody is waited for any more.
     pub(super) fn is_gone(&self) -> bool {
-        self.gone.is_cancelled()
+        self.draining.is_cancelled() || self.reading.lock().is_over
     }
 
     /// Resolves when an answer to what was asked then is waited for no longer: nobody is, or the
     /// client has read no stream for a minute since.
     pub(super) async fn lost(&self, asked: Instant) {
-        let mut reading = self.reading.subscribe();
         let unread = async {
             loop {
-                let Reading { streams, since } = *reading.borrow_and_update();
-                let until = since.max(asked) + UNREAD;
-                // Its sender is ours, so it outlives this.
+                let changed = self.changed.notified();
+                let Reading { streams, since, is_over } = *self.reading.lock();
+                if is_over {
+                    return;
+                }
                 if streams > 0 {
-                    reading.changed().await.ok();
-                } else if timeout_at(until, reading.changed()).await.is_err() {
+                    changed.await;
+                } else if timeout_at(since.max(asked) + UNREAD, changed).await.is_err() {
                     return;
                 }
             }
         };
         tokio::select! {
             biased;
-            () = self.gone.cancelled() => {}
+            () = self.draining.cancelled() => {}
             () = unread => {}
         }
     }
