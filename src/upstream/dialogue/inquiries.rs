@@ -83,7 +83,8 @@ impl Inquiries {
                 format!("; {count} waiting for the answer of a client, the first for {seconds} s")
             }
         };
-        tracing::info!(method, "a server's question was declined: it may be of several clients");
+        // Not above: a server may ask without end.
+        tracing::debug!(method, "a server's question was declined: it may be of several clients");
         ring.push(&format!(
             "switchboard declined {method}: it names no call, and there is not one client alone \
              that it can be for{waiting} (isolation = \"session\" gives each client a connection)"

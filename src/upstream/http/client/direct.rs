@@ -2,8 +2,8 @@
 //!
 //! Owned by the client. No task runs beside an exchange: what the server sends wakes its caller and
 //! nobody else, and a caller that leaves takes its connection along. A connection whose answer was
-//! read to its end waits for the next exchange for a while; one that the server closed meanwhile is
-//! found out before it is given a request.
+//! read to its end waits for the next exchange for a while; one that the server closed meanwhile, as
+//! far as this process was told, is found out before it is given a request.
 
 use std::{
     fmt, mem,

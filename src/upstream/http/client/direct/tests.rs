@@ -30,6 +30,14 @@ impl Server {
         self.listener.accept().await.unwrap().0
     }
 
+    /// Answers one request over a connection of its own.
+    async fn serve(&self) -> TcpStream {
+        let mut stream = self.accept().await;
+        hear(&mut stream).await;
+        stream.write_all(ANSWER).await.unwrap();
+        stream
+    }
+
     async fn send(&self) -> Result<Response<crate::upstream::http::client::Answer>, Error> {
         let mut request = Request::new(Sent::new(Bytes::from_static(b"{}")));
         *request.method_mut() = http::Method::POST;
@@ -92,13 +100,7 @@ async fn an_answer_that_was_read_leaves_its_connection_to_the_next_request() {
 async fn a_connection_that_the_server_closed_is_given_no_request() {
     let server = Server::start().await;
     for _ in 0..3 {
-        let serve = async {
-            let mut stream = server.accept().await;
-            hear(&mut stream).await;
-            stream.write_all(ANSWER).await.unwrap();
-            stream
-        };
-        let (answer, stream) = tokio::join!(server.ask(), serve);
+        let (answer, stream) = tokio::join!(server.ask(), server.serve());
         assert_eq!(answer.unwrap(), "ok");
         drop(stream);
         server.noticed().await;
@@ -113,10 +115,7 @@ async fn a_caller_that_leaves_takes_its_connection_along() {
         hear(&mut stream).await;
         stream.write_all(&ANSWER[..ANSWER.len() - 1]).await.unwrap();
         assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
-        let mut stream = server.accept().await;
-        hear(&mut stream).await;
-        stream.write_all(ANSWER).await.unwrap();
-        stream
+        server.serve().await
     };
     let ask = async {
         let unread = server.send().await.unwrap();
@@ -129,13 +128,7 @@ async fn a_caller_that_leaves_takes_its_connection_along() {
 #[tokio::test]
 async fn a_connection_that_nobody_uses_is_closed() {
     let server = Server::start().await;
-    let serve = async {
-        let mut stream = server.accept().await;
-        hear(&mut stream).await;
-        stream.write_all(ANSWER).await.unwrap();
-        stream
-    };
-    let (answer, mut stream) = tokio::join!(server.ask(), serve);
+    let (answer, mut stream) = tokio::join!(server.ask(), server.serve());
     assert_eq!(answer.unwrap(), "ok");
     // Not before, because connecting takes real time.
     tokio::time::pause();
