@@ -54,6 +54,7 @@ mod watching;
 
 pub(crate) use awaited::Awaited;
 pub use builder::RuntimeBuilder;
+pub(crate) use dispatch::Turn;
 pub use explain::{Explanation, explain, told};
 pub use reconfigure::Prepared;
 pub use scope::{AddError, Scope, WaitError};

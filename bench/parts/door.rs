@@ -1,10 +1,15 @@
 //! Admission to a connection, and the state that a client carries between two rounds of a call.
 
-use std::{hint::black_box, sync::Arc, time::SystemTime};
+use std::{hint::black_box, time::SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
-use switchboard::{access::seal_bench::Sealer, actor::admission_bench::Door, wire::method};
+use switchboard::{
+    access::seal_bench::Sealer,
+    actor::admission_bench::Door,
+    id::{AgentId, Owner},
+    wire::method,
+};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Round, message::parameters};
@@ -15,7 +20,7 @@ fn runtime() -> Result<Runtime> {
 
 /// A call that finds a place free.
 pub(crate) fn at_once() -> Result<Round> {
-    let (runtime, door, caller) = (runtime()?, Door::new(64), Arc::from("caller"));
+    let (runtime, door, caller) = (runtime()?, Door::new(64), Owner::Store);
     ensure!(runtime.block_on(door.pass(&caller)), "a free place was refused");
     Ok(Box::new(move || {
         black_box(runtime.block_on(door.pass(black_box(&caller))));
@@ -25,8 +30,8 @@ pub(crate) fn at_once() -> Result<Round> {
 /// 64 calls of eight callers at once, of which four have a place at a time.
 pub(crate) fn in_turn() -> Result<Round> {
     let (runtime, door) = (runtime()?, Door::new(4));
-    let callers: Vec<Arc<str>> =
-        (0..64).map(|call| Arc::from(format!("caller {}", call % 8))).collect();
+    let callers = (0..64).map(|call| AgentId::new(format!("caller{}", call % 8)));
+    let callers = callers.map(|caller| Ok(Owner::Agent(caller?))).collect::<Result<Vec<_>>>()?;
     let all = move || runtime.block_on(join_all(callers.iter().map(|caller| door.pass(caller))));
     ensure!(all().iter().all(|passed| *passed), "a caller was refused");
     Ok(Box::new(move || {

@@ -4,8 +4,6 @@
 //! Decides nothing by itself: whether a call is made once, waits, becomes a task or is asked for
 //! again is the affair of the parts that it goes through.
 
-use std::sync::Arc;
-
 use super::{
     Answer, CallError, CallRequest, Gate, Principal, Subject, live, once, rounds,
     seal::Bound,
@@ -41,15 +39,14 @@ impl Gate {
             return Box::pin(self.task(principal, &scope, Era::Legacy, request)).await;
         }
         self.trace_back(principal, owner, &mut request);
-        let (subject, session) = (request.subject.clone(), request.session.clone());
         let abilities = request.dialogue.offered();
         let answer = match once::key(&request.params)? {
-            Some(key) => Box::pin(self.once.call(principal, scope, request, key)).await,
-            None => live::call(&scope, request).await,
+            Some(key) => Box::pin(self.once.call(principal, scope, request.clone(), key)).await,
+            None => live::call(&scope, &request).await,
         };
         let answer = answer.map_err(|error| self.told(principal, owner, error, abilities))?;
-        self.links.heard(principal, owner, &subject, &answer);
-        self.handed(principal, owner, session.as_ref(), answer)
+        self.links.heard(principal, owner, &request.subject, &answer);
+        self.handed(principal, owner, request.session.as_ref(), answer)
     }
 
     /// Finds out who told of a resource that is asked for.
@@ -80,7 +77,6 @@ impl Gate {
             let text = "`inputResponses` must have an object for each question";
             return Err(CallError::Invalid(text.to_owned()));
         }
-        let subject = request.subject.clone();
         let abilities = request.dialogue.abilities;
         request.session.get_or_insert_with(|| principal.session.clone());
         let scope = self.scope(principal, owner)?;
@@ -96,24 +92,23 @@ impl Gate {
                 return Err(CallError::Invalid(why.to_owned()));
             }
             request.dialogue.abilities = Abilities::NONE;
-            let params = Arc::clone(&request.params);
-            let called = self.once.call(principal, scope.clone(), request, key);
+            let called = self.once.call(principal, scope.clone(), request.clone(), key);
             let outcome = Box::pin(called).await;
-            let bound = || Bound::new(principal, owner, subject.method(), &params);
+            let bound = || Bound::new(principal, owner, request.subject.method(), &request.params);
             let outcome = self.rounds.finished(Some(&scope), outcome, Abilities::NONE, bound);
             return outcome.map_err(|error| {
                 let told = wanted::untold(&error, abilities, Untold::Keyed);
                 told.unwrap_or_else(|| self.told(principal, owner, error, abilities))
             });
         }
-        if matches!(subject, Subject::Extension { .. } | Subject::Completion(..)) {
+        if matches!(request.subject, Subject::Extension { .. } | Subject::Completion(..)) {
             // Only these can end with what they want to know: tools, prompts, resources (MCP
             // 2026-07-28, multi round-trip requests).
             request.dialogue.abilities = Abilities::NONE;
         }
-        let answer = self.rounds.call(principal, subject.method(), scope, request).await;
+        let answer = self.rounds.call(principal, &scope, &mut request).await;
         let answer = answer.map_err(|error| self.told(principal, owner, error, abilities))?;
-        self.links.heard(principal, owner, &subject, &answer);
+        self.links.heard(principal, owner, &request.subject, &answer);
         self.handed(principal, owner, None, answer)
     }
 

@@ -29,29 +29,40 @@ const ROUNDS: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Carries a call out, and asks its caller whatever the server wants to know.
-pub(super) async fn call(scope: &Scope, request: CallRequest) -> Result<Answer, CallError> {
-    let dialogue = request.dialogue.clone();
-    let Some(sink) = dialogue.sink.clone() else {
-        return settled(polled::call(scope, request).await, &dialogue);
-    };
-    let mut again = request.clone();
-    let end = Instant::now() + request.timeout.unwrap_or(Duration::MAX).min(scope.longest());
-    let mut outcome = polled::call(scope, request).await;
-    if !outcome.as_ref().is_ok_and(|answer| result::wants_input(&answer.result)) {
-        return settled(outcome, &dialogue);
+pub(super) async fn call(scope: &Scope, request: &CallRequest) -> Result<Answer, CallError> {
+    let started = Instant::now();
+    let outcome = polled::call(scope, request).await;
+    match (&request.dialogue.sink, outcome) {
+        (Some(sink), Ok(answer)) if result::wants_input(&answer.result) => {
+            Box::pin(ask_on(scope, request, sink, answer, started)).await
+        }
+        (_, outcome) => settled(outcome, &request.dialogue),
     }
+}
+
+/// Makes a call again with what its server wants to know, as often as it wants to know more.
+async fn ask_on(
+    scope: &Scope,
+    request: &CallRequest,
+    sink: &DialogueSink,
+    answer: Answer,
+    started: Instant,
+) -> Result<Answer, CallError> {
     let _under_way = scope.under_way();
+    let end = started + request.timeout.unwrap_or(Duration::MAX).min(scope.longest());
+    let dialogue = &request.dialogue;
+    let (mut again, mut outcome) = (request.clone(), Ok(answer));
     for _ in 0..ROUNDS {
         let answer = match outcome {
             Ok(answer) if result::wants_input(&answer.result) => answer,
-            outcome => return settled(outcome, &dialogue),
+            outcome => return settled(outcome, dialogue),
         };
         let wanted = Wanted::read(&answer.server, &answer.result, dialogue.offered())?;
         let asking = async {
             if wanted.questions.is_empty() {
                 tokio::time::sleep(PAUSE).await;
             }
-            ask(&answer.server, &sink, wanted.questions).await
+            ask(&answer.server, sink, wanted.questions).await
         };
         let responses = match timeout_at(end, asking).await {
             Ok(responses) => responses?,
@@ -60,14 +71,14 @@ pub(super) async fn call(scope: &Scope, request: CallRequest) -> Result<Answer, 
         let params = wanted::repeated(&again.params, responses.as_deref(), wanted.state.as_deref());
         again.params = Arc::from(params);
         again.timeout = Some(end.saturating_duration_since(Instant::now()));
-        outcome = Box::pin(polled::go_on(scope, again.clone())).await;
+        outcome = Box::pin(polled::go_on(scope, &again)).await;
     }
     match outcome {
         Ok(answer) if result::wants_input(&answer.result) => Err(CallError::Server {
             server: answer.server,
             error: ErrorObject::new(code::INTERNAL, "the server asks without end"),
         }),
-        outcome => settled(outcome, &dialogue),
+        outcome => settled(outcome, dialogue),
     }
 }
 

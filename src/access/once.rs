@@ -146,7 +146,7 @@ impl Once {
         while tasks.try_join_next().is_some() {}
         let run = async move {
             let entry = Entry { once, asked, kept: false };
-            let outcome = live::call(&scope, request).await;
+            let outcome = live::call(&scope, &request).await;
             entry.settle(&outcome);
             // Everybody who waited may have left.
             sender.send(Some(outcome)).ok();

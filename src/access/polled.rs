@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::Kind,
-    runtime::{Awaited, Scope},
+    runtime::{Awaited, Scope, Turn},
     wire::{
         Ability, Era, ErrorObject, Object, RawValue, Task,
         envelope::code,
@@ -24,7 +24,7 @@ use crate::{
 
 mod lost;
 
-use lost::{Made, another, failed, lost, unusable};
+use lost::{Made, failed, lost, unusable};
 
 /// How soon a task is asked for at first, where its server does not say.
 const FIRST: Duration = Duration::from_millis(500);
@@ -59,29 +59,61 @@ fn due(now: Instant, pause: Duration, end: Instant, asked: u32) -> Option<Instan
 
 /// Carries out a request; a call that becomes a task has its result at the end, unless its caller
 /// takes tasks.
-pub(super) async fn call(scope: &Scope, request: CallRequest) -> Outcome {
-    carry_out(scope, request, false).await
+pub(super) fn call<'a>(
+    scope: &'a Scope,
+    request: &'a CallRequest,
+) -> impl Future<Output = Outcome> + Send + 'a {
+    carry_out(scope, request, Turn::First)
 }
 
 /// Carries out a further request of a call that is under way, also where new calls are refused.
-pub(super) async fn go_on(scope: &Scope, request: CallRequest) -> Outcome {
-    carry_out(scope, request, true).await
+pub(super) fn go_on<'a>(
+    scope: &'a Scope,
+    request: &'a CallRequest,
+) -> impl Future<Output = Outcome> + Send + 'a {
+    carry_out(scope, request, Turn::Further)
 }
 
-async fn carry_out(scope: &Scope, mut request: CallRequest, is_under_way: bool) -> Outcome {
-    let send = async |request| {
-        if is_under_way { scope.go_on(request).await } else { scope.call(request).await }
-    };
-    let Subject::Tool(name) = &request.subject else { return send(request).await };
-    let takes_extension = request.dialogue.abilities.has(Ability::Tasks);
-    let (needs_task, program) = scope.tool(name);
+async fn carry_out(scope: &Scope, request: &CallRequest, turn: Turn) -> Outcome {
+    let started = Instant::now();
+    let called = if let Subject::Tool(name) = &request.subject { Some(name) } else { None };
+    let needs_task = called.is_some_and(|name| scope.needs_task(name));
     let forced = needs_task && !task::is_wanted(&request.params);
-    if forced {
-        request.params = Arc::from(task::wanted(&request.params));
+    let as_task = forced.then(|| {
+        let params = Arc::from(task::wanted(&request.params));
+        Box::new(CallRequest { params, ..request.clone() })
+    });
+    let request = as_task.as_deref().unwrap_or(request);
+    let outcome = scope.carry_out(request, turn).await;
+    match &outcome {
+        Ok(Answer { task: None, .. }) | Err(CallError::Failed(_)) => outcome,
+        _ if called.is_none() => outcome,
+        _ => {
+            let called = Called { forced, started, turn };
+            Box::pin(see_to(scope, request, outcome, called)).await
+        }
     }
-    let end = Instant::now() + request.timeout.unwrap_or(Duration::MAX).min(scope.longest());
+}
+
+/// How a tool was called.
+struct Called {
+    /// As a task, although its caller did not ask for one.
+    forced: bool,
+    started: Instant,
+    turn: Turn,
+}
+
+/// What a call of a tool comes to whose outcome may be about a task.
+async fn see_to(
+    scope: &Scope,
+    request: &CallRequest,
+    mut outcome: Outcome,
+    called: Called,
+) -> Outcome {
+    let Called { forced, started, turn } = called;
+    let takes_extension = request.dialogue.abilities.has(Ability::Tasks);
+    let end = started + request.timeout.unwrap_or(Duration::MAX).min(scope.longest());
     let mut again = request.clone();
-    let mut outcome = send(request).await;
     if let Err(CallError::Server { error, .. }) = &outcome
         && !takes_extension
         && wants_tasks(error)
@@ -89,19 +121,20 @@ async fn carry_out(scope: &Scope, mut request: CallRequest, is_under_way: bool) 
         // It was not carried out; whoever polls takes tasks.
         again.dialogue.abilities = again.dialogue.abilities.and(Ability::Tasks);
         again.timeout = Some(end.saturating_duration_since(Instant::now()));
-        outcome = Box::pin(send(again.clone())).await;
+        outcome = scope.carry_out(&again, turn).await;
     }
     let takes = |task: &Task| match task.era {
         Era::Modern => takes_extension,
         Era::Legacy => !forced && task::is_wanted(&again.params),
     };
     match outcome {
-        Ok(Answer { task: Some(task), server, incarnation, .. }) if !takes(&task) => {
-            let made = Made::now(server, incarnation, scope, program);
-            let awaited = scope.awaited();
-            let work =
-                Work { scope, call: again, made, task, end, said: None, done: false, awaited };
-            Box::pin(work.result()).await
+        Ok(Answer { task: Some(task), maker: Some(maker), server, incarnation, .. })
+            if !takes(&task) =>
+        {
+            let made = Made::now(server, incarnation);
+            let awaited = scope.awaited(maker, again.session.as_ref());
+            let work = Work { awaited, call: again, made, task, end, said: None, done: false };
+            work.result().await
         }
         outcome => outcome,
     }
@@ -119,8 +152,9 @@ fn wants_tasks(error: &ErrorObject) -> bool {
 }
 
 /// A task whose caller waits for its result. Dropped before the task has ended, it gives it up.
-struct Work<'s> {
-    scope: &'s Scope,
+struct Work {
+    /// As long as it lives, the call is under way.
+    awaited: Arc<Awaited>,
     /// The call that became the task.
     call: CallRequest,
     made: Made,
@@ -129,20 +163,17 @@ struct Work<'s> {
     /// What its server said last for people.
     said: Option<String>,
     done: bool,
-    /// As long as it lives, the call is under way.
-    awaited: Awaited,
 }
 
-impl Work<'_> {
+impl Work {
     async fn result(mut self) -> Outcome {
-        let given_up = self.awaited.given_up.clone();
-        tokio::select! {
+        let awaited = Arc::clone(&self.awaited);
+        let why = tokio::select! {
             biased;
-            () = given_up.cancelled() => {
-                Err(unusable(&self.made, "did not end it before switchboard shut down"))
-            }
-            outcome = self.ask_on() => outcome,
-        }
+            why = awaited.given_up() => why,
+            outcome = self.ask_on() => return outcome,
+        };
+        Err(unusable(&self.made, &format!("did not end it before {why}")))
     }
 
     /// Asks for the task until it has ended.
@@ -160,7 +191,8 @@ impl Work<'_> {
                 sleep_until(due).await;
             }
             asked += 1;
-            let answer = match self.send(self.about(method::TASKS_GET, None)).await {
+            let asking = self.about(method::TASKS_GET, None);
+            let answer = match self.awaited.ask(&asking).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     if let Some(lost) = lost(&self.made, &error, errors) {
@@ -203,16 +235,13 @@ impl Work<'_> {
     /// Asks a server of 2025-11-25 for the result, which it gives once there is one; what it says
     /// of the task until then is told meanwhile.
     async fn legacy_result(&mut self) -> Outcome {
-        let (scope, asking) = (self.scope, self.about(method::TASKS_RESULT, None));
-        if !self.made.is_there(scope) {
-            return Err(another());
-        }
-        let mut result = pin!(scope.go_on(asking));
+        let (awaited, asking) = (Arc::clone(&self.awaited), self.about(method::TASKS_RESULT, None));
+        let mut result = pin!(awaited.ask(&asking));
         let mut asked = 0;
         while !self.task.status.is_final() {
             let look = async {
                 sleep(pause(self.task.interval, asked)).await;
-                self.send(self.about(method::TASKS_GET, None)).await
+                awaited.ask(&self.about(method::TASKS_GET, None)).await
             };
             let told = tokio::select! {
                 biased;
@@ -227,15 +256,6 @@ impl Work<'_> {
             }
         }
         result.await
-    }
-
-    /// Asks something about the task, as long as its server is the one that made it.
-    async fn send(&self, request: CallRequest) -> Outcome {
-        if self.made.is_there(self.scope) {
-            self.scope.go_on(request).await
-        } else {
-            Err(another())
-        }
     }
 
     /// What a task of 2025-11-25 came to, by the answer to the question for its result; `None`
@@ -283,7 +303,7 @@ impl Work<'_> {
         let Ok(responses) = timeout_at(self.end, asking).await else { return Err(self.late()) };
         let update = self.about(method::TASKS_UPDATE, responses?.as_deref());
         // A server that was away meanwhile asks again.
-        match self.send(update).await {
+        match self.awaited.ask(&update).await {
             Err(error) => lost(&self.made, &error, u32::MAX).map_or(Ok(()), Err),
             Ok(_) => Ok(()),
         }
@@ -300,7 +320,8 @@ impl Work<'_> {
         let is_result = method == method::TASKS_RESULT;
         let mut dialogue = self.call.dialogue.clone();
         dialogue.abilities = dialogue.abilities.and(Ability::Tasks);
-        let subject = Subject::Task { method, id: self.task.id.to_string() };
+        let program = Some(Arc::clone(self.awaited.program()));
+        let subject = Subject::Task { method, id: self.task.id.to_string(), program };
         CallRequest {
             timeout: Some(if is_result { remaining } else { remaining.min(LOOK) }),
             session: self.call.session.clone(),
@@ -337,14 +358,14 @@ fn is_lacking(error: &CallError) -> bool {
     matches!(error, CallError::Server { error, .. } if error.code() == code::MISSING_CAPABILITY)
 }
 
-impl Drop for Work<'_> {
+impl Drop for Work {
     fn drop(&mut self) {
-        if !self.done && self.made.is_there(self.scope) {
+        if !self.done && self.awaited.can_ask() {
             let mut cancel = self.about(method::TASKS_CANCEL, None);
             cancel.timeout = Some(LOOK);
             // Whoever could be asked is gone.
             cancel.dialogue.sink = None;
-            self.scope.part(cancel);
+            Arc::clone(&self.awaited).part(cancel);
         }
     }
 }

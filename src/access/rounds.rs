@@ -84,45 +84,73 @@ impl Rounds {
     pub(super) async fn call(
         self: &Arc<Self>,
         principal: &Principal,
-        method: &str,
-        scope: Scope,
-        mut request: CallRequest,
+        scope: &Scope,
+        request: &mut CallRequest,
     ) -> Outcome {
-        let params = Arc::clone(&request.params);
-        let owner = scope.owner().clone();
-        let bound = || Bound::new(principal, &owner, method, &params);
-        let abilities = request.dialogue.abilities;
-        if is_continued(&params) {
-            let object = Object::read(&params).unwrap_or_default();
-            let state = object.typed::<String>(STATE).unwrap_or_default();
-            match self.seal.open(&bound(), &state, SystemTime::now()) {
-                None => {
-                    return Err(unusable("it is of another request, was changed or has expired"));
-                }
-                Some(Ticket::Parked { talk, round }) => {
-                    let talk = self.talks.lock().get(&talk).cloned();
-                    let talk = talk.ok_or_else(|| unusable("its call waits no longer"))?;
-                    let responses = object.get(RESPONSES).map(ToOwned::to_owned);
-                    let outward = Outward::of(&mut request);
-                    return Box::pin(talk.answer(round, responses, outward)).await;
-                }
-                Some(Ticket::Server { server, program, state }) => {
-                    if scope.program(&request) != Some((server, program)) {
-                        return Err(unusable("its server is another one now"));
-                    }
-                    let again = wanted::repeated(&params, object.get(RESPONSES), state.as_deref());
-                    request.params = Arc::from(again);
-                }
-                Some(Ticket::Again) => {
-                    request.params = Arc::from(wanted::repeated(&params, None, None));
-                }
+        let sent = Arc::clone(&request.params);
+        if is_continued(&sent) {
+            let going_on = Box::pin(self.go_on(principal, scope, request));
+            if let Some(outcome) = going_on.await {
+                return outcome;
             }
         }
-        if abilities.without(Ability::Tasks).is_empty() {
-            let outcome = polled::call(&scope, request).await;
-            return self.finished(Some(&scope), outcome, abilities, bound);
+        let abilities = request.dialogue.abilities;
+        if !abilities.without(Ability::Tasks).is_empty() {
+            return Box::pin(self.ask(principal, scope, request, &sent)).await;
         }
-        let outward = Outward::of(&mut request);
+        let outcome = polled::call(scope, request).await;
+        let bound = || Bound::new(principal, scope.owner(), request.subject.method(), &sent);
+        self.finished(Some(scope), outcome, abilities, bound)
+    }
+
+    /// Takes up a call by the state that a request brings back: gives what its waiting call comes
+    /// to, or nothing where the request is made anew, as it is now.
+    async fn go_on(
+        &self,
+        principal: &Principal,
+        scope: &Scope,
+        request: &mut CallRequest,
+    ) -> Option<Outcome> {
+        let sent = Arc::clone(&request.params);
+        let object = Object::read(&sent).unwrap_or_default();
+        let state = object.typed::<String>(STATE).unwrap_or_default();
+        let bound = Bound::new(principal, scope.owner(), request.subject.method(), &sent);
+        match self.seal.open(&bound, &state, SystemTime::now()) {
+            None => {
+                let why = "it is of another request, was changed or has expired";
+                return Some(Err(unusable(why)));
+            }
+            Some(Ticket::Parked { talk, round }) => {
+                let Some(talk) = self.talks.lock().get(&talk).cloned() else {
+                    return Some(Err(unusable("its call waits no longer")));
+                };
+                let responses = object.get(RESPONSES).map(ToOwned::to_owned);
+                return Some(talk.answer(round, responses, Outward::of(request)).await);
+            }
+            Some(Ticket::Server { server, program, state }) => {
+                if scope.program(request) != Some((server, program)) {
+                    return Some(Err(unusable("its server is another one now")));
+                }
+                let again = wanted::repeated(&sent, object.get(RESPONSES), state.as_deref());
+                request.params = Arc::from(again);
+            }
+            Some(Ticket::Again) => {
+                request.params = Arc::from(wanted::repeated(&sent, None, None));
+            }
+        }
+        None
+    }
+
+    /// Carries out a call whose client can be asked: it waits here once its server asks.
+    async fn ask(
+        self: &Arc<Self>,
+        principal: &Principal,
+        scope: &Scope,
+        request: &mut CallRequest,
+        sent: &RawValue,
+    ) -> Outcome {
+        let abilities = request.dialogue.abilities;
+        let outward = Outward::of(request);
         let (sink, told) = DialogueSink::new(WAITING);
         request.dialogue.sink = Some(sink);
         let progress = outward.wants_progress().then(|| {
@@ -130,13 +158,14 @@ impl Rounds {
             request.progress = Some(sink);
             progress
         });
-        let called = scope.clone();
-        let call = async move { polled::call(&called, request).await }.boxed();
+        let bound = || Bound::new(principal, scope.owner(), request.subject.method(), sent);
+        let (called, made) = (scope.clone(), request.clone());
+        let call = async move { polled::call(&called, &made).await }.boxed();
         let mut run = Run::new(call, told, progress, outward);
         loop {
             match run.next().await {
                 Next::Outcome(outcome) => {
-                    return self.finished(Some(&scope), outcome, abilities, bound);
+                    return self.finished(Some(scope), outcome, abilities, bound);
                 }
                 Next::Asked(asked) => match self.park(principal, &asked.server) {
                     Some((id, talk)) => {
@@ -186,7 +215,7 @@ impl Rounds {
         let questions = wanted.questions.iter();
         let questions = questions.map(|asked| (&*asked.key, asked.method, &*asked.params));
         let result = wanted::input_required(own.as_deref(), questions, &state);
-        Ok(Answer { result, server, incarnation, task: None })
+        Ok(Answer { incarnation, ..Answer::of(server, result) })
     }
 
     fn state(

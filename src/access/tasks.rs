@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     id::{Owner, ServerName, SessionKey},
-    runtime::{DialogueSink, Scope},
+    runtime::{DialogueSink, Scope, Turn},
     wire::{
         Ability, Era, ErrorObject, Object, RawValue, envelope::code, meta, method,
         result::REQUESTS, task,
@@ -116,6 +116,7 @@ impl Tasks {
             self.know(principal, owner, session, ticket);
         }
         answer.result = task::renamed(&answer.result, &name);
+        answer.maker = None;
         Ok(answer)
     }
 
@@ -162,12 +163,12 @@ impl Tasks {
         era: Era,
         mut request: CallRequest,
     ) -> Outcome {
-        let Subject::Task { method, id: name } = request.subject else {
-            return scope.call(request).await;
+        let Subject::Task { method, id: name, .. } = request.subject else {
+            return scope.carry_out(&request, Turn::First).await;
         };
         let ticket = self.named(principal, scope, era, &name).ok_or_else(unknown)?;
-        let TaskTicket { server, id, .. } = ticket.clone();
-        request.subject = Subject::Task { method, id };
+        let TaskTicket { server, program, id } = ticket.clone();
+        request.subject = Subject::Task { method, id, program: Some(program) };
         request.origin = Some(server);
         if let Some(session) = request.session.as_ref().filter(|_| era == Era::Legacy) {
             self.know(principal, scope.owner(), session, ticket);
@@ -181,7 +182,7 @@ impl Tasks {
             request.dialogue.abilities = request.dialogue.abilities.and(Ability::Tasks);
             request.dialogue.sink.get_or_insert(sink);
         }
-        let mut answer = scope.call(request).await?;
+        let mut answer = scope.carry_out(&request, Turn::First).await?;
         if method == method::TASKS_GET
             && let Some(introduced) = introduced(&answer.server, &answer.result)
         {
@@ -210,15 +211,15 @@ impl Tasks {
         let count = known.len();
         let looks = known.into_iter().map(|ticket| async move {
             let name = self.name(principal, scope.owner(), Era::Legacy, &ticket)?;
-            let TaskTicket { server, id, .. } = ticket;
-            let subject = Subject::Task { method: method::TASKS_GET, id };
+            let TaskTicket { server, program, id } = ticket;
+            let subject = Subject::Task { method: method::TASKS_GET, id, program: Some(program) };
             let request = CallRequest {
                 timeout: Some(LOOK),
                 session: Some(session.clone()),
                 origin: Some(server),
                 ..CallRequest::about(subject, task::named(&name).into())
             };
-            let answer = scope.call(request).await.ok()?;
+            let answer = scope.carry_out(&request, Turn::First).await.ok()?;
             answer.task.as_ref()?;
             Some(task::renamed(&answer.result, &name))
         });
@@ -263,7 +264,7 @@ async fn result(scope: &Scope, mut request: CallRequest, name: &str) -> Outcome 
     let outward = request.dialogue.sink.take();
     let (sink, mut told) = DialogueSink::new(WAITING);
     request.dialogue.sink = outward.is_some().then_some(sink);
-    let mut call = std::pin::pin!(scope.call(request));
+    let mut call = std::pin::pin!(scope.carry_out(&request, Turn::First));
     let outcome = loop {
         tokio::select! {
             biased;

@@ -8,6 +8,8 @@ use std::{collections::VecDeque, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::id::Owner;
+
 /// The bounded, fair door of one connection.
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -22,7 +24,7 @@ pub(crate) struct Admission {
 struct Queue {
     in_flight: usize,
     waiting: usize,
-    lanes: VecDeque<(Arc<str>, VecDeque<oneshot::Sender<Permit>>)>,
+    lanes: VecDeque<(Owner, VecDeque<oneshot::Sender<Permit>>)>,
 }
 
 /// A place in flight; dropping it gives it to the next waiter.
@@ -44,7 +46,7 @@ impl Admission {
     }
 
     /// Waits for a place. Dropping the future leaves the queue.
-    pub(crate) async fn enter(self: &Arc<Self>, caller: &Arc<str>) -> Result<Permit, Full> {
+    pub(crate) async fn enter(self: &Arc<Self>, caller: &Owner) -> Result<Permit, Full> {
         let place = {
             let mut state = self.state.lock();
             if state.in_flight < self.max_in_flight {
@@ -61,7 +63,7 @@ impl Admission {
             state.waiting += 1;
             match state.lanes.iter_mut().find(|(name, _)| name == caller) {
                 Some((_, lane)) => lane.push_back(give),
-                None => state.lanes.push_back((Arc::clone(caller), VecDeque::from([give]))),
+                None => state.lanes.push_back((caller.clone(), VecDeque::from([give]))),
             }
             place
         };

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::subject::Subject;
+use super::{handle::Maker, subject::Subject};
 use crate::{
     catalog::uri,
     error::{Classify, Kind},
@@ -86,12 +86,14 @@ pub struct Answer {
     pub incarnation: Incarnation,
     /// The task that it speaks of, where it is no result yet or was asked about one.
     pub task: Option<Task>,
+    /// Who made that, where it was a call.
+    pub(crate) maker: Option<Arc<Maker>>,
 }
 
 impl Answer {
     /// A result of our own, in the name of a server.
     pub(crate) fn of(server: ServerName, result: Box<RawValue>) -> Self {
-        Self { result, server, incarnation: Incarnation::default(), task: None }
+        Self { result, server, incarnation: Incarnation::default(), task: None, maker: None }
     }
 
     /// URIs that it names anywhere, at most so many: those of an extension's result, whose shape

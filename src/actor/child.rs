@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     agent::AgentMsg,
     call::spoken,
-    connection::{ConnectionArgs, ConnectionFailure, ConnectionMsg},
+    connection::{ConnectionArgs, ConnectionFailure, ConnectionMsg, Tasks},
     event::{Detail, Event, Waiting},
     exchange::{Exchange, ServerSpec},
     handle::{ConnectionHandle, Live, Standing},
@@ -279,9 +279,9 @@ impl Child {
     }
 
     /// Ends the present life to begin another: calls wait meanwhile. `None` if there is none.
-    pub(crate) fn cycle(&mut self, exchange: &Exchange, cause: &str) -> Option<()> {
+    pub(crate) fn cycle(&mut self, exchange: &Exchange, cause: &str, tasks: Tasks) -> Option<()> {
         self.abandon(exchange, cause);
-        self.close(ConnectionMsg::Close(Exit::Asked))?;
+        self.close(ConnectionMsg::Close(Exit::Asked, tasks))?;
         let standing = self.handle.standing();
         self.restart_cause = Some(cause.into());
         self.announce(exchange, standing.state, State::Connecting, cause, "close and connect anew");

@@ -13,10 +13,10 @@ use super::{
     agent::AgentMsg,
     event::Trouble,
     exchange::{Exchange, ServerSpec},
-    handle::{ConnectionHandle, Live},
+    handle::{Awaiting, ConnectionHandle, Live},
     leak::Ended,
     server::ServerConfig,
-    task::{Tasks, Timer},
+    task::{self, Timer},
     vigil::Question,
 };
 use crate::{
@@ -76,15 +76,32 @@ pub(crate) enum ConnectionMsg {
     /// Its definition or the settings changed, but not the way to the server.
     Redefined(Arc<ServerConfig>),
     /// Another life has taken over, or none is wanted: finish the calls under way, then end.
-    Retire,
+    Retire(Tasks),
     /// Close the link in order and end.
-    Close(Exit),
+    Close(Exit, Tasks),
     /// The link is closed.
     Closed(Exit),
     /// Say that you are there.
     Alive(Question),
     /// A task of ours panicked.
     Panicked(String),
+}
+
+/// What becomes of the tasks that a server made of calls, when its life ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tasks {
+    /// Its next life is asked for them.
+    Left,
+    /// Nobody can be asked for them any more: those that calls wait for are waited for like calls,
+    /// and given up at last.
+    Ended,
+}
+
+impl Tasks {
+    /// Where another life takes its place, of the same program or not.
+    pub(crate) const fn of_successor(is_same: bool) -> Self {
+        if is_same { Self::Left } else { Self::Ended }
+    }
 }
 
 /// What an incarnation holds.
@@ -99,7 +116,7 @@ pub(crate) struct ConnectionState {
     roots: Roots,
     /// The link, once it is made.
     live: Option<Arc<Live>>,
-    tasks: Tasks,
+    tasks: task::Tasks,
     health_timer: Timer,
     refresh_timer: Timer,
     idle_timer: Timer,
@@ -139,7 +156,7 @@ impl Actor for ConnectionActor {
             incarnation: args.incarnation,
             roots,
             live: None,
-            tasks: Tasks::default(),
+            tasks: task::Tasks::default(),
             health_timer: Timer::default(),
             refresh_timer: Timer::default(),
             idle_timer: Timer::default(),
@@ -172,11 +189,13 @@ impl Actor for ConnectionActor {
             ConnectionMsg::Probed { alive } => state.probed(&myself, alive)?,
             ConnectionMsg::IdleTick => state.idle(&myself),
             ConnectionMsg::Redefined(config) => state.redefined(&myself, config),
-            ConnectionMsg::Retire => {
+            ConnectionMsg::Retire(tasks) => {
                 let patience = state.exchange.settings().timeouts.drain;
-                state.close(&myself, Exit::Asked, patience);
+                state.close(&myself, Exit::Asked, patience, tasks);
             }
-            ConnectionMsg::Close(exit) => state.close(&myself, exit, Duration::ZERO),
+            ConnectionMsg::Close(exit, tasks) => {
+                state.close(&myself, exit, Duration::ZERO, tasks);
+            }
             ConnectionMsg::Closed(exit) => {
                 return Err(Box::new(ConnectionFailure::asked(exit)));
             }
@@ -271,7 +290,8 @@ impl ConnectionState {
         outcome: Result<(Link, Option<Listing>), ConnectionFailure>,
     ) -> Result<(), ConnectionFailure> {
         let (link, listing) = outcome?;
-        let live = Arc::new(Live { link, incarnation: self.incarnation });
+        let program = Arc::clone(&self.spec.program);
+        let live = Arc::new(Live { link, incarnation: self.incarnation, program });
         self.live = Some(Arc::clone(&live));
         self.follow(myself, &live);
         if let Some(listing) = &listing {
@@ -321,7 +341,13 @@ impl ConnectionState {
     }
 
     /// Closes the link and ends, once nothing is under way any more, or patience is at its end.
-    fn close(&mut self, myself: &ActorRef<ConnectionMsg>, exit: Exit, patience: Duration) {
+    fn close(
+        &mut self,
+        myself: &ActorRef<ConnectionMsg>,
+        exit: Exit,
+        patience: Duration,
+        tasks: Tasks,
+    ) {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
@@ -329,13 +355,25 @@ impl ConnectionState {
         self.refresh_timer = Timer::default();
         self.idle_timer = Timer::default();
         let live = self.live.clone();
+        let ended = live.as_ref().filter(|_| tasks == Tasks::Ended);
+        let awaiting = ended.map(|live| {
+            let awaiting = self.handle.awaiting(&live.program);
+            awaiting.retires(live);
+            awaiting
+        });
         let actor = myself.clone();
         // Dropping the other tasks first ends an attempt to connect and whatever it started.
         self.tasks.clear();
         self.spawn(myself, "close", async move {
             if let Some(live) = live {
                 // What is still under way then ends with the link.
-                tokio::time::timeout(patience, quiet(&live.link)).await.ok();
+                tokio::select! {
+                    _ = tokio::time::timeout(patience, quiet(&live, awaiting.as_deref())) => {}
+                    _ = live.link.ended() => {}
+                }
+                if let Some(awaiting) = awaiting.filter(|awaiting| !awaiting.is_over()) {
+                    awaiting.give_up(live.incarnation).await;
+                }
                 live.link.close(CLOSE_GRACE).await;
             }
             actor.cast(ConnectionMsg::Closed(exit)).ok();
@@ -343,10 +381,17 @@ impl ConnectionState {
     }
 }
 
-/// Resolves when nothing is under way.
-async fn quiet(link: &Link) {
+/// Resolves when nothing is under way, nor a task awaited that ends with this life. An answer that
+/// came just now may be such a task, so it looks twice.
+async fn quiet(live: &Live, awaiting: Option<&Awaiting>) {
     let mut ticks = tokio::time::interval(QUIET_TICK);
-    while link.in_flight() > 0 {
+    let mut was_quiet = false;
+    loop {
+        let is_quiet = live.link.in_flight() == 0 && awaiting.is_none_or(Awaiting::is_over);
+        if is_quiet && (was_quiet || awaiting.is_none()) {
+            return;
+        }
+        was_quiet = is_quiet;
         ticks.tick().await;
     }
 }

@@ -30,9 +30,11 @@ use crate::{
     upstream::{Link, StderrRing},
 };
 
+mod awaiting;
 mod delivery;
 mod held;
 mod leg;
+mod life;
 mod notice;
 mod parked;
 mod refusal;
@@ -40,7 +42,10 @@ mod tasks;
 mod verdict;
 mod watched;
 
+pub(crate) use awaiting::Awaiting;
+use awaiting::Awaitings;
 pub(crate) use delivery::Errand;
+pub(crate) use life::{Leads, Maker};
 pub(crate) use notice::Notices;
 use parked::Parked;
 use tasks::Tasks;
@@ -51,6 +56,8 @@ use verdict::{Verdict, verdict};
 pub(crate) struct Live {
     pub(crate) link: Link,
     pub(crate) incarnation: Incarnation,
+    /// What tells its server's definition from any other.
+    pub(crate) program: Arc<str>,
 }
 
 /// Where a connection stands, as its supervisor last said.
@@ -131,6 +138,7 @@ pub(crate) struct ConnectionHandle {
     turn: tokio::sync::Mutex<()>,
     parked: Parked,
     tasks: Tasks,
+    awaitings: Awaitings,
     /// Under which definition it serves; replaced with it.
     terms: ArcSwap<Terms>,
     /// Asks the present supervisor to start the connection; replaced with it.
@@ -173,6 +181,7 @@ impl ConnectionHandle {
             turn: tokio::sync::Mutex::default(),
             parked: Parked::default(),
             tasks: Tasks::default(),
+            awaitings: Awaitings::default(),
             terms: ArcSwap::from_pointee(Terms::new(spec, None)),
             starter: Mutex::new(None),
             woken: AtomicBool::new(false),
@@ -302,7 +311,7 @@ impl ConnectionHandle {
     /// What was provably not executed goes to the next incarnation, inside the deadline; what may
     /// have been executed only where policy says that this does no harm. Dropping the future ends
     /// the call in whatever phase it is.
-    pub(crate) async fn call(&self, errand: Errand<'_>) -> Result<Answer, CallError> {
+    pub(crate) async fn call(self: &Arc<Self>, errand: Errand<'_>) -> Result<Answer, CallError> {
         self.stats.calls.fetch_add(1, Ordering::Relaxed);
         *self.last_call.lock() = Instant::now();
         let outcome = self.carry_out(errand).await;

@@ -3,6 +3,8 @@
 //!
 //! Names only, as the caller's view knows them. Whose they are is the router's affair.
 
+use std::sync::Arc;
+
 use crate::wire::{Primitive, method};
 
 /// What a request asks of a server.
@@ -31,6 +33,9 @@ pub enum Subject {
         method: &'static str,
         /// The name of the task: its server's own, where the request goes to that.
         id: String,
+        /// What tells the definition of the server that made it from any other; no other is asked.
+        /// `None` for whichever there is.
+        program: Option<Arc<str>>,
     },
 }
 

@@ -3,6 +3,7 @@
 //! Owned by the program. It serves the MCP endpoint and health; what they mean is theirs. It
 //! knows no TLS: a proxy in front of it does.
 
+mod calm;
 mod guard;
 mod idle;
 mod metrics;

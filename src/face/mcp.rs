@@ -104,10 +104,13 @@ fn names_revision(params: &RawValue) -> bool {
 
 /// Takes a notification of a client that its servers may want.
 pub(crate) fn notified(gate: &Gate, caller: &Caller, method: &str, params: Option<&RawValue>) {
+    let Caller { principal, owner, session, client, .. } = caller;
+    if method == method::PROGRESS {
+        return client.iter().for_each(|client| client.progress(params));
+    }
     if method != method::ROOTS_CHANGED && !extension::may_own(method) {
         return;
     }
-    let Caller { principal, owner, session, .. } = caller;
     let session = session.as_ref().map(|lease| lease.key());
     // An owner that is no more has no servers that could want it.
     gate.notify(principal, owner, session, method, params).ok();

@@ -10,6 +10,7 @@ use std::{
 
 use ractor::concurrency;
 use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{Answer, CallError, CallRequest, RuntimeHandle, Scope, Whose, introspect};
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         call::{Delivery, Failure},
         handle::{ConnectionHandle, Errand, Notices},
         root::RootMsg,
-        router::{RouterMsg, RoutingTable, Target},
+        router::{Route, RouterMsg, RoutingTable, Target},
         subject::Subject,
     },
     catalog::{OwnTool, View},
@@ -43,50 +44,56 @@ const PUBLISHED: Duration = Duration::from_secs(5);
 /// When a session may find a place for a connection of its own, where all are in use.
 const SESSION_RETRY: Duration = Duration::from_secs(5);
 
+/// What a request is to its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It begins it, which is refused while the runtime drains.
+    First,
+    /// It belongs to one that is under way.
+    Further,
+}
+
 impl RuntimeHandle {
-    /// Carries out one call for an owner.
-    pub(super) async fn call(
+    /// Carries out one request for an owner.
+    pub(super) async fn carry_out(
         &self,
         owner: &Owner,
-        request: CallRequest,
+        request: &CallRequest,
+        turn: Turn,
     ) -> Result<Answer, CallError> {
+        let _under_way = match turn {
+            Turn::First => Some(self.begin(owner, request)?),
+            Turn::Further => None,
+        };
+        let started = Instant::now();
+        let outcome = self.dispatch(owner, request, started).await;
+        tracing::debug!(
+            owner = %owner,
+            method = request.subject.method(),
+            name = request.subject.name(),
+            server = outcome.as_ref().ok().map(|answer| answer.server.as_str()),
+            duration_ms = started.elapsed().as_secs_f64() * 1000.0,
+            failure = outcome.as_ref().err().map(|error| error.kind().as_str()),
+            "call",
+        );
+        outcome
+    }
+
+    /// A call begins; it is under way as long as what this gives lives.
+    fn begin(&self, owner: &Owner, request: &CallRequest) -> Result<TaskTrackerToken, CallError> {
         let exchange = &self.tree.exchange;
         if exchange.sealed.load(Ordering::Acquire) {
             return Err(CallError::Draining);
         }
         self.is_known(owner, &request.subject)?;
-        let _under_way = exchange.tracker.token();
         exchange.calls.fetch_add(1, Ordering::Relaxed);
-        self.carry_out(owner, request).await
-    }
-
-    /// Carries out one request of a call that is under way, whether new calls are refused or not.
-    pub(super) async fn carry_out(
-        &self,
-        owner: &Owner,
-        request: CallRequest,
-    ) -> Result<Answer, CallError> {
-        let started = Instant::now();
-        let told = tracing::enabled!(tracing::Level::DEBUG).then(|| request.subject.clone());
-        let outcome = self.dispatch(owner, request, started).await;
-        if let Some(subject) = told {
-            tracing::debug!(
-                owner = %owner,
-                method = subject.method(),
-                name = subject.name(),
-                server = outcome.as_ref().ok().map(|answer| answer.server.as_str()),
-                duration_ms = started.elapsed().as_secs_f64() * 1000.0,
-                failure = outcome.as_ref().err().map(|error| error.kind().as_str()),
-                "call",
-            );
-        }
-        outcome
+        Ok(exchange.tracker.token())
     }
 
     async fn dispatch(
         &self,
         owner: &Owner,
-        request: CallRequest,
+        request: &CallRequest,
         started: Instant,
     ) -> Result<Answer, CallError> {
         if !Object::is(&request.params) {
@@ -98,7 +105,7 @@ impl RuntimeHandle {
         }
         if let Some(tool) = self.own_tool(owner, &request.subject) {
             let scope = Scope::new(self.clone(), owner.clone());
-            return introspect::answer(&scope, tool, &request);
+            return introspect::answer(&scope, tool, request);
         }
         let target = match self.placed(owner, &request.subject, request.origin.as_ref())? {
             Some(target) => target,
@@ -106,7 +113,7 @@ impl RuntimeHandle {
                 let why = "unknown task; its server is no longer here";
                 return Err(CallError::Invalid(why.to_owned()));
             }
-            None => Box::pin(self.resolve(owner, &request)).await?,
+            None => Box::pin(self.resolve(owner, request)).await?,
         };
         let deadline = self.deadline(&target, request.timeout, started);
         tokio::select! {
@@ -120,23 +127,18 @@ impl RuntimeHandle {
     async fn deliver(
         &self,
         owner: &Owner,
-        request: CallRequest,
+        request: &CallRequest,
         target: &Target,
         deadline: &Deadline,
     ) -> Result<Answer, CallError> {
-        let caller = Arc::from(owner.as_str());
-        let CallRequest { subject, params, progress, session, mut dialogue, .. } = request;
-        let params = for_server(params, &subject, target);
-        dialogue.party = Some(Whose { owner: owner.clone(), session: session.clone() });
-        if target.route.is_shared {
-            dialogue.abilities = dialogue.abilities.unasked();
-        }
-        dialogue.server = Some(target.route.handle.seat.server.clone());
+        let params = for_server(&request.params, &request.subject, target);
+        let session = request.session.as_ref();
+        let mut dialogue = with_server(request.dialogue.clone(), owner, session, &target.route);
         dialogue.hears = self.notified(owner, &dialogue);
         let handle = match session {
             Some(session) if target.route.by_session => {
                 let server = &target.route.handle.seat.server;
-                &Box::pin(self.session_handle(owner, server, session)).await?
+                &Box::pin(self.session_handle(owner, server, session.clone())).await?
             }
             _ => &target.route.handle,
         };
@@ -144,8 +146,9 @@ impl RuntimeHandle {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let _held = handle.hold(params.get().len(), limit)?;
         let telemetry = &*self.tree.exchange.telemetry;
-        let dialogue = Arc::new(dialogue);
-        let errand = Errand { telemetry, caller, target, params, progress, dialogue, deadline };
+        let (progress, dialogue) = (request.progress.clone(), Arc::new(dialogue));
+        let errand =
+            Errand { telemetry, caller: owner, target, params, progress, dialogue, deadline };
         let mut answer = handle.call(errand).await?;
         if let Some(view) = &target.route.readdressed
             && let Some(result) = readdressed(view, &target.method, &answer.server, &answer.result)
@@ -289,10 +292,25 @@ impl RuntimeHandle {
     }
 }
 
+/// A caller's dialogue with the server of a route.
+pub(super) fn with_server(
+    mut dialogue: Dialogue,
+    owner: &Owner,
+    session: Option<&SessionKey>,
+    route: &Route,
+) -> Dialogue {
+    dialogue.party = Some(Whose { owner: owner.clone(), session: session.cloned() });
+    if route.is_shared {
+        dialogue.abilities = dialogue.abilities.unasked();
+    }
+    dialogue.server = Some(route.handle.seat.server.clone());
+    dialogue
+}
+
 /// Parameters with the names that their server knows, where they stand deeper inside than the
 /// link replaces them.
 pub(super) fn for_server(
-    params: Arc<RawValue>,
+    params: &Arc<RawValue>,
     subject: &Subject,
     target: &Target,
 ) -> Arc<RawValue> {
@@ -305,19 +323,19 @@ pub(super) fn for_server(
         | Subject::Prompt(_)
         | Subject::Resource(_)
         | Subject::Extension { .. }
-        | Subject::Task { .. } => params,
+        | Subject::Task { .. } => Arc::clone(params),
     }
 }
 
 /// The parameters of a completion, about what its server calls by this name.
-fn referring(params: Arc<RawValue>, primitive: Primitive, upstream: &str) -> Arc<RawValue> {
+fn referring(params: &Arc<RawValue>, primitive: Primitive, upstream: &str) -> Arc<RawValue> {
     const REFERENCE: &str = "ref";
     // A reference to a template has the member of a resource.
     let key = match primitive {
         Primitive::Tool | Primitive::Prompt => "name",
         Primitive::Resource | Primitive::Template => "uri",
     };
-    let Some(mut object) = Object::read(&params) else { return params };
+    let Some(mut object) = Object::read(params) else { return Arc::clone(params) };
     let had = object.get(REFERENCE).map(ToOwned::to_owned);
     let mut reference = had.as_deref().and_then(Object::read).unwrap_or_default();
     reference.put(key, upstream);
@@ -326,8 +344,8 @@ fn referring(params: Arc<RawValue>, primitive: Primitive, upstream: &str) -> Arc
 }
 
 /// Parameters that name a URI as its server does.
-fn with_uri(params: Arc<RawValue>, uri: &str) -> Arc<RawValue> {
-    let Some(mut object) = Object::read(&params) else { return params };
+fn with_uri(params: &Arc<RawValue>, uri: &str) -> Arc<RawValue> {
+    let Some(mut object) = Object::read(params) else { return Arc::clone(params) };
     object.put("uri", uri);
     object.to_raw().into()
 }

@@ -56,7 +56,7 @@ impl RuntimeHandle {
         };
         let Some(target) = target else { return };
         let params = params.map(|params| Arc::from(params.to_owned()));
-        let params = params.map(|params| super::dispatch::for_server(params, &subject, &target));
+        let params = params.map(|params| super::dispatch::for_server(&params, &subject, &target));
         let server = target.route.handle.seat.server.clone();
         let handle = if target.route.by_session {
             let seat = Seat::of_session(server, session.clone());

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, CallError, CallRequest, RuntimeHandle, ServerConfig, ServerStatus,
-    dispatch::unknown_owner,
+    dispatch::{Turn, unknown_owner},
 };
 use crate::{
     actor::{agents::AgentsMsg, exchange::ServerSpec, root::RootMsg, router::Route, status},
@@ -300,16 +300,24 @@ impl Scope {
     /// # Errors
     /// [`CallError`]; what was provably not sent says so.
     pub async fn call(&self, request: CallRequest) -> Result<Answer, CallError> {
-        self.runtime.call(&self.owner, request).await
+        self.carry_out(&request, Turn::First).await
     }
 
-    /// Whether a tool of this scope's is called as a task or not at all (MCP 2025-11-25), and what
-    /// tells its server's definition from any other.
-    pub(crate) fn tool(&self, tool: &str) -> (bool, Option<Arc<str>>) {
+    /// The same for a request that its caller keeps. One that belongs to a call under way is never
+    /// refused because the runtime drains.
+    pub(crate) fn carry_out<'a>(
+        &'a self,
+        request: &'a CallRequest,
+        turn: Turn,
+    ) -> impl Future<Output = Result<Answer, CallError>> + Send + 'a {
+        self.runtime.carry_out(&self.owner, request, turn)
+    }
+
+    /// Whether a tool of this scope's is called as a task or not at all (MCP 2025-11-25).
+    pub(crate) fn needs_task(&self, tool: &str) -> bool {
         let table = self.runtime.tree.exchange.table.load();
-        let Some(view) = table.owner(&self.owner) else { return (false, None) };
-        let Some(tool) = view.view.resolve(tool) else { return (false, None) };
-        (tool.needs_task, view.program(&tool.server).cloned())
+        let view = table.owner(&self.owner);
+        view.and_then(|view| view.view.resolve(tool)).is_some_and(|tool| tool.needs_task)
     }
 
     /// Whether a server serves several owners by one connection.

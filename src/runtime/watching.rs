@@ -73,7 +73,7 @@ impl RuntimeHandle {
 
 /// The question how far a task is.
 fn about(id: &str) -> Subject {
-    Subject::Task { method: method::TASKS_GET, id: id.to_owned() }
+    Subject::Task { method: method::TASKS_GET, id: id.to_owned(), program: None }
 }
 
 impl Scope {

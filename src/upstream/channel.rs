@@ -120,6 +120,15 @@ impl Channel {
         }
     }
 
+    /// How it ended, once it has.
+    pub(super) fn end(&self) -> Option<LinkEnd> {
+        match self {
+            Self::Stream(peer) => peer.end(),
+            #[cfg(feature = "upstream-http")]
+            Self::Http(remote) => remote.end(),
+        }
+    }
+
     /// Fails what waits and ends it at once.
     pub(super) fn kill(&self) {
         match self {

@@ -4,7 +4,7 @@
 //! links' half decides whose call a server's request belongs to. Nothing is kept longer than its
 //! call, and what belongs to nobody is answered here and never guessed.
 
-use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -19,11 +19,16 @@ use crate::{
 
 mod aside;
 mod inquiries;
+mod reply;
 mod sink;
 mod visits;
 
 pub(super) use aside::{log, notice};
 pub(super) use inquiries::Inquiries;
+pub(super) use reply::Back;
+#[cfg(feature = "upstream-http")]
+pub(super) use reply::Hint;
+pub use reply::Reply;
 pub use sink::DialogueSink;
 
 /// How long a server may be at work on a call that was given up.
@@ -98,40 +103,6 @@ pub struct Asked {
 
 /// An answer: a raw result, or the caller's error.
 pub type Response = Result<Box<RawValue>, ErrorObject>;
-
-/// Takes the answer to one request of a server.
-pub struct Reply {
-    method: &'static str,
-    send: Option<Box<dyn FnOnce(Response) + Send>>,
-}
-
-impl Reply {
-    /// A way back to whoever asked; it is gone after one answer.
-    pub fn new(method: &'static str, send: impl FnOnce(Response) + Send + 'static) -> Self {
-        Self { method, send: Some(Box::new(send)) }
-    }
-
-    /// Answers the server.
-    pub fn give(mut self, response: Response) {
-        if let Some(send) = self.send.take() {
-            send(response);
-        }
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        if let Some(send) = self.send.take() {
-            send(declined(self.method));
-        }
-    }
-}
-
-impl fmt::Debug for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("method", &self.method).finish_non_exhaustive()
-    }
-}
 
 /// How a request is answered that nobody answers.
 pub fn declined(method: &str) -> Response {

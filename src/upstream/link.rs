@@ -305,6 +305,11 @@ impl Link {
         self.channel.ended().await
     }
 
+    /// How it ended, once it has.
+    pub fn end(&self) -> Option<LinkEnd> {
+        self.channel.end()
+    }
+
     /// Fails what is in flight and ends the server at once; its whole process group is killed.
     pub fn kill(&self) {
         self.channel.kill();
@@ -322,7 +327,7 @@ impl Link {
 fn complete(result: &RawValue, asked: Option<&str>) -> Result<(), RequestError> {
     object(result)?;
     let object = Object::read(result).unwrap_or_default();
-    if object.get(result::RESULT_TYPE).is_none() {
+    if object.json(result::RESULT_TYPE).is_none() {
         return Ok(());
     }
     match object.text(result::RESULT_TYPE).as_deref() {

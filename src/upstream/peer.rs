@@ -262,6 +262,11 @@ impl Peer {
         &self.shared.news
     }
 
+    /// How it ended, once it has.
+    pub(super) fn end(&self) -> Option<LinkEnd> {
+        self.shared.vital.end()
+    }
+
     /// Resolves with the cause when the link is over.
     pub(super) async fn ended(&self) -> LinkEnd {
         self.shared.vital.ended().await

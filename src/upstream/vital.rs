@@ -62,7 +62,6 @@ impl Vital {
     }
 
     /// How the link ended, once it has.
-    #[cfg(feature = "upstream-http")]
     pub(super) fn end(&self) -> Option<LinkEnd> {
         self.end.borrow().clone()
     }

@@ -81,7 +81,7 @@ const MODERN: (Revision, Revision) = (Revision::LATEST, Revision::LATEST);
 const LEGACY: (Revision, Revision) = (Revision::V2024_11_05, Revision::LATEST_LEGACY);
 
 /// The table.
-pub const TABLE: [Change; 24] = [
+pub const TABLE: [Change; 25] = [
     ENVELOPE,
     ADDRESSED,
     OF_ONE_LEG,
@@ -103,6 +103,7 @@ pub const TABLE: [Change; 24] = [
     ASKER,
     ADDRESS_ID,
     NO_ADDRESS_ID,
+    ASKED_PROGRESS,
     PROGRESS,
     TASK_NAME,
     ERROR_CODE,
@@ -288,12 +289,20 @@ pub const NO_ADDRESS_ID: Change = Change {
     what: "removed",
     why: "the revision does not know it",
 };
+/// The server's token.
+pub const ASKED_PROGRESS: Change = Change {
+    clients: LEGACY,
+    body: Body::Question,
+    at: &["_meta/progressToken"],
+    what: "a number of ours, if the server gave one",
+    why: "tokens of many servers meet at one client",
+};
 /// The token of a notification.
 pub const PROGRESS: Change = Change {
     clients: ALL,
     body: Body::Progress,
     at: &["progressToken"],
-    what: "the client's own; progress that does not increase is dropped",
+    what: "that of whoever asked for it; progress that does not increase is dropped",
     why: "tokens are of one leg",
 };
 /// The name of a task.

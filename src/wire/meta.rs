@@ -65,13 +65,13 @@ pub fn for_next_leg<'p, 't>(
         return params.map(|params| Cow::Borrowed(params.get()));
     };
     if let Some((member, name)) = name {
-        object.put(member, name);
+        object.set_text(member, name);
     }
     let mut meta = object.object(META).unwrap_or_default();
     let keys = meta.len();
     meta.retain(|key| !change::OF_ONE_LEG.has_meta(key) && !change::PROGRESS_TOKEN.has_meta(key));
     if let Some(stamp) = stamp {
-        meta.put(PROTOCOL_VERSION, stamp.revision.as_str());
+        meta.set_text(PROTOCOL_VERSION, stamp.revision.as_str());
         meta.set(CLIENT_INFO, Cow::Borrowed(&*stamp.client));
         meta.set(CLIENT_CAPABILITIES, Cow::Borrowed(&*stamp.capabilities));
         if let Some(level) = &stamp.level {
@@ -82,7 +82,7 @@ pub fn for_next_leg<'p, 't>(
         meta.put(PROGRESS_TOKEN, &token);
     }
     for (key, value) in trace {
-        meta.put(key, value);
+        meta.set_text(key, value);
     }
     if !meta.is_empty() {
         let meta = meta.to_json();

@@ -103,6 +103,15 @@ impl<'a> Object<'a> {
         Object::of(self.json(key)?)
     }
 
+    /// The same, where the member is still as it was read.
+    pub(crate) fn part(&self, key: &str) -> Option<Object<'a>> {
+        let (_, value) = self.members.iter().rev().find(|(name, _)| *name == *key)?;
+        match value {
+            Cow::Borrowed(text) => Object::of(text),
+            Cow::Owned(_) => None,
+        }
+    }
+
     /// A member that is a string.
     pub fn text(&self, key: &str) -> Option<Cow<'_, str>> {
         scan::text_of(self.json(key)?)
@@ -120,6 +129,13 @@ impl<'a> Object<'a> {
             Cow::Owned(raw) => Cow::Owned(super::into_text(raw)),
         };
         self.set_json(key, value);
+    }
+
+    /// The same for a text.
+    pub(crate) fn set_text(&mut self, key: &'a str, text: &str) {
+        let mut json = String::with_capacity(text.len() + 2);
+        scan::quote(text, &mut json);
+        self.set_json(key, Cow::Owned(json));
     }
 
     /// The same for JSON text, such as that of another object.

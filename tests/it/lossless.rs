@@ -46,9 +46,11 @@ fn what_is_generated_passes_both_ways_but_for_the_table_and_all_of_the_table_is_
     let runtime = runtime.unwrap();
     for seed in seeds::of_runs("SWITCHBOARD_LOSS_RUNS", 1) {
         let met = Met::default();
-        for (is_modern, revision, way) in pairs() {
+        for (number, (is_modern, revision, way)) in (0_u64..).zip(pairs()) {
             let mut bytes = [0; 32];
             bytes[..8].copy_from_slice(&seed.to_le_bytes());
+            // Each pair has exchanges of its own.
+            bytes[8..16].copy_from_slice(&number.to_le_bytes());
             let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
             let cases = if way == Way::Lines { CASES } else { FRAMED };
             let config = Config { cases, failure_persistence: None, ..Config::default() };

@@ -3,15 +3,12 @@
 //!
 //! An error in place of an answer about a task is never the call's own.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use crate::{
     access::{CallError, Delivery, Failure},
     error::Kind,
     id::{Incarnation, ServerName},
-    runtime::Scope,
     wire::envelope::code,
 };
 
@@ -23,33 +20,14 @@ const BAD_MOMENTS: u32 = 5;
 pub(super) struct Made {
     pub(super) server: ServerName,
     incarnation: Incarnation,
-    /// What told its definition from any other; `None` where that changed during the call.
-    program: Option<Arc<str>>,
     at: Instant,
 }
 
 impl Made {
-    /// By a server that was `called` under a definition, where that is known.
-    pub(super) fn now(
-        server: ServerName,
-        incarnation: Incarnation,
-        scope: &Scope,
-        called: Option<Arc<str>>,
-    ) -> Self {
-        let now = scope.program_of(&server);
-        let program = now.filter(|now| called.is_none_or(|called| called == *now));
-        Self { server, incarnation, program, at: Instant::now() }
+    /// By this life of a server, just now.
+    pub(super) fn now(server: ServerName, incarnation: Incarnation) -> Self {
+        Self { server, incarnation, at: Instant::now() }
     }
-
-    /// Whether the server is the one that made it: another may have a task of the same name.
-    pub(super) fn is_there(&self, scope: &Scope) -> bool {
-        self.program.is_some() && scope.program_of(&self.server) == self.program
-    }
-}
-
-/// The server of a task is gone, or another one.
-pub(super) fn another() -> CallError {
-    CallError::Invalid("the server of this task is no longer here".to_owned())
 }
 
 /// What an error in place of an answer about a task is to the task's call; `None` where the task
@@ -129,12 +107,7 @@ mod tests {
     #[test]
     fn a_task_that_cannot_be_asked_for_leaves_an_unknown_outcome_or_is_asked_for_again() {
         let server = ServerName::new("s").unwrap();
-        let made = Made {
-            server: server.clone(),
-            incarnation: Incarnation(3),
-            program: None,
-            at: Instant::now(),
-        };
+        let made = Made::now(server.clone(), Incarnation(3));
         let of_server = |code| {
             let error = ErrorObject::new(code, "m");
             CallError::Server { server: server.clone(), error }

@@ -5,6 +5,7 @@
 use std::{fmt, sync::Arc};
 
 use super::Admission;
+use crate::id::Owner;
 
 /// The door of one connection.
 pub struct Door(Arc<Admission>);
@@ -16,7 +17,7 @@ impl Door {
     }
 
     /// Takes a place, lets others come while it has it, and leaves. Whether it got one.
-    pub async fn pass(&self, caller: &Arc<str>) -> bool {
+    pub async fn pass(&self, caller: &Owner) -> bool {
         let place = self.0.enter(caller).await;
         tokio::task::yield_now().await;
         place.is_ok()

@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::*;
+use crate::id::AgentId;
 
-fn caller(name: &str) -> Arc<str> {
-    name.into()
+fn caller(name: &str) -> Owner {
+    Owner::Agent(AgentId::new(name).unwrap())
 }
 
 #[tokio::test]

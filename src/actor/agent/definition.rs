@@ -10,8 +10,14 @@ use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 use super::{AgentMsg, AgentState, answer};
 use crate::{
     actor::{
-        change::Change, child::Child, connection::ConnectionMsg, exchange::ServerSpec,
-        handle::ConnectionHandle, kept, router::RouterMsg, server::Isolation,
+        change::Change,
+        child::Child,
+        connection::{ConnectionMsg, Tasks},
+        exchange::ServerSpec,
+        handle::ConnectionHandle,
+        kept,
+        router::RouterMsg,
+        server::Isolation,
     },
     id::{Seat, ServerName},
     restart::State,
@@ -160,7 +166,8 @@ impl AgentState {
             return self.hand_over(myself, &seat, spec, "its definition changed", None).await;
         }
         let Some(child) = self.children.get_mut(&seat) else { return Ok(()) };
-        if child.cycle(&self.exchange, "its definition changed").is_some() {
+        let tasks = Tasks::of_successor(child.spec.program == spec.program);
+        if child.cycle(&self.exchange, "its definition changed", tasks).is_some() {
             // The old life ends first; its end brings the new definition up.
             child.replacement = Some((spec, granted));
             return Ok(());
@@ -258,7 +265,7 @@ impl AgentState {
             child.handle.set_removed();
             "removed from the configuration"
         };
-        let ending = child.drain(&self.exchange, cause, ConnectionMsg::Retire);
+        let ending = child.drain(&self.exchange, cause, ConnectionMsg::Retire(Tasks::Ended));
         self.route_detach(seat);
         if !ending {
             self.forget(seat);
@@ -269,7 +276,8 @@ impl AgentState {
         if let Some(mut child) = self.children.remove(seat) {
             // Whoever still waits at its handle waits in vain.
             if child.handle.standing().state != State::Stopped {
-                child.drain(&self.exchange, "removed or disabled", ConnectionMsg::Retire);
+                let way = ConnectionMsg::Retire(Tasks::Ended);
+                child.drain(&self.exchange, "removed or disabled", way);
             }
             child.removed.into_iter().for_each(answer);
         }

@@ -6,7 +6,7 @@ use super::{AgentMsg, AgentState, BUG_PERIOD, BUGS, after};
 use crate::{
     actor::{
         child::Child,
-        connection::{ConnectionFailure, ConnectionMsg},
+        connection::{ConnectionFailure, ConnectionMsg, Tasks},
         router::RouterMsg,
     },
     id::ServerName,
@@ -91,7 +91,7 @@ impl AgentState {
             for seat in phase.iter().flat_map(|server| self.seats(server)).collect::<Vec<_>>() {
                 if let Some(child) = self.children.get_mut(&seat) {
                     // Whoever shuts down has given the calls their time.
-                    let close = ConnectionMsg::Close(Exit::Asked);
+                    let close = ConnectionMsg::Close(Exit::Asked, Tasks::Ended);
                     waiting |= child.drain(&self.exchange, "shutdown", close);
                 }
             }
@@ -110,7 +110,7 @@ impl AgentState {
                 continue;
             };
             if child.ladder.state() == State::Ready {
-                child.cycle(&self.exchange, &format!("its group lost {lost}"));
+                child.cycle(&self.exchange, &format!("its group lost {lost}"), Tasks::Left);
             }
         }
     }

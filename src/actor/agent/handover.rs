@@ -11,7 +11,7 @@ use super::{AgentMsg, AgentState, spawn};
 use crate::{
     actor::{
         child::{Child, HandedOver, Successor},
-        connection::ConnectionFailure,
+        connection::{ConnectionFailure, Tasks},
         exchange::ServerSpec,
         handle::Live,
     },
@@ -44,7 +44,7 @@ impl AgentState {
             }
             child.ladder.reset();
             child.generation += 1;
-            if child.cycle(&self.exchange, cause).is_none() {
+            if child.cycle(&self.exchange, cause, Tasks::Left).is_none() {
                 self.start(myself, &seat, cause).await?;
             }
         }

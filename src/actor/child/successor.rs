@@ -10,7 +10,7 @@ use ractor::{ActorCell, ActorRef, RpcReplyPort};
 use super::{Child, Life, Step};
 use crate::{
     actor::{
-        connection::{ConnectionFailure, ConnectionMsg},
+        connection::{ConnectionFailure, ConnectionMsg, Tasks},
         event::Detail,
         exchange::{Exchange, ServerSpec},
         handle::Live,
@@ -116,7 +116,8 @@ impl Child {
         successor.answer(Ok(Some(live.incarnation)));
         if let Some(before) = self.actor.replace(successor.actor) {
             // One that ended this moment needs no telling.
-            before.cast(ConnectionMsg::Retire).ok();
+            let tasks = Tasks::of_successor(successor.spec.program == self.spec.program);
+            before.cast(ConnectionMsg::Retire(tasks)).ok();
         }
         self.incarnation = successor.incarnation;
         self.life = successor.life;
@@ -133,7 +134,7 @@ impl Child {
     fn not_succeeded(&mut self, exchange: &Exchange, why: &str, detail: Detail) {
         let Some(mut successor) = self.successor.take() else { return };
         // It has ended, or must.
-        successor.actor.cast(ConnectionMsg::Close(Exit::Asked)).ok();
+        successor.actor.cast(ConnectionMsg::Close(Exit::Asked, Tasks::Left)).ok();
         let incarnation = successor.incarnation;
         successor.answer(Err(format!(
             "{incarnation} did not take over, {} serves on: {why}",
@@ -161,7 +162,7 @@ impl Child {
     /// The life that was awaited is no longer wanted.
     pub(crate) fn abandon(&mut self, exchange: &Exchange, why: &str) {
         let Some(mut successor) = self.successor.take() else { return };
-        successor.actor.cast(ConnectionMsg::Close(Exit::Asked)).ok();
+        successor.actor.cast(ConnectionMsg::Close(Exit::Asked, Tasks::Left)).ok();
         successor.answer(Err(why.to_owned()));
         let incarnation = successor.incarnation;
         let cause = format!("{incarnation} is not to take over any more: {why}");

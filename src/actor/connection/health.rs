@@ -7,7 +7,7 @@ use std::time::Duration;
 use ractor::{ActorRef, RpcReplyPort};
 use tokio::time::Instant;
 
-use super::{ConnectionFailure, ConnectionMsg, ConnectionState, PROBES};
+use super::{ConnectionFailure, ConnectionMsg, ConnectionState, PROBES, Tasks};
 use crate::{actor::event::Trouble, restart::Exit, upstream::Deadline};
 
 impl ConnectionState {
@@ -128,7 +128,7 @@ impl ConnectionState {
         let unused = self.handle.unused_for();
         let is_needed = self.handle.has_task() || self.handle.is_watched();
         if self.handle.load() == (0, 0) && unused >= limit && !is_needed {
-            self.close(myself, Exit::Idle, Duration::ZERO);
+            self.close(myself, Exit::Idle, Duration::ZERO, Tasks::Left);
         } else {
             let rest = limit.saturating_sub(unused).max(Duration::from_secs(1));
             self.arm_idle(myself, rest);

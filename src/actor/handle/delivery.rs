@@ -18,10 +18,10 @@ use crate::{
         call::{Answer, CallError, Delivery},
         router::Target,
     },
-    id::Incarnation,
+    id::{Incarnation, Owner},
     trace::Telemetry,
     upstream::{Deadline, Dialogue, LinkEnd, ProgressSink, Request, RequestError},
-    wire::{RawValue, Task},
+    wire::RawValue,
 };
 
 /// The least pause before a busy server is asked again.
@@ -34,7 +34,7 @@ const REPEATS: u32 = 2;
 pub(crate) struct Errand<'a> {
     pub(crate) telemetry: &'a dyn Telemetry,
     /// Whose turn in the queue it takes.
-    pub(crate) caller: Arc<str>,
+    pub(crate) caller: &'a Owner,
     /// What is called.
     pub(crate) target: &'a Target,
     pub(crate) params: Arc<RawValue>,
@@ -44,11 +44,29 @@ pub(crate) struct Errand<'a> {
     pub(crate) deadline: &'a Deadline,
 }
 
+impl Errand<'_> {
+    /// What goes to the server, as a leg of its own.
+    pub(super) fn request(&self, leg: &Leg<'_>) -> Request {
+        Request {
+            method: self.target.method.clone(),
+            params: Some(Arc::clone(&self.params)),
+            name: self.target.name(),
+            progress: self.progress.clone(),
+            deadline: self.deadline.clone(),
+            trace: leg.context(),
+            dialogue: Some(Arc::clone(&self.dialogue)),
+        }
+    }
+}
+
 /// A sending whose outcome is unknown, and the life that it belongs to.
 type Lost = (RequestError, Incarnation);
 
 impl ConnectionHandle {
-    pub(super) async fn carry_out(&self, errand: Errand<'_>) -> Result<Answer, CallError> {
+    pub(super) async fn carry_out(
+        self: &Arc<Self>,
+        errand: Errand<'_>,
+    ) -> Result<Answer, CallError> {
         let (mut lost, target) = (None, errand.target);
         let outcome = self.deliver(errand, &mut lost).await;
         match (outcome, lost) {
@@ -63,11 +81,11 @@ impl ConnectionHandle {
     }
 
     async fn deliver(
-        &self,
+        self: &Arc<Self>,
         errand: Errand<'_>,
         lost: &mut Option<Lost>,
     ) -> Result<Answer, CallError> {
-        let Errand { telemetry, caller, target, params, progress, dialogue, deadline } = errand;
+        let (target, deadline) = (errand.target, errand.deadline);
         let refused = {
             let standing = self.standing.borrow();
             (verdict(standing.state) == Verdict::Refuse).then(|| standing.clone())
@@ -76,12 +94,12 @@ impl ConnectionHandle {
             return Err(self.unavailable(&standing));
         }
         let admission = Arc::clone(&self.terms.load().admission);
-        let mut notices = Notices::new(progress.as_ref());
+        let mut notices = Notices::new(errand.progress.as_ref());
         let entered = Instant::now();
         let admitted = async {
             tokio::select! {
                 biased;
-                entered = admission.enter(&caller) => {
+                entered = admission.enter(errand.caller) => {
                     entered.map_err(|full| self.overloaded(full.waiting))
                 }
                 () = deadline.passed() => Err(self.late_in_queue()),
@@ -95,27 +113,18 @@ impl ConnectionHandle {
             let parked = Instant::now();
             let live = self.connected(dead, deadline, &mut notices).await?;
             waited("connected", parked);
-            let leg = Leg::begin(telemetry, self, &live, target);
-            let request = Request {
-                method: target.method.clone(),
-                params: Some(Arc::clone(&params)),
-                name: target.name(),
-                progress: progress.clone(),
-                deadline: deadline.clone(),
-                trace: leg.context(),
-                dialogue: Some(Arc::clone(&dialogue)),
-            };
-            let outcome = live.link.request(request).instrument(leg.span.clone()).await;
+            if target.program.as_ref().is_some_and(|program| *program != live.program) {
+                let why = "unknown task; its server is another one now";
+                return Err(CallError::Invalid(why.to_owned()));
+            }
+            let leg = Leg::begin(errand.telemetry, self, &live, target);
+            let sent = live.link.request(errand.request(&leg)).instrument(leg.span.clone());
+            let outcome = sent.await;
             leg.end(outcome.as_deref());
             match outcome {
                 Ok(result) => {
                     drop(permit);
-                    let server = self.seat.server.clone();
-                    let task = Task::told(live.link.facts().era, &target.method, &result);
-                    if let Some(task) = &task {
-                        self.tasks.note(task);
-                    }
-                    return Ok(Answer { result, server, incarnation: live.incarnation, task });
+                    return Ok(self.answered(&live, target, result));
                 }
                 // In a session that was opened for it just now it is the call that is refused, and
                 // every further try would take the session from all others.

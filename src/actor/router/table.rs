@@ -61,9 +61,19 @@ pub(crate) struct Target {
     definition: Option<Arc<RawValue>>,
     /// No revision of the protocol knows the method.
     is_extension: bool,
+    /// What alone may be asked, because another program may have a task of the same name.
+    pub(crate) program: Option<Arc<str>>,
 }
 
 impl Target {
+    /// A request over a route that may be in no table any more, about a task by its server's own
+    /// name.
+    pub(crate) fn of_task(route: Route, subject: &Subject) -> Self {
+        let id = if let Subject::Task { id, .. } = subject { id } else { "" };
+        let (method, upstream) = (method_of(subject), Arc::from(id));
+        Self { route, method, upstream, definition: None, is_extension: false, program: None }
+    }
+
     /// Whether a request that may have run does no harm when it runs again: everything but a
     /// tool only reads (MCP, server features). What an extension's does nobody knows.
     pub(crate) fn may_repeat(&self) -> bool {
@@ -84,6 +94,11 @@ impl Target {
     pub(crate) fn name(&self) -> Option<Arc<str>> {
         method::routed_parameter(&self.method).map(|_| Arc::clone(&self.upstream))
     }
+}
+
+fn method_of(subject: &Subject) -> Cow<'static, str> {
+    let method = subject.method();
+    method::known(method).map_or_else(|| Cow::Owned(method.to_owned()), Cow::Borrowed)
 }
 
 impl RoutingTable {
@@ -132,12 +147,21 @@ impl OwnerView {
         };
         let route = self.routes.get(server)?.clone();
         let is_extension = matches!(subject, Subject::Extension { .. });
-        let method = subject.method();
-        let method = match method::known(method) {
-            Some(known) => Cow::Borrowed(known),
-            None => Cow::Owned(method.to_owned()),
+        let method = method_of(subject);
+        let program = match subject {
+            Subject::Task { program, .. } => program.clone(),
+            Subject::Tool(_)
+            | Subject::Prompt(_)
+            | Subject::Resource(_)
+            | Subject::Completion(..)
+            | Subject::Extension { .. } => None,
         };
-        Some(Target { route, method, upstream, definition, is_extension })
+        Some(Target { route, method, upstream, definition, is_extension, program })
+    }
+
+    /// Where requests to a server go.
+    pub(crate) fn route(&self, server: &ServerName) -> Option<&Route> {
+        self.routes.get(server)
     }
 
     /// What tells a server's definition from any other.

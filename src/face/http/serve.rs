@@ -5,6 +5,7 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, response::Response, serve::Listener};
+use futures::FutureExt as _;
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -14,7 +15,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::idle::Requests;
+use super::{calm::Calm, idle::Requests};
 
 /// Connections at a time; more wait in the system's queue.
 const MAX_CONNECTIONS: usize = 8192;
@@ -152,14 +153,14 @@ where
         let service = service_fn(move |request: Request<Incoming>| {
             let begun = arrived.begin();
             let answer = app.clone().answer(request.map(Body::new), is_local);
-            async { Ok::<_, Infallible>(answer.await.map(|body| begun.answered_by(body))) }
+            answer.map(|it| Ok::<_, Infallible>(it.map(|body| begun.answered_by(body))))
         });
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIMEOUT));
         let stream = TokioIo::new(Box::pin(stream));
         let connection = server.serve_connection(stream, service).into_owned();
         let connection = graceful.watch(connection);
-        connections.spawn(async move {
+        connections.spawn(Calm::new(async move {
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(error, "a connection ended early");
@@ -167,7 +168,7 @@ where
                 () = requests.missing() => tracing::debug!("a connection without a request"),
             }
             drop(place);
-        });
+        }));
     }
     drop(listener);
     tokio::select! {

@@ -51,22 +51,22 @@ impl fmt::Debug for Exchange {
 }
 
 impl Exchange {
-    /// Reads the parameters, given raw and one level deep, and starts the call once it is driven.
+    /// Reads the parameters, given raw and one level deep with their metadata, and starts the call
+    /// once it is driven.
     pub(crate) fn start(
         gate: &Arc<Gate>,
         caller: &Caller,
         method: &str,
         params: Option<&RawValue>,
-        object: Option<&Object<'_>>,
+        read: Option<(&Object<'_>, &Object<'_>)>,
         revision: Revision,
     ) -> Result<Self, Fault> {
-        let object = object.ok_or_else(|| Fault::invalid("`params` is not an object"))?;
+        let (object, metadata) = read.ok_or_else(|| Fault::invalid("`params` is not an object"))?;
         if params.is_none() && !extension::may_own(method) {
             return Err(Fault::invalid("`params` is missing"));
         }
         let subject = subject(method, object)?;
         let params = params_of(&subject, params, object, revision);
-        let metadata = object.object(meta::META).unwrap_or_default();
         let token = metadata.get(meta::PROGRESS_TOKEN).map(ToOwned::to_owned);
         let (sink, progress) = match token {
             Some(token) => {
@@ -77,7 +77,7 @@ impl Exchange {
         };
         let (mut dialogue, telling) = match revision.era() {
             Era::Legacy => Telling::of_session(caller.client.as_ref()),
-            Era::Modern => Telling::of_request(&metadata),
+            Era::Modern => Telling::of_request(metadata),
         };
         dialogue.headers.clone_from(&caller.headers);
         let request = CallRequest {
@@ -188,7 +188,7 @@ fn subject(method: &str, params: &Object<'_>) -> Result<Subject, Fault> {
         }),
         method::TOOLS_CALL => text("name").map(Subject::Tool),
         _ => match method::of_tasks(method) {
-            Some(method) => text(task::ID).map(|id| Subject::Task { method, id }),
+            Some(method) => text(task::ID).map(|id| Subject::Task { method, id, program: None }),
             None => Ok(Subject::Extension {
                 method: method.to_owned(),
                 uri: params.text("uri").map(Cow::into_owned),

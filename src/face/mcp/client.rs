@@ -16,7 +16,7 @@ use crate::{
     access::{Asked, Dialogue, DialogueSink, Reply},
     wire::{
         Abilities, Ability, ErrorObject, Id, Level, Object, RawValue, Revision, change, envelope,
-        extension, method, raw,
+        extension, meta, method, raw,
     },
 };
 
@@ -149,6 +149,11 @@ impl Client {
         open.last += 1;
         let id = open.last;
         open.replies.insert(id, reply);
+        drop(open);
+        let params = match meta::key(Some(&params), meta::PROGRESS_TOKEN) {
+            Some(_) => meta::with_key(&params, meta::PROGRESS_TOKEN, &raw(&id)),
+            None => params,
+        };
         Some((id, envelope::request(&id, method, Some(&params))))
     }
 
@@ -171,6 +176,15 @@ impl Client {
         });
         if let Some(reply) = number.and_then(|id: u64| self.open.lock().replies.remove(&id)) {
             reply.give(outcome.map(ToOwned::to_owned));
+        }
+    }
+
+    /// Takes the client's word of how far an answer is; about nothing that is open it is ignored.
+    pub(super) fn progress(&self, params: Option<&RawValue>) {
+        let Some(params) = params.and_then(Object::read) else { return };
+        let Some(id) = params.typed::<u64>(meta::PROGRESS_TOKEN) else { return };
+        if let Some(reply) = self.open.lock().replies.get_mut(&id) {
+            reply.progress(params);
         }
     }
 

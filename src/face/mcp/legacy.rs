@@ -14,8 +14,8 @@ use super::{
 use crate::{
     access::Gate,
     wire::{
-        Era, Id, Object, Pieces, Primitive, RawValue, Revision, envelope::code, extension, method,
-        raw,
+        Era, Id, Object, Pieces, Primitive, RawValue, Revision, envelope::code, extension,
+        meta::META, method, raw,
     },
 };
 
@@ -94,7 +94,9 @@ fn try_answer(
 ) -> Result<Reply, Fault> {
     let start = || {
         let object = Object::read_optional(params);
-        Exchange::start(gate, caller, method, params, object.as_ref(), revision)
+        let meta = object.as_ref().and_then(|object| object.part(META)).unwrap_or_default();
+        let read = object.as_ref().map(|object| (object, &meta));
+        Exchange::start(gate, caller, method, params, read, revision)
     };
     Ok(match method {
         method::PING => Reply::Now(Ok(pong())),

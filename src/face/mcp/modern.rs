@@ -34,6 +34,8 @@ pub(crate) struct Request<'a> {
     pub(crate) params: Option<&'a RawValue>,
     /// The same, read one level deep.
     pub(crate) object: Object<'a>,
+    /// Their metadata.
+    meta: Object<'a>,
     /// The revision that it names.
     pub(crate) version: String,
 }
@@ -49,7 +51,7 @@ impl<'a> Request<'a> {
         params: Option<&'a RawValue>,
     ) -> Result<Self, Fault> {
         let object = Object::read_optional(params).unwrap_or_default();
-        let meta = object.object(META).unwrap_or_default();
+        let meta = object.part(META).unwrap_or_default();
         let missing = |key: &str| {
             let text = format!("`params._meta` lacks `{key}`, which every request must carry");
             Fault::with_status(400, code::INVALID_PARAMS, text)
@@ -59,7 +61,7 @@ impl<'a> Request<'a> {
         if !meta.json(CLIENT_CAPABILITIES).is_some_and(|json| json.starts_with('{')) {
             return Err(missing(CLIENT_CAPABILITIES));
         }
-        Ok(Self { id, method, params, object, version })
+        Ok(Self { id, method, params, object, meta, version })
     }
 
     /// The revision, if we speak it in this era.
@@ -93,8 +95,8 @@ impl<'a> Request<'a> {
     fn try_answer(self, gate: &Arc<Gate>, caller: &Caller) -> Result<Reply<Listen>, Fault> {
         let revision = self.revision()?;
         let start = || {
-            let object = Some(&self.object);
-            Exchange::start(gate, caller, self.method, self.params, object, revision)
+            let read = Some((&self.object, &self.meta));
+            Exchange::start(gate, caller, self.method, self.params, read, revision)
         };
         Ok(match self.method {
             method::DISCOVER => Reply::Now(discover(gate, caller)),

@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Asked, DialogueSink, Party, Reply, Response, Told, Whose, declined, introduced, visits::Visits,
+    Asked, Back, DialogueSink, Party, Reply, Response, Told, Whose, declined, introduced,
+    visits::Visits,
 };
 use crate::{
     id::ServerName,
@@ -21,7 +22,7 @@ use crate::{
     wire::{
         Abilities, ErrorObject, Id, Object, RawValue,
         envelope::{self, code},
-        method,
+        meta, method,
     },
 };
 
@@ -92,7 +93,7 @@ impl Inquiries {
     }
 
     /// Takes a server's request to the party that it belongs to. `send` gets the response, at once
-    /// or when it is answered.
+    /// or when it is answered, and before it how far it is, where the server wants to know.
     pub(in crate::upstream) fn ask(
         self: &Arc<Self>,
         ring: &StderrRing,
@@ -100,15 +101,16 @@ impl Inquiries {
         id: &Id,
         method: &'static str,
         params: Option<&RawValue>,
-        send: impl FnOnce(Vec<u8>) + Send + 'static,
+        send: impl Fn(Back) + Send + Sync + 'static,
     ) {
+        let send = Arc::new(send);
         let respond = {
-            let id = id.clone();
+            let (id, send) = (id.clone(), Arc::clone(&send));
             move |response: Response| {
-                send(match response {
+                send(Back::Answer(match response {
                     Ok(result) => envelope::result(&id, &result),
                     Err(error) => envelope::error(Some(&id), &error),
-                });
+                }));
             }
         };
         let configured = self.roots().filter(|_| method == method::ROOTS).and_then(Roots::answer);
@@ -138,6 +140,10 @@ impl Inquiries {
                 respond(response);
             }
         });
+        let reply = match meta::key(params, meta::PROGRESS_TOKEN) {
+            Some(token) => reply.watched(token, move |hint| send(Back::Hint(hint))),
+            None => reply,
+        };
         let server = dialogue.server.clone().unwrap_or_else(ServerName::ourselves);
         let params = introduced(server.as_str(), method, params);
         let asked = Asked { server, id, method, params, reply };

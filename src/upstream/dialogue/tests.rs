@@ -27,6 +27,11 @@ fn text(value: &str) -> Box<RawValue> {
     RawValue::from_string(value.to_owned()).unwrap()
 }
 
+fn answered(back: Back) -> String {
+    let Back::Answer(line) = back else { panic!("nobody told how far it is") };
+    String::from_utf8(line).unwrap()
+}
+
 /// Asks and gives what the server is answered, then or later.
 fn ask(
     open: &Arc<Inquiries>,
@@ -35,8 +40,8 @@ fn ask(
 ) -> std::sync::mpsc::Receiver<String> {
     let (sender, answers) = std::sync::mpsc::channel();
     let params = text(r#"{"message":"Who?","requestedSchema":{},"_meta":{"k":1}}"#);
-    open.ask(&StderrRing::default(), party, &Id::from(7), method, Some(&params), move |line| {
-        sender.send(String::from_utf8(line).unwrap()).unwrap();
+    open.ask(&StderrRing::default(), party, &Id::from(7), method, Some(&params), move |back| {
+        sender.send(answered(back)).unwrap();
     });
     answers
 }
@@ -187,8 +192,8 @@ async fn log_messages_and_questions_that_wait_are_bounded_in_bytes() {
     for (id, params) in [(1, &text(r#"{"message":"Who?"}"#)), (2, &long)] {
         let sender = sender.clone();
         let (ring, party) = (StderrRing::default(), Some(mine.clone()));
-        open.ask(&ring, party, &Id::from(id), method::ELICIT, Some(params), move |line| {
-            sender.send(String::from_utf8(line).unwrap()).unwrap();
+        open.ask(&ring, party, &Id::from(id), method::ELICIT, Some(params), move |back| {
+            sender.send(answered(back)).unwrap();
         });
     }
     assert!(answers.try_recv().unwrap().contains(r#""id":2"#));

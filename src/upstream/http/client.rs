@@ -17,7 +17,10 @@ use std::{
 
 use bytes::Bytes;
 use direct::{Answered, Direct, Stream};
-use futures::future::BoxFuture;
+use futures::{
+    FutureExt as _, TryFutureExt as _,
+    future::{self, BoxFuture},
+};
 use h2::Reason;
 use http::{Request, Response, Uri};
 use http_body_util::Full;
@@ -102,12 +105,17 @@ impl Client {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Answer>, Error> {
+    pub(super) fn send(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Answer>, Error>> + Send {
         match self {
-            Self::Direct(direct) => direct.send(request).await.map(|it| it.map(Answer::Direct)),
+            Self::Direct(direct) => {
+                future::Either::Left(direct.send(request).map_ok(|it| it.map(Answer::Direct)))
+            }
             Self::Tls(pool) => {
-                let answered = Box::pin(pool.request(request)).await.map_err(Error::Tls)?;
-                Ok(answered.map(Answer::Pooled))
+                let answered = pool.request(request).map_err(Error::Tls);
+                future::Either::Right(answered.map_ok(|it| it.map(Answer::Pooled)).boxed())
             }
         }
     }

@@ -19,9 +19,12 @@ use super::{
     fault::Fault,
     legs::{self, Ear, Legs, Response},
 };
-use crate::wire::{
-    RawValue, header,
-    sse::{Events, TooLong},
+use crate::{
+    upstream::dialogue::Hint,
+    wire::{
+        RawValue, header,
+        sse::{Events, TooLong},
+    },
 };
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -131,9 +134,18 @@ fn lost(why: &str) -> Fault {
 }
 
 /// Posts answers to the server's own requests, some at a time.
-pub(super) async fn post(legs: Arc<Legs>, replies: mpsc::Receiver<Vec<u8>>) {
-    let replies = ReceiverStream::new(replies);
-    replies.for_each_concurrent(POSTED, |reply| legs.reply(reply)).await;
+pub(super) async fn answer(legs: Arc<Legs>, answers: mpsc::Receiver<Vec<u8>>) {
+    let answers = ReceiverStream::new(answers);
+    answers.for_each_concurrent(POSTED, |answer| legs.reply(answer)).await;
+}
+
+/// Posts how far such answers are, one after the other, so that it arrives in its order.
+pub(super) async fn hint(legs: Arc<Legs>, mut hints: mpsc::Receiver<Hint>) {
+    while let Some(hint) = hints.recv().await {
+        if let Some(line) = hint.line() {
+            legs.reply(line).await;
+        }
+    }
 }
 
 /// Keeps the standing stream of a legacy session open, over which the server tells what nobody

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{FutureExt as _, future::BoxFuture};
 use http::{
     HeaderName, HeaderValue, Request,
     header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
@@ -32,7 +32,7 @@ use super::{
 use crate::{
     upstream::{
         StderrRing,
-        dialogue::{GivenUp, Inquiries, Party, addressee, log, notice},
+        dialogue::{Back, GivenUp, Hint, Inquiries, Party, addressee, log, notice},
         news::News,
         peer::{Acknowledged, inbound},
         progress::{Said, Track},
@@ -73,7 +73,9 @@ pub(super) struct Legs {
     pub(super) given_up: Mutex<GivenUp>,
     pub(super) inquiries: Arc<Inquiries>,
     /// Answers to the server's requests, for the task that posts them.
-    pub(super) replies: mpsc::Sender<Vec<u8>>,
+    pub(super) answers: mpsc::Sender<Vec<u8>>,
+    /// How far such answers are, for the task that posts it in its order.
+    pub(super) hints: mpsc::Sender<Hint>,
     /// Tools that want arguments repeated as headers.
     pub(super) annotated: RwLock<HashMap<String, Vec<Annotated>>>,
 }
@@ -121,8 +123,11 @@ impl Legs {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response, Fault> {
-        match self.target.client.send(request).await {
+    pub(super) fn send(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response, Fault>> + Send {
+        self.target.client.send(request).map(|answered| match answered {
             Ok(response) => {
                 // A proxy may say that it failed where the server is long gone.
                 if !response.status().is_server_error() {
@@ -131,7 +136,7 @@ impl Legs {
                 Ok(response)
             }
             Err(error) => Err(self.failed(Fault::of_transport(&error))),
-        }
+        })
     }
 
     /// Ends the link where a fault means that.
@@ -286,15 +291,18 @@ impl Legs {
                 None
             }
             Message::Request { id: asked, method, params } => {
-                let replies = self.replies.clone();
+                let (answers, hints) = (self.answers.clone(), self.hints.clone());
                 // A server that asks faster than it takes answers loses the rest.
-                let send = move |line| drop(replies.try_send(line));
+                let send = move |back| match back {
+                    Back::Answer(body) => drop(answers.try_send(body)),
+                    Back::Hint(hint) => drop(hints.try_send(hint)),
+                };
                 match method::of_servers(&method) {
                     Some(method) => {
                         let party = self.party(id, ear);
                         self.inquiries.ask(&self.words, party, &asked, method, params, send);
                     }
-                    None => send(inbound::reply(&asked, &method)),
+                    None => send(Back::Answer(inbound::reply(&asked, &method))),
                 }
                 None
             }

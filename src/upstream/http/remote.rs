@@ -29,8 +29,12 @@ use super::{
 };
 use crate::{
     upstream::{
-        LinkEnd, RequestError, ServerFacts, StderrRing, dialogue::Inquiries, news::News,
-        peer::Call, progress::Track, vital::Vital,
+        LinkEnd, RequestError, ServerFacts, StderrRing,
+        dialogue::{Hint, Inquiries},
+        news::News,
+        peer::Call,
+        progress::Track,
+        vital::Vital,
     },
     wire::{
         Era, Object, RawValue, Revision, envelope,
@@ -47,7 +51,12 @@ const STANDING: Duration = Duration::from_secs(1);
 const CANCELLATIONS: usize = 64;
 
 /// Answers to the server's requests that wait to be posted at most.
-const REPLIES: usize = 64;
+const ANSWERS: usize = 64;
+/// Notifications of how far such answers are that wait at most; the rest is lost.
+const HINTS: usize = 16;
+
+/// What waits to be posted: answers, and hints of how far they are.
+type Waiting = (mpsc::Receiver<Vec<u8>>, mpsc::Receiver<Hint>);
 
 /// The other side of a link.
 #[derive(Debug)]
@@ -57,14 +66,15 @@ pub(in crate::upstream) struct Remote {
     stopped: CancellationToken,
     /// The standing stream and cancellations.
     tasks: Mutex<JoinSet<()>>,
-    /// Answers to the server's requests, until a session has a task that posts them.
-    replies: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
+    /// Until a session has a task that posts it.
+    waiting: Mutex<Option<Waiting>>,
 }
 
 impl Remote {
     /// Nothing is sent yet. `limit` bounds one received message in bytes.
     pub(super) fn new(target: Target, limit: usize, words: Arc<StderrRing>) -> Self {
-        let (replies, waiting) = mpsc::channel(REPLIES);
+        let (answers, waiting_answers) = mpsc::channel(ANSWERS);
+        let (hints, waiting_hints) = mpsc::channel(HINTS);
         let legs = Legs {
             target,
             limit,
@@ -78,14 +88,15 @@ impl Remote {
             parties: Mutex::default(),
             given_up: Mutex::default(),
             inquiries: Arc::default(),
-            replies,
+            answers,
+            hints,
             annotated: RwLock::default(),
         };
         Self {
             legs: Arc::new(legs),
             stopped: CancellationToken::new(),
             tasks: Mutex::default(),
-            replies: Mutex::new(Some(waiting)),
+            waiting: Mutex::new(Some((waiting_answers, waiting_hints))),
         }
     }
 
@@ -97,10 +108,11 @@ impl Remote {
             return;
         }
         let (standing, stands) = oneshot::channel();
-        if let Some(replies) = self.replies.lock().take() {
+        if let Some((answers, hints)) = self.waiting.lock().take() {
             let mut tasks = self.tasks.lock();
             tasks.spawn(events::listen(Arc::clone(&self.legs), standing));
-            tasks.spawn(events::post(Arc::clone(&self.legs), replies));
+            tasks.spawn(events::answer(Arc::clone(&self.legs), answers));
+            tasks.spawn(events::hint(Arc::clone(&self.legs), hints));
         }
         timeout(STANDING, stands).await.ok();
     }
@@ -195,6 +207,10 @@ impl Remote {
 
     pub(in crate::upstream) fn news(&self) -> &News {
         &self.legs.news
+    }
+
+    pub(in crate::upstream) fn end(&self) -> Option<LinkEnd> {
+        self.legs.vital.end()
     }
 
     pub(in crate::upstream) async fn ended(&self) -> LinkEnd {

@@ -36,7 +36,7 @@ pub(super) struct Oddities {
     pub(super) unmatched: AtomicU64,
     /// Notifications that mean nothing here.
     pub(super) ignored: AtomicU64,
-    /// Requests that found no room for an answer.
+    /// Requests that found no room for an answer, and what was to be told about one.
     pub(super) unanswered: AtomicU64,
 }
 
@@ -145,10 +145,9 @@ fn request(shared: &Arc<Shared>, id: &Id, method: &str, params: Option<&RawValue
     if let Some(method) = method::of_servers(method) {
         let party = shared.pending.addressee();
         let peer = Arc::downgrade(shared);
-        return shared.inquiries.ask(&shared.stderr, party, id, method, params, move |mut line| {
+        return shared.inquiries.ask(&shared.stderr, party, id, method, params, move |back| {
             if let Some(shared) = peer.upgrade() {
-                line.push(b'\n');
-                let room = shared.pending.answer_server(line);
+                let room = shared.pending.tell_server(back);
                 queued(&shared, room);
             }
         });

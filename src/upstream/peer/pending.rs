@@ -15,7 +15,7 @@ use super::{Acknowledged, Answer, Call, Outgoing};
 use crate::{
     upstream::{
         LinkEnd, RequestError,
-        dialogue::{GivenUp, Party, addressee},
+        dialogue::{Back, GivenUp, Party, addressee},
         progress::Track,
     },
     wire::RawValue,
@@ -38,8 +38,8 @@ struct Table {
     /// Cancellations: as many as requests were taken, so bounded by those.
     cancellations: Vec<Vec<u8>>,
     replies: VecDeque<Vec<u8>>,
-    /// Answers of callers and of the configuration; a server that asks faster than it reads loses
-    /// the rest.
+    /// Answers of callers and of the configuration, and how far they are; a server that asks faster
+    /// than it reads loses the rest.
     answers: Vec<Vec<u8>>,
     /// Set once nothing more can be asked.
     end: Option<LinkEnd>,
@@ -146,12 +146,20 @@ impl Pending {
         addressee(calls).filter(|party| table.given_up.allow(party)).cloned()
     }
 
-    /// Queues a caller's answer to the server, or that of the configuration; false if there is no
-    /// room.
-    pub(super) fn answer_server(&self, line: Vec<u8>) -> bool {
+    /// Queues a caller's answer to the server, or that of the configuration, or how far one is;
+    /// false if there is no room.
+    pub(super) fn tell_server(&self, back: Back) -> bool {
+        let (mut line, most) = match back {
+            Back::Answer(line) => (line, REPLIES),
+            Back::Hint(hint) => match hint.line() {
+                Some(line) => (line, REPLIES / 2),
+                None => return true,
+            },
+        };
         let mut table = self.0.lock();
-        let room = table.answers.len() < REPLIES;
+        let room = table.answers.len() < most;
         if room && table.end.is_none() {
+            line.push(b'\n');
             table.answers.push(line);
         }
         room

@@ -18,7 +18,7 @@ use switchboard::{
     upstream::{TransportConfig, http::HttpConfig},
     wire::Revision,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::talk::{Host, accepted, call};
 use crate::{
@@ -93,7 +93,10 @@ fn asks(asked: &Asked, open: &Open) -> Option<Response> {
     let (sender, answer) = oneshot::channel();
     let who = asked.message["params"]["arguments"]["who"].as_str().unwrap();
     open.lock().unwrap().insert(who.to_owned(), sender);
-    let params = json!({"message": who, "requestedSchema": {"type": "object", "properties": {}}});
+    let params = json!({
+        "message": who, "requestedSchema": {"type": "object", "properties": {}},
+        "_meta": {"progressToken": who},
+    });
     let question = json!({
         "jsonrpc": "2.0", "id": who, "method": "elicitation/create", "params": params,
     });
@@ -106,6 +109,37 @@ fn asks(asked: &Asked, open: &Open) -> Option<Response> {
     let events = stream::iter([event(&question)]).chain(told.into_stream());
     let body = Body::from_stream(events.map(Ok::<_, std::convert::Infallible>));
     Some(([("content-type", "text/event-stream")], body).into_response())
+}
+
+#[tokio::test]
+async fn a_server_over_http_hears_how_far_its_answer_is_in_order() {
+    let (open, (heard, mut progress)) = (Open::default(), mpsc::unbounded_channel());
+    let decide = move |asked: &Asked| {
+        if asked.method() == "notifications/progress" {
+            heard.send(asked.message["params"].clone()).unwrap();
+            return Some(std::future::ready(StatusCode::ACCEPTED.into_response()).boxed());
+        }
+        Some(std::future::ready(asks(asked, &open)?).boxed())
+    };
+    let upstream = Upstream::serve(faulty(false, decide)).await;
+    let http = HttpConfig { url: upstream.url(), headers: std::collections::BTreeMap::new() };
+    let config = ServerConfig::new(TransportConfig::Http(http));
+    let host = Host::over(config, tempfile::tempdir().unwrap()).await;
+    let mut client = host.legacy(json!({"elicitation": {}})).await;
+    let call = client.call("work", "one").await;
+    let asked = client.asked("elicitation/create").await;
+    for value in 1..=3 {
+        let token = &asked["params"]["_meta"]["progressToken"];
+        let params = json!({"progressToken": token, "progress": value});
+        let method = "notifications/progress";
+        client.say(&json!({"jsonrpc": "2.0", "method": method, "params": params})).await;
+    }
+    for value in 1..=3 {
+        let expected = json!({"progressToken": "one", "progress": value});
+        assert_eq!(progress.recv().await.unwrap(), expected);
+    }
+    client.reply(&asked, accepted("1")).await;
+    assert_eq!(client.learned(call).await, json!([accepted("1")]));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Legacy clients are asked while their call runs, on the call's own stream.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use switchboard::{id::ServerName, runtime::Isolation, wire::Revision};
 
 use super::talk::{Host, SERVER, Talk, accepted};
@@ -82,6 +82,33 @@ async fn a_clients_error_is_the_servers() {
     let error = json!({"code": -1, "message": "User rejected sampling request"});
     client.say(&json!({"jsonrpc": "2.0", "id": asked["id"], "error": error})).await;
     assert_eq!(client.learned(call).await, json!([{"error": -1}]));
+}
+
+#[tokio::test]
+async fn a_server_hears_how_far_its_answer_is_and_only_then() {
+    let host = Host::start("legacy").await;
+    let mut client = host.legacy(json!({"sampling": {}})).await;
+    let call = client.call("watch", "theirs").await;
+    let asked = client.asked("sampling/createMessage").await;
+    let token = &asked["params"]["_meta"]["progressToken"];
+    let tell = |token: &Value, progress: u8| {
+        let params = json!({"progressToken": token, "progress": progress, "message": "thinking"});
+        json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+    };
+    for (token, progress) in [(token, 1), (&json!("theirs"), 9), (token, 1), (token, 2)] {
+        client.say(&tell(token, progress)).await;
+    }
+    let said = json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": "P"}});
+    client.reply(&asked, said.clone()).await;
+    let heard =
+        |progress| json!({"progressToken": "theirs", "progress": progress, "message": "thinking"});
+    assert_eq!(client.learned(call).await, json!([heard(1), heard(2), said]));
+
+    client.say(&tell(token, 3)).await;
+    let call = client.call("watch", "again").await;
+    let asked = client.asked("sampling/createMessage").await;
+    client.reply(&asked, said.clone()).await;
+    assert_eq!(client.learned(call).await, json!([heard(1), heard(2), said]), "the same two");
 }
 
 #[tokio::test]

@@ -24,8 +24,8 @@ ASKS = {
     "twice": [("elicitation/create", FORM)],
     "endless": [("elicitation/create", FORM)],
 }
-TOOLS = [*ASKS, "visited", "tell", "wait", "log", "sign", "take_back", "die", "later"]
-waiting, last = {}, 0
+TOOLS = [*ASKS, "watch", "visited", "tell", "wait", "log", "sign", "take_back", "die", "later"]
+waiting, last, watched = {}, 0, []
 
 
 def send(message):
@@ -106,6 +106,11 @@ def call_tool(call, params):
         send({"method": "notifications/message", "params": {"level": "error", "data": who}})
         ask("elicitation/create", {**FORM, "message": who}, lambda answer: said(call, who, answer))
         return
+    if name == "watch":
+        # Asks for progress under `who`, and answers with what it was told before the answer.
+        params = {**SAMPLE, "_meta": {"progressToken": params["arguments"]["who"]}}
+        ask("sampling/createMessage", params, lambda answer: said(call, *watched, answer))
+        return
     if name == "die":
         return asked_by_request(call, name, ASKS["form"])
     if name == "later":
@@ -177,6 +182,8 @@ for line in sys.stdin:
         send({"id": message["id"], "result": {
             "protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "logging": {}},
             "serverInfo": {"name": "asking", "version": "1"}}})
+    elif method == "notifications/progress":
+        watched.append(params)
     elif method == "ping":
         send({"id": message["id"], "result": {}})
     elif "id" in message:

@@ -220,8 +220,11 @@ fn error() -> Json {
 }
 
 fn question() -> Json {
-    let by_form = vec![member("message", text()), member("requestedSchema", object(vec![]))];
+    let meta = || maybe("_meta", object(vec![maybe("progressToken", text())]));
+    let schema = member("requestedSchema", object(vec![]));
+    let by_form = vec![member("message", text()), schema, meta()];
     let by_url = vec![
+        meta(),
         member("mode", just("\"url\"")),
         member("message", text()),
         member("url", text()),

@@ -90,6 +90,9 @@ impl Met {
                 before.as_ref().is_some_and(prefixed) || absent && is(after, "\"s\"")
             }
             change::ADDRESS_ID => absent,
+            change::ASKED_PROGRESS => {
+                matches!(after, Some(Tree::Leaf(id)) if id.parse::<u64>().is_ok())
+            }
             change::ERROR_CODE => is(after, "-32603") || is(after, "-32602"),
             _ => true,
         }
@@ -107,7 +110,8 @@ impl Met {
         let text = difference.after.as_ref().and_then(|after| after.get("text")?.text());
         let (true, Some(text)) = (is_meant(&kind), text) else { return false };
         for inner in differences(block, &Tree::read(&text)) {
-            if inner.at != "data" || inner.after.is_some() {
+            let is_of_data = inner.at == "data" || inner.at.starts_with("data/");
+            if !is_of_data || inner.after.is_some() {
                 self.explain(Body::Result, client, &inner, &format!("{}/", difference.at));
             }
         }

@@ -5,17 +5,19 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use switchboard::{
-    access::{CallError, CallRequest, Gate, Principal},
+    access::{CallError, CallRequest, Gate, Principal, Subject},
     error::{Classify as _, Kind},
     id::{Owner, ServerName},
+    restart::State,
     runtime::{Runtime, RuntimeConfig, RuntimeHandle, ServerConfig},
     upstream::{TransportConfig, stream::ByteStream},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, duplex, split},
     join,
+    sync::watch,
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use crate::{dialogue::talk::SERVER, support::wait::until};
@@ -28,27 +30,35 @@ struct Worker {
     runtime: RuntimeHandle,
     gate: Arc<Gate>,
     heard: Arc<Mutex<Vec<String>>>,
+    /// Whether a call may become a task yet.
+    makes: watch::Sender<bool>,
     _serving: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Worker {
     /// With what it answers about its task; `asked` counts the requests of a method before.
     async fn start(act: Act) -> Self {
+        Self::with(RuntimeConfig::default(), act).await
+    }
+
+    async fn with(config: RuntimeConfig, act: Act) -> Self {
         let (heard, serving) = (Arc::<Mutex<Vec<String>>>::default(), Arc::default());
         let (hears, serves): (_, Arc<Mutex<JoinSet<()>>>) =
             (Arc::clone(&heard), Arc::clone(&serving));
+        let makes = watch::Sender::new(true);
+        let made = makes.clone();
         let connector = ByteStream::new(move || {
             let (ours, theirs) = duplex(64 * 1024);
-            serves.lock().spawn(serve(theirs, act, Arc::clone(&hears)));
+            serves.lock().spawn(serve(theirs, act, Arc::clone(&hears), made.subscribe()));
             std::future::ready(Ok(ours))
         });
-        let runtime = Runtime::spawn(RuntimeConfig::default()).await.unwrap();
+        let runtime = Runtime::spawn(config).await.unwrap();
         let (store, server) = (runtime.store(), ServerName::new(SERVER).unwrap());
         let config = ServerConfig::new(TransportConfig::InProcess);
         store.add_connector(server.clone(), config, Arc::new(connector)).await.unwrap();
         store.wait_ready(&server, Duration::from_mins(1)).await.unwrap();
         let gate = Gate::new(runtime.clone());
-        Self { runtime, gate, heard, _serving: serving }
+        Self { runtime, gate, heard, makes, _serving: serving }
     }
 
     fn call(&self) -> impl Future<Output = Result<Value, CallError>> + Send + use<> {
@@ -66,6 +76,12 @@ impl Worker {
         self.runtime.drain(within).await
     }
 
+    /// Removes its server once its task was asked for.
+    async fn remove(&self) {
+        self.hears("tasks/get", 1).await;
+        self.runtime.store().remove(&name()).await.unwrap();
+    }
+
     fn heard(&self, method: &str) -> usize {
         self.heard.lock().iter().filter(|it| *it == method).count()
     }
@@ -76,6 +92,10 @@ impl Worker {
     }
 }
 
+fn name() -> ServerName {
+    ServerName::new(SERVER).unwrap()
+}
+
 fn task(status: &str) -> Value {
     json!({"result": {
         "resultType": "complete", "taskId": "t", "status": status, "ttlMs": 600_000,
@@ -84,7 +104,12 @@ fn task(status: &str) -> Value {
     }})
 }
 
-async fn serve(stream: DuplexStream, act: Act, heard: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    stream: DuplexStream,
+    act: Act,
+    heard: Arc<Mutex<Vec<String>>>,
+    mut makes: watch::Receiver<bool>,
+) {
     let (reader, mut writer) = split(stream);
     let mut lines = BufReader::new(reader).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -102,6 +127,7 @@ async fn serve(stream: DuplexStream, act: Act, heard: Arc<Mutex<Vec<String>>>) {
                 let declared = &message["params"]["_meta"];
                 let caps = &declared["io.modelcontextprotocol/clientCapabilities"]["extensions"];
                 if caps["io.modelcontextprotocol/tasks"].is_object() {
+                    makes.wait_for(|makes| *makes).await.unwrap();
                     let mut made = task("working");
                     made["result"]["resultType"] = json!("task");
                     made
@@ -148,6 +174,97 @@ async fn a_task_that_outlives_the_drain_is_given_up_at_its_server() {
     let error = outcome.unwrap_err();
     assert_eq!(error.kind(), Kind::OutcomeUnknown, "{error}");
     worker.runtime.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_removed_is_asked_for_its_awaited_task_until_that_has_ended() {
+    let worker = Worker::start(|_, asked| {
+        let mut told = task(if asked < 5 { "working" } else { "completed" });
+        told["result"]["result"] = json!({"content": []});
+        told
+    })
+    .await;
+    let (outcome, ()) = join!(worker.call(), worker.remove());
+    assert_eq!(outcome.unwrap(), json!({"content": []}));
+    assert_eq!((worker.heard("tasks/get"), worker.heard("tasks/cancel")), (6, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_outlives_its_server_is_given_up_there() {
+    let mut config = RuntimeConfig::default();
+    config.timeouts.drain = Duration::from_secs(3);
+    let worker = Worker::with(config, works).await;
+    let start = Instant::now();
+    let (outcome, ()) = join!(worker.call(), worker.remove());
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), Kind::OutcomeUnknown, "{error}");
+    assert!(error.to_string().contains("before it was removed"), "{error}");
+    assert_eq!(worker.heard("tasks/cancel"), 1, "before its link was closed");
+    assert!(start.elapsed() >= Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_life_of_a_server_is_asked_for_tasks_that_one_before_it_made() {
+    let mut config = RuntimeConfig::default();
+    config.timeouts.drain = Duration::from_secs(3);
+    let worker = Worker::with(config, works).await;
+    let removal = async {
+        worker.hears("tasks/get", 1).await;
+        worker.runtime.store().restart(&name()).await.unwrap();
+        worker.hears("server/discover", 2).await;
+        let asked = worker.heard("tasks/get");
+        worker.hears("tasks/get", asked + 1).await;
+        let start = Instant::now();
+        worker.remove().await;
+        start.elapsed()
+    };
+    let (outcome, took) = join!(worker.call(), removal);
+    assert_eq!(outcome.unwrap_err().kind(), Kind::OutcomeUnknown);
+    assert!(took >= Duration::from_secs(3), "{took:?}");
+    assert_eq!(worker.heard("tasks/cancel"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_becomes_a_task_while_its_server_is_removed_has_its_result() {
+    let worker = Worker::start(|_, asked| {
+        let mut told = task(if asked < 2 { "working" } else { "completed" });
+        told["result"]["result"] = json!({"content": []});
+        told
+    })
+    .await;
+    worker.makes.send_replace(false);
+    let removal = async {
+        worker.hears("tools/call", 2).await;
+        let store = worker.runtime.store();
+        let removed = async { store.remove(&name()).await.unwrap() };
+        let answered = async {
+            until("the server leaves", async || {
+                let status = store.server(&name());
+                status.is_none_or(|it| it.state == State::Draining).then_some(())
+            })
+            .await;
+            worker.makes.send_replace(true);
+        };
+        join!(removed, answered);
+    };
+    let (outcome, ()) = join!(worker.call(), removal);
+    assert_eq!(outcome.unwrap(), json!({"content": []}));
+}
+
+#[tokio::test]
+async fn no_other_program_is_asked_for_a_task() {
+    let worker = Worker::start(works).await;
+    let ask = async |program: Option<&str>| {
+        let (method, id) = ("tasks/get", "t".to_owned());
+        let subject = Subject::Task { method, id, program: program.map(Into::into) };
+        let params = switchboard::wire::raw(&json!({"taskId": "t"}));
+        let request = CallRequest::about(subject, params.into());
+        worker.runtime.store().call(CallRequest { origin: Some(name()), ..request }).await
+    };
+    assert!(ask(None).await.is_ok());
+    let refused = ask(Some("another")).await.unwrap_err();
+    assert!(refused.to_string().contains("another one now"), "{refused}");
+    assert_eq!(worker.heard("tasks/get"), 1);
 }
 
 #[tokio::test]

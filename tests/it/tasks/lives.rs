@@ -63,8 +63,6 @@ async fn a_task_is_of_the_program_that_made_it() {
     let TransportConfig::Stdio(stdio) = &mut changed.transport else { unreachable!() };
     stdio.args.push("another".to_owned());
     host.runtime.store().update(ServerName::new(SERVER).unwrap(), changed).await.unwrap();
-    let lost = waiting.result(id).await;
-    assert_eq!(lost["_meta"]["io.switchboard/failure"]["kind"], "outcome_unknown", "{lost}");
     let refused = until("the other program", async || {
         let id = client.ask("tasks/get", json!({"taskId": task})).await;
         let answer = client.answer(id).await;
@@ -72,6 +70,17 @@ async fn a_task_is_of_the_program_that_made_it() {
     })
     .await;
     assert!(refused["message"].as_str().unwrap().contains("another one now"), "{refused}");
+    // The one that made it hears the rest, from who waits for it.
+    let params = json!({ "requestId": id });
+    let method = "notifications/cancelled";
+    waiting.say(&json!({"jsonrpc": "2.0", "method": method, "params": params})).await;
+    journaled(&host, "cancel never").await;
+    let heard = std::fs::read_to_string(host.folder.path().join("journal.heard")).unwrap();
+    let by = |method: &str| {
+        let line = heard.lines().find(|line| line.contains(&format!(r#""{method}""#)));
+        line.and_then(|line| line.split_once(' ')).map(|(pid, _)| pid.to_owned())
+    };
+    assert_eq!(by("tasks/cancel"), by("tools/call"), "the process that made it");
 }
 
 #[tokio::test]

@@ -42,8 +42,11 @@ def journal(*words):
 
 
 def keep():
-    with open(STATE, "w") as file:
+    """Whole or not at all: the life that is to take over reads it while this one writes."""
+    written = f"{STATE}.{os.getpid()}"
+    with open(written, "w") as file:
         json.dump(tasks, file)
+    os.replace(written, STATE)
 
 
 def shown(name):

@@ -63,8 +63,7 @@ impl Direct {
         &self,
         mut request: Request<Sent>,
     ) -> Result<Response<Answered>, Error> {
-        let address = request.uri().clone();
-        to_origin(&mut request);
+        let address = to_origin(&mut request);
         loop {
             let (mut driven, is_new) = match self.waiting.take() {
                 Some(driven) => (driven, false),
@@ -98,15 +97,16 @@ impl Direct {
 }
 
 /// Names a server as HTTP/1.1 does (RFC 9112, 3.2.1): the path in the first line, the authority in
-/// a header.
-fn to_origin(request: &mut Request<Sent>) {
+/// a header. Gives the whole address.
+fn to_origin(request: &mut Request<Sent>) -> Uri {
     let address = mem::take(request.uri_mut());
     let host = address.authority().map(|it| HeaderValue::from_str(it.as_str()));
     if let Some(Ok(host)) = host {
         request.headers_mut().insert(HOST, host);
     }
-    let path = address.into_parts().path_and_query;
+    let path = address.path_and_query().cloned();
     *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    address
 }
 
 /// A connection and what sends over it.
