@@ -49,6 +49,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("ladder_end_of_a_connection", 200, || Ok(catalog::ladder())),
     part("call_of_a_stream_200", 300, || call::whole(200)),
     part("call_of_a_stream_10k", 100, || call::whole(10_000)),
+    part("call_in_this_process_200", 300, || call::in_process(200)),
 ];
 
 /// So many bytes of English.

@@ -1,7 +1,7 @@
 //! A whole call through the library: named, admitted, restated, written, answered, read.
 //!
-//! The server is the least that answers, at the other end of a byte stream in this process: nearly
-//! everything that is counted is Switchboard's own.
+//! The server is the least that answers, at the other end of a byte stream in this process, or a
+//! service of rmcp's: nearly everything that is counted is Switchboard's own.
 
 use std::{
     hint::black_box,
@@ -11,11 +11,19 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, JsonObject,
+        ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    },
+    service::RequestContext,
+};
 use serde::Deserialize;
 use serde_json::json;
 use switchboard::{
     id::ServerName,
-    runtime::{CallRequest, Runtime, RuntimeConfig, ServerConfig},
+    runtime::{CallRequest, Runtime, RuntimeConfig, Scope, ServerConfig as Definition},
     upstream::{Protocol, TransportConfig, stream::ByteStream},
 };
 use tokio::{
@@ -31,13 +39,10 @@ const BUFFER: usize = 64 * 1024;
 
 /// A call with so many bytes of arguments, all of which come back.
 pub(crate) fn whole(size: usize) -> Result<Round> {
-    let tokio = Builder::new_current_thread().enable_all().build()?;
-    let (request, runtime) = tokio.block_on(async {
-        let runtime = Runtime::spawn(RuntimeConfig::default()).await?;
-        let (store, name) = (runtime.store(), ServerName::new("echo")?);
-        let config = ServerConfig {
+    of(size, async |store, name| {
+        let config = Definition {
             protocol: Protocol::Modern,
-            ..ServerConfig::new(TransportConfig::InProcess)
+            ..Definition::new(TransportConfig::InProcess)
         };
         let lives = Mutex::new(JoinSet::new());
         let open = move || {
@@ -47,7 +52,22 @@ pub(crate) fn whole(size: usize) -> Result<Round> {
             }
             std::future::ready(io::Result::Ok(ours))
         };
-        store.add_connector(name.clone(), config, Arc::new(ByteStream::new(open))).await?;
+        Ok(store.add_connector(name, config, Arc::new(ByteStream::new(open))).await?)
+    })
+}
+
+/// The same of a service in this process.
+pub(crate) fn in_process(size: usize) -> Result<Round> {
+    of(size, async |store, name| Ok(store.add_handler(name, move || Echo(text(size))).await?))
+}
+
+/// A call of the tool `echo` of the server `echo` that was added.
+fn of(size: usize, add: impl AsyncFnOnce(&Scope, ServerName) -> Result<()>) -> Result<Round> {
+    let tokio = Builder::new_current_thread().enable_all().build()?;
+    let (request, runtime) = tokio.block_on(async {
+        let runtime = Runtime::spawn(RuntimeConfig::default()).await?;
+        let (store, name) = (runtime.store(), ServerName::new("echo")?);
+        add(&store, name.clone()).await?;
         store.wait_ready(&name, Duration::from_secs(30)).await?;
         let request = CallRequest::new("echo_echo", &json!({ "text": text(size) }));
         let answer = store.call(request.clone()).await?;
@@ -60,6 +80,32 @@ pub(crate) fn whole(size: usize) -> Result<Round> {
         let _alive = &runtime;
         black_box(tokio.block_on(store.call(black_box(request.clone())))).ok();
     }))
+}
+
+/// Answers every call with a text.
+struct Echo(String);
+
+impl ServerHandler for Echo {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let tool = Tool::new("echo", "says it again", Arc::new(JsonObject::new()));
+        Ok(ListToolsResult::with_all_items(vec![tool]))
+    }
+
+    async fn call_tool(
+        &self,
+        _: CallToolRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        Ok(CallToolResult::success(vec![ContentBlock::text(self.0.clone())]).into())
+    }
 }
 
 /// What is looked at of a message.

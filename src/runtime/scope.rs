@@ -56,7 +56,8 @@ impl Scope {
     }
 
     /// Adds a server that runs in this process: any rmcp service, so any
-    /// [`rmcp::ServerHandler`]. The factory is called for each of its lives.
+    /// [`rmcp::ServerHandler`]. The factory is called for each of its lives. Each call has a task of
+    /// its own, which goes on when its caller leaves: the context's token says so.
     ///
     /// # Errors
     /// [`AddError`], and nothing was changed.

@@ -1,9 +1,15 @@
-//! In-process servers: any rmcp service, spoken to over memory as if it were a process.
+//! In-process servers: any rmcp service, spoken to over memory as if it were a process, and plain
+//! calls of its tools by their types.
 //!
 //! A new service for every link, made by a factory. A service that panics ends its own link, with
 //! a cause, and nothing else. What the service spawns by itself is its own affair.
 
-use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use rmcp::{RoleServer, Service, transport::async_rw::AsyncRwTransport};
@@ -13,18 +19,20 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Connect, ConnectContext, ConnectError, Link, LinkEnd, StderrRing,
     channel::Channel,
     era,
-    peer::{Body, Peer},
+    peer::{Body, Direct, Peer},
 };
 
 mod contained;
+mod typed;
 
 use contained::{Contained, Panics};
+use typed::Typed;
 
 /// Bytes in flight in each direction: as much as a pipe holds.
 const BUFFER: usize = 64 * 1024;
@@ -63,7 +71,8 @@ where
         Box::pin(async move {
             context.stderr.begin(context.incarnation, []);
             let (ours, theirs) = duplex(BUFFER);
-            let hosted = Hosted::start(factory, theirs, Arc::clone(&context.stderr));
+            let stderr = Arc::clone(&context.stderr);
+            let hosted = Hosted::start(factory, theirs, context.message_limit, stderr);
             let (source, sink) = split(ours);
             let peer = Peer::new(
                 source,
@@ -89,11 +98,22 @@ where
 struct Hosted {
     stop: CancellationToken,
     end: watch::Receiver<Option<LinkEnd>>,
+    direct: Entrance,
+    /// Calls beside the stream that are not over.
+    calls: TaskTracker,
     _tasks: JoinSet<()>,
 }
 
+/// The way in beside the stream, once the service and its client have agreed over that.
+type Entrance = Arc<OnceLock<Box<dyn Direct>>>;
+
 impl Hosted {
-    fn start<F, H>(factory: Arc<F>, stream: DuplexStream, stderr: Arc<StderrRing>) -> Self
+    fn start<F, H>(
+        factory: Arc<F>,
+        stream: DuplexStream,
+        limit: usize,
+        stderr: Arc<StderrRing>,
+    ) -> Self
     where
         F: Fn() -> H + Send + Sync + 'static,
         H: Service<RoleServer>,
@@ -101,10 +121,18 @@ impl Hosted {
         let stop = CancellationToken::new();
         let (sender, end) = watch::channel(None);
         let mut tasks = JoinSet::new();
-        let token = stop.clone();
+        let (direct, calls) = (Entrance::default(), TaskTracker::new());
+        let (token, entrance, tracker) = (stop.clone(), Arc::clone(&direct), calls.clone());
         tasks.spawn(async move {
             let panics = Arc::new(Panics::new(token.clone()));
-            let service = serve(&*factory, stream, Arc::clone(&panics), token);
+            let service = async {
+                let service = Contained::new(factory(), Arc::clone(&panics), token);
+                let typed = |peer| Typed::new(service.clone(), peer, tracker, limit);
+                serve(service.clone(), stream, |peer| {
+                    entrance.get_or_init(|| Box::new(typed(peer)));
+                })
+                .await;
+            };
             if let Err(payload) = AssertUnwindSafe(service).catch_unwind().await {
                 panics.caught(&*payload);
             }
@@ -116,7 +144,7 @@ impl Hosted {
                 None => LinkEnd::Closed,
             }));
         });
-        Self { stop, end, _tasks: tasks }
+        Self { stop, end, direct, calls, _tasks: tasks }
     }
 
     async fn over(&self) -> LinkEnd {
@@ -128,19 +156,20 @@ impl Hosted {
     }
 }
 
-/// Serves one stream to its end.
+/// Serves one stream to its end; whom the service knows as its client then is told once.
 async fn serve<H: Service<RoleServer>>(
-    factory: &(impl Fn() -> H + ?Sized),
+    service: Contained<H>,
     stream: DuplexStream,
-    panics: Arc<Panics>,
-    stop: CancellationToken,
+    knows: impl FnOnce(rmcp::Peer<RoleServer>),
 ) {
-    let service = Contained::new(factory(), panics, stop.clone());
     let (source, sink) = split(stream);
     // What we send was bounded where it came in.
     let transport = AsyncRwTransport::new(source, sink).with_max_line_length(usize::MAX);
+    // rmcp cancels its token when the stream ends; calls beside that may go on for a while.
+    let stop = service.stop().child_token();
     // A refused handshake has been answered on the wire already.
     if let Ok(running) = rmcp::service::serve_server_with_ct(service, transport, stop).await {
+        knows(running.peer().clone());
         running.waiting().await.ok();
     }
 }
@@ -152,15 +181,23 @@ impl Body for Hosted {
 
     fn end(&self, grace: Duration) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if timeout(grace, self.over()).await.is_err() {
-                self.stop.cancel();
-                timeout(STOP, self.over()).await.ok();
-            }
+            let by_itself = async {
+                self.over().await;
+                self.calls.close();
+                self.calls.wait().await;
+            };
+            timeout(grace, by_itself).await.ok();
+            self.stop.cancel();
+            timeout(STOP, self.over()).await.ok();
         })
     }
 
     fn kill(&self) {
         self.stop.cancel();
+    }
+
+    fn direct(&self) -> Option<&dyn Direct> {
+        self.direct.get().map(|direct| &**direct)
     }
 }
 

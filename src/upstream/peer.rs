@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -39,6 +38,7 @@ use crate::{
     },
 };
 
+mod body;
 pub(super) mod inbound;
 mod peek;
 mod pending;
@@ -46,7 +46,9 @@ mod reader;
 mod warden;
 mod writer;
 
+pub(super) use body::{Body, Direct, Reply};
 use inbound::Oddities;
+pub(super) use inbound::beyond;
 use pending::Pending;
 use writer::{Gate, Outgoing};
 
@@ -57,23 +59,6 @@ const QUEUE: usize = 64;
 pub(super) type Acknowledged = mpsc::Sender<Box<RawValue>>;
 
 type Answer = Result<Box<RawValue>, RequestError>;
-
-/// What stands behind a stream.
-pub(super) trait Body: Send + Sync {
-    /// Its process.
-    fn pid(&self) -> Option<u32> {
-        None
-    }
-
-    /// Resolves with the cause when it has ended by itself.
-    fn ended(&self) -> BoxFuture<'_, LinkEnd>;
-
-    /// Ends it after its input was closed: `grace` to end by itself, then more and more firmly.
-    fn end(&self, grace: Duration) -> BoxFuture<'_, ()>;
-
-    /// Ends it at once, with everything that it started.
-    fn kill(&self);
-}
 
 /// One request of the peer.
 pub(super) struct Call<'a> {
@@ -109,6 +94,12 @@ impl Call<'_> {
     #[cfg(feature = "upstream-http")]
     pub(super) fn headers(&self) -> Option<&crate::wire::header::Unexplained> {
         self.dialogue.as_ref()?.headers.as_ref().filter(|_| self.method == method::TOOLS_CALL)
+    }
+
+    /// Whether it is a call of a tool that is told nothing before its answer, and asked nothing.
+    fn is_plain(&self) -> bool {
+        let is_heard = self.dialogue.as_ref().is_some_and(|dialogue| dialogue.sink.is_some());
+        self.method == method::TOOLS_CALL && self.progress.is_none() && !is_heard
     }
 
     /// The call as its server may ask back.
@@ -183,20 +174,28 @@ impl Peer {
     /// Sends a request and waits for its answer. Dropping the future gives it up.
     pub(super) async fn request<'c>(&self, call: impl Borrow<Call<'c>> + Send) -> Answer {
         let call = call.borrow();
-        let shared = &*self.shared;
+        let shared = &self.shared;
         let id = shared.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let token = call.progress.is_some().then_some(id);
         let params =
             meta::for_next_leg(call.params, call.named(), call.stamp, token, call.traced());
-        let mut line = envelope::request_with(&id, call.method, params.as_deref());
-        drop(params);
-        line.push(b'\n');
         let answer = shared.pending.register(id, call)?;
         let mut ticket = Ticket { shared, id, cancellable: call.cancellable, open: true };
+        let direct = self.body.direct().filter(|_| call.is_plain());
+        let direct = direct
+            .zip(params.as_deref())
+            .and_then(|(direct, params)| direct.call_tool(params, Reply::new(shared, id)));
+        let outgoing = direct.is_none().then(|| {
+            let mut line = envelope::request_with(&id, call.method, params.as_deref());
+            line.push(b'\n');
+            Outgoing { id: Some(id), line }
+        });
+        drop(params);
         let exchange = async {
-            // A queue without a writer means that the link ends, which answers the request.
-            let outgoing = Outgoing { id: Some(id), line };
-            self.lines.send(outgoing).await.ok();
+            if let Some(outgoing) = outgoing {
+                // A queue without a writer means that the link ends, which answers the request.
+                self.lines.send(outgoing).await.ok();
+            }
             answer.await
         };
         tokio::select! {

@@ -15,7 +15,7 @@ use std::{
 use futures::FutureExt as _;
 use rmcp::{
     ErrorData, RoleServer, Service,
-    model::ProtocolVersion,
+    model::{ClientRequest, ProtocolVersion, ServerResult},
     service::{NotificationContext, RequestContext, ServiceRole},
 };
 use tokio_util::sync::CancellationToken;
@@ -55,29 +55,57 @@ fn words(payload: &(dyn Any + Send)) -> String {
 
 /// A service that cannot hurt the one that hosts it.
 pub(super) struct Contained<S> {
-    service: S,
+    service: Arc<S>,
     panics: Arc<Panics>,
     stop: CancellationToken,
 }
 
+impl<S> Clone for Contained<S> {
+    fn clone(&self) -> Self {
+        let Self { service, panics, stop } = self;
+        Self { service: Arc::clone(service), panics: Arc::clone(panics), stop: stop.clone() }
+    }
+}
+
 impl<S> Contained<S> {
-    pub(super) const fn new(service: S, panics: Arc<Panics>, stop: CancellationToken) -> Self {
-        Self { service, panics, stop }
+    pub(super) fn new(service: S, panics: Arc<Panics>, stop: CancellationToken) -> Self {
+        Self { service: Arc::new(service), panics, stop }
+    }
+
+    /// Cancelled when the service is stopped.
+    pub(super) const fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// What a handler comes to; nothing where it panics or is stopped.
+    async fn contain<T>(&self, handler: impl Future<Output = T>) -> Option<T> {
+        let handler = AssertUnwindSafe(handler).catch_unwind();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            outcome = handler => outcome.map_err(|payload| self.panics.caught(&*payload)).ok(),
+        }
     }
 
     async fn run<T>(
         &self,
         handler: impl Future<Output = Result<T, ErrorData>>,
     ) -> Result<T, ErrorData> {
-        let handler = AssertUnwindSafe(handler).catch_unwind();
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => vanish(),
-            outcome = handler => outcome.unwrap_or_else(|payload| {
-                self.panics.caught(&*payload);
-                vanish()
-            }),
-        }
+        self.contain(handler).await.unwrap_or_else(|| vanish())
+    }
+}
+
+impl<S: Service<RoleServer>> Contained<S> {
+    /// Carries a request out for a caller that is no task of rmcp's; nothing where the handler
+    /// panics or is stopped.
+    pub(super) async fn answer(
+        &self,
+        request: ClientRequest,
+        context: RequestContext<RoleServer>,
+    ) -> Option<Result<ServerResult, ErrorData>> {
+        // It has room for every kind of request, which is not to be copied with each task.
+        let handler = Box::pin(self.service.handle_request(request, context));
+        self.contain(handler).await
     }
 }
 

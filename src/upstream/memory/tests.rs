@@ -5,6 +5,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use futures::poll;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -24,12 +25,16 @@ use crate::{
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
+const SLOW: Duration = Duration::from_secs(2);
+const LIMIT: usize = 1 << 20;
 
 /// What the handlers of one test have been through.
 #[derive(Default)]
 struct Record {
     made: AtomicUsize,
     hanging: AtomicUsize,
+    /// Slow calls that came to their end.
+    ended: AtomicUsize,
 }
 
 /// Counts as long as a call hangs.
@@ -89,7 +94,21 @@ impl ServerHandler for Demo {
                 let _hanging = Hanging(Arc::clone(&self.record));
                 context.ct.cancelled().await;
             }
+            "slow" => {
+                self.record.hanging.fetch_add(1, Ordering::SeqCst);
+                let _hanging = Hanging(Arc::clone(&self.record));
+                tokio::time::sleep(SLOW).await;
+                self.record.ended.fetch_add(1, Ordering::SeqCst);
+            }
             "panic" => panic!("secret of {}", request.name),
+            "refuse" => {
+                let data = serde_json::json!({ "why": request.arguments });
+                return Err(ErrorData::invalid_params("not that", Some(data)));
+            }
+            "big" => {
+                let text = "x".repeat(LIMIT);
+                return Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into());
+            }
             _ => {}
         }
         Ok(CallToolResult::success(vec![ContentBlock::text("done")]).into())
@@ -104,7 +123,7 @@ fn context(protocol: Protocol) -> ConnectContext {
         roots: crate::upstream::Roots::default(),
         protocol,
         timeout: MINUTE,
-        message_limit: 1 << 20,
+        message_limit: LIMIT,
         stderr: Arc::new(StderrRing::default()),
         guard: crate::guard::Guard::none(),
     }
@@ -127,12 +146,20 @@ async fn link() -> (Link, Arc<Record>) {
 }
 
 async fn call(link: &Link, tool: &str) -> Result<Box<RawValue>, RequestError> {
-    let params = crate::wire::raw(&serde_json::json!({ "name": tool, "arguments": {} }));
+    called(link, &serde_json::json!({ "name": tool, "arguments": {} }), None).await
+}
+
+/// Calls a tool; one that wants progress goes over the stream.
+async fn called(
+    link: &Link,
+    params: &serde_json::Value,
+    progress: Option<ProgressSink>,
+) -> Result<Box<RawValue>, RequestError> {
     link.request(Request {
         method: "tools/call".into(),
-        params: Some(params.into()),
+        params: Some(crate::wire::raw(params).into()),
         name: None,
-        progress: None,
+        progress,
         deadline: Deadline::new(MINUTE, MINUTE),
         trace: None,
         dialogue: None,
@@ -186,24 +213,70 @@ async fn progress_and_changes_come_through() {
     let link = connector.connect(context(Protocol::Legacy)).await.unwrap();
     assert_eq!(link.facts().revision, Revision::LATEST_LEGACY);
     let (sink, mut progress) = ProgressSink::new(8);
-    let params = crate::wire::raw(&serde_json::json!({ "name": "progress" }));
-    link.request(Request {
-        method: "tools/call".into(),
-        params: Some(params.into()),
-        name: None,
-        progress: Some(sink),
-        deadline: Deadline::new(MINUTE, MINUTE),
-        trace: None,
-        dialogue: None,
-    })
-    .await
-    .unwrap();
+    called(&link, &serde_json::json!({ "name": "progress" }), Some(sink)).await.unwrap();
     let mut count = 0;
     while progress.recv().await.is_some() {
         count += 1;
     }
     assert_eq!(count, 3);
     assert_eq!(link.event().await, Some(LinkEvent::ListsChanged));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_by_its_types_is_answered_as_one_over_the_stream() {
+    let (connector, _) = connector(ProtocolVersion::KNOWN_VERSIONS);
+    for protocol in [Protocol::Legacy, Protocol::Modern] {
+        let link = connector.connect(context(protocol)).await.unwrap();
+        for params in [
+            serde_json::json!({ "name": "echo", "arguments": { "a": [1.50, "\u{1}"] } }),
+            serde_json::json!({ "name": "refuse", "arguments": { "a": 1, "b": null } }),
+            serde_json::json!({ "name": "refuse", "_meta": { "own/key": 1 } }),
+            serde_json::json!({ "name": "echo", "arguments": [] }),
+            serde_json::json!({ "arguments": {} }),
+            serde_json::json!({ "name": "big" }),
+        ] {
+            let (sink, _progress) = ProgressSink::new(1);
+            let over = called(&link, &params, Some(sink)).await;
+            let typed = called(&link, &params, None).await;
+            assert_eq!(format!("{typed:?}"), format!("{over:?}"), "{params}");
+        }
+        assert_eq!(link.in_flight(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_plain_call_takes_no_other_task_than_that_of_its_handler() {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async {
+        let (link, _) = link().await;
+        call(&link, "echo").await.unwrap();
+        let params = serde_json::json!({ "name": "echo" });
+        for (progress, is_plain) in [(None, true), (Some(ProgressSink::new(1).0), false)] {
+            let mut request = Box::pin(called(&link, &params, progress));
+            assert!(poll!(&mut request).is_pending());
+            // Tasks take turns: behind this one there is time for one step of each other.
+            let mut turn = JoinSet::new();
+            turn.spawn(async {});
+            turn.join_next().await;
+            assert_eq!(poll!(&mut request).is_ready(), is_plain);
+        }
+    });
+    tasks.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_has_a_while_to_end_what_its_caller_gave_up() {
+    for patience in [Duration::from_secs(1), Duration::from_secs(3)] {
+        let (link, record) = link().await;
+        tokio::select! {
+            biased;
+            _ = call(&link, "slow") => panic!("answered"),
+            () = hanging(&record, 1) => {}
+        }
+        link.close(patience).await;
+        hanging(&record, 0).await;
+        assert_eq!(record.ended.load(Ordering::SeqCst) == 1, patience > SLOW);
+    }
 }
 
 #[tokio::test]

@@ -189,18 +189,20 @@ fn garbage(shared: &Shared, bytes: &[u8]) {
 
 /// Takes in the two ends of a line that was longer than allowed.
 pub(super) fn too_long(shared: &Shared, head: &[u8], tail: &[u8], limit: usize) {
-    let answered = peek::id(head, tail).is_some_and(|id| {
-        shared.pending.answer(id, || {
-            Err(RequestError::Malformed(format!(
-                "the server's answer exceeds the limit of {} for one message (limits.message_bytes)",
-                bytesize::ByteSize(limit as u64).display().iec()
-            )))
-        })
-    });
+    let answered =
+        peek::id(head, tail).is_some_and(|id| shared.pending.answer(id, || Err(beyond(limit))));
     if answered {
         shared.vital.hear();
     }
     count(&shared.oddities.too_long);
+}
+
+/// Why an answer was not taken that was longer than allowed.
+pub(in crate::upstream) fn beyond(limit: usize) -> RequestError {
+    RequestError::Malformed(format!(
+        "the server's answer exceeds the limit of {} for one message (limits.message_bytes)",
+        bytesize::ByteSize(limit as u64).display().iec()
+    ))
 }
 
 /// The number that an id is, also where the server made a string of it.

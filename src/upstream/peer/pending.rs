@@ -90,6 +90,14 @@ impl Pending {
         Ok(receiver)
     }
 
+    /// A request is carried out from now on without being written; false if it has failed already.
+    pub(super) fn begin(&self, id: u64) -> bool {
+        let mut table = self.0.lock();
+        let Some(entry) = table.entries.get_mut(&id) else { return false };
+        entry.sent = Sent::Written(Instant::now());
+        true
+    }
+
     /// Forgets a request that nobody waits for any more; says whether the server gets it. In that
     /// case `cancellation` is written after it.
     pub(super) fn forget(&self, id: u64, cancellation: Option<Vec<u8>>) -> bool {

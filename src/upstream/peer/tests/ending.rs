@@ -125,3 +125,17 @@ async fn closing_ends_what_waits_and_the_servers_input() {
     drop(peer);
     assert!(body.killed.load(Ordering::SeqCst));
 }
+
+#[tokio::test]
+async fn what_failed_as_not_sent_is_never_carried_out_beside_the_stream() {
+    let (peer, ..) = scripted(PIPE);
+    let pending = &peer.shared.pending;
+    let (taken, refused) = (call("taken"), call("refused"));
+    let first = pending.register(1, &taken).unwrap();
+    let second = pending.register(2, &refused).unwrap();
+    assert!(pending.begin(1));
+    pending.end(&LinkEnd::Closed);
+    assert!(!pending.begin(2));
+    assert!(matches!(first.await, Ok(Err(RequestError::Lost { .. }))));
+    assert!(matches!(second.await, Ok(Err(RequestError::NotSent(_)))));
+}
