@@ -11,7 +11,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{sync::Semaphore, task::JoinSet, time::interval};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,6 +22,9 @@ const MAX_CONNECTIONS: usize = 8192;
 /// How long a client may take nothing of what waits for it: answers are held in memory meanwhile,
 /// whatever their size. Nothing else bounds them, but the number of calls at a time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often connections that have ended are cleared away. Their calls' own timers are due later, so none of those has to
+/// wake whoever waits for the next one: tokio does that with an `eventfd` for each timer that is due before all others.
+const CLEARING: Duration = Duration::from_secs(1);
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -135,18 +138,20 @@ where
     let places = Arc::new(Semaphore::new(places()));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
+    let mut clearing = interval(CLEARING);
     let mut server = auto::Builder::new(Owned(life.tasks.clone()));
     server.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
     loop {
+        while connections.try_join_next().is_some() {}
         let (place, (stream, address)) = tokio::select! {
             biased;
             () = life.stopping.cancelled() => break,
+            _ = clearing.tick() => continue,
             accepted = async {
                 let place = Arc::clone(&places).acquire_owned().await;
                 (place, listener.accept().await)
             } => accepted,
         };
-        while connections.try_join_next().is_some() {}
         let is_local = IsLocal(address.is_local());
         let (app, requests) = (app.clone(), Requests::none());
         let arrived = requests.clone();
