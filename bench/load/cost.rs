@@ -28,15 +28,22 @@ pub const HTTP: [&str; 2] =
     ["a call, HTTP: instructions", "a call, HTTP: allocations, wherever they are"];
 pub const STDIO: [&str; 2] =
     ["a call, stdio: instructions", "a call, stdio: allocations, wherever they are"];
+pub const OF_200: [&str; 2] = [
+    "a call, HTTP, one of 200 servers: instructions",
+    "a call, HTTP, one of 200 servers: allocations, wherever they are",
+];
 
 /// Everything of this file that is wanted.
 pub async fn run(plan: &Plan, figures: &mut Figures) -> Result<()> {
-    for (names, server) in [(HTTP, Form::Json), (STDIO, Form::Stdio)] {
+    for (names, form, servers) in
+        [(HTTP, Form::Json, 1), (STDIO, Form::Stdio, 1), (OF_200, Form::Json, 200)]
+    {
         let [instructions, allocations] = names;
         if !plan.wants(instructions) {
             continue;
         }
-        let (few, many) = (profiled(server, FEW).await?, profiled(server, MANY).await?);
+        let few = profiled(form, servers, FEW).await?;
+        let many = profiled(form, servers, MANY).await?;
         let calls = f64::from(u32::try_from(MANY - FEW)?);
         let of_a_call = |few: u64, many: u64| {
             anyhow::Ok(f64::from(u32::try_from(many.saturating_sub(few))?) / calls)
@@ -47,10 +54,10 @@ pub async fn run(plan: &Plan, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-async fn profiled(form: Form, calls: u64) -> Result<(u64, u64)> {
+async fn profiled(form: Form, servers: usize, calls: u64) -> Result<(u64, u64)> {
     let server = Server::start(Form::Json, 1).await?;
     let entry = if form == Form::Stdio { switchboard::demo() } else { server.entry() };
-    counted(&[entry], calls).await
+    counted(&vec![entry; servers], calls).await
 }
 
 async fn counted(servers: &[Value], calls: u64) -> Result<(u64, u64)> {
@@ -64,9 +71,10 @@ async fn counted(servers: &[Value], calls: u64) -> Result<(u64, u64)> {
     ];
     let served = Switchboard::serve(servers, &json!({}), &tool).await?;
     let mut callers = Vec::new();
-    for _ in 0..CALLERS {
+    for caller in 0..CALLERS {
         let connection = Connection::open(served.address(), "/mcp").await?;
-        let (tool, text) = ("demo0_echo".to_owned(), super::text(200));
+        let server = usize::try_from(caller)? % servers.len();
+        let (tool, text) = (format!("demo{server}_echo"), super::text(200));
         callers.push(Echo { connection, tool, text, progress: false });
     }
     let bounds = Bounds { calls, time: std::time::Duration::from_mins(5) };

@@ -3,7 +3,7 @@
 //! Reads figures and decides nothing else: a goal that is missed fails no run.
 
 use super::{
-    big,
+    big, cost,
     embedded::{DIRECTLY, THROUGH},
     figure::Figures,
     matrix::Outcome,
@@ -91,6 +91,9 @@ pub fn goals(outcomes: &[Outcome], figures: &Figures) -> Vec<Goal> {
         let grown = of(case).and_then(Outcome::cpu).zip(base).map(|(many, one)| many / one);
         goals.most(&format!("CPU per call with {name}, of that with one"), 1.1, grown, "x");
     }
+    let counted = |[instructions, _]: [&str; 2]| figures.get(instructions);
+    let grown = counted(cost::OF_200).zip(counted(cost::HTTP)).map(|(many, one)| many / one);
+    goals.most("instructions per call with 200 servers, of those with one", 1.1, grown, "x");
     for (name, target, unit) in [
         (scale::LIST, 1.0, " ms"),
         (big::BURST, 1.0, ""),

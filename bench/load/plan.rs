@@ -92,6 +92,9 @@ pub fn cases() -> Vec<Case> {
     for callers in CALLERS {
         cases.extend(ways.map(|way| Case { way, callers, ..BASE }));
     }
+    // Near to what they are compared with: machines become slower and faster within a round.
+    cases.extend([20, 200].map(|servers| Case { servers, ..BASE }));
+    cases.extend([1, 50].map(|agents| Case { agents, ..BASE }));
     for callers in CALLERS {
         let stdio = |way| Case { way, callers, server: Form::Stdio, ..BASE };
         cases.extend([Way::Direct, Way::Switchboard].map(stdio));
@@ -108,8 +111,6 @@ pub fn cases() -> Vec<Case> {
         cases.extend(ways.map(|way| Case { way, size, ..BASE }));
         cases.push(Case { size, server: Form::Stdio, ..BASE });
     }
-    cases.extend([20, 200].map(|servers| Case { servers, ..BASE }));
-    cases.extend([1, 50].map(|agents| Case { agents, ..BASE }));
     cases
 }
 
