@@ -1,12 +1,13 @@
 //! What a call costs, counted instead of timed: instructions and allocations of `switchboard serve`
 //! under valgrind's callgrind.
 //!
-//! Twice with different numbers of calls: the difference is what the calls took.
+//! From when its servers are connected, and twice with different numbers of calls: the difference is what the calls took.
 
 use std::fs;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use super::{
     figure::Figures,
@@ -67,9 +68,14 @@ async fn counted(servers: &[Value], calls: u64) -> Result<(u64, u64)> {
     let tool = [
         "valgrind".to_owned(),
         "--tool=callgrind".to_owned(),
+        "--instr-atstart=no".to_owned(),
         format!("--callgrind-out-file={}.%p", file.display()),
     ];
     let served = Switchboard::serve(servers, &json!({}), &tool).await?;
+    let pid = served.pid();
+    let counting =
+        Command::new("callgrind_control").args(["-i", "on"]).arg(pid.to_string()).output().await?;
+    ensure!(counting.status.success(), "callgrind_control: {}", counting.status);
     let mut callers = Vec::new();
     for caller in 0..CALLERS {
         let connection = Connection::open(served.address(), "/mcp").await?;
@@ -79,7 +85,6 @@ async fn counted(servers: &[Value], calls: u64) -> Result<(u64, u64)> {
     }
     let bounds = Bounds { calls, time: std::time::Duration::from_mins(5) };
     measure::run(bounds, callers, None).await?;
-    let pid = served.pid();
     served.stop().await?;
     let file = format!("{}.{pid}", file.display());
     profile::read(&fs::read_to_string(&file).context(file)?)
