@@ -3,8 +3,9 @@
 //!
 //! Whoever waits holds an [`Awaited`]. When there is no more time for it, it is told to give up.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use tokio::time::interval;
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 use super::{
@@ -19,6 +20,9 @@ use crate::{
     id::SessionKey,
     upstream::Deadline,
 };
+
+/// How often a call looks whether anybody is left whom it can ask.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// One such call; it is over when this is dropped.
 #[derive(Debug)]
@@ -39,6 +43,15 @@ impl Awaited {
             biased;
             () = self.given_up.cancelled() => "switchboard shut down",
             () = self.maker.given_up(|| self.leads()) => "it was removed, replaced or gone",
+            () = self.nobody_left() => "it was removed, replaced or gone",
+        }
+    }
+
+    /// Resolves when nobody can be asked any more: a server that has no life has nobody to say so.
+    async fn nobody_left(&self) {
+        let mut ticks = interval(LOOK);
+        while self.can_ask() {
+            ticks.tick().await;
         }
     }
 

@@ -12,7 +12,10 @@ use std::{
 };
 
 use futures::{FutureExt as _, future::BoxFuture};
-use rmcp::{RoleServer, Service, transport::async_rw::AsyncRwTransport};
+use rmcp::{
+    RoleServer, Service,
+    transport::{Transport, async_rw::AsyncRwTransport},
+};
 use tokio::{
     io::{DuplexStream, duplex, split},
     sync::watch,
@@ -70,17 +73,14 @@ where
         let factory = Arc::clone(&self.factory);
         Box::pin(async move {
             context.stderr.begin(context.incarnation, []);
+            let (limit, stderr) = (context.message_limit, Arc::clone(&context.stderr));
             let (ours, theirs) = duplex(BUFFER);
-            let stderr = Arc::clone(&context.stderr);
-            let hosted = Hosted::start(factory, theirs, context.message_limit, stderr);
-            let (source, sink) = split(ours);
-            let peer = Peer::new(
-                source,
-                sink,
-                Arc::new(hosted),
-                context.message_limit,
-                Arc::clone(&context.stderr),
-            );
+            let (our_side, their_side) = duplex(BUFFER);
+            let streams = [theirs, their_side];
+            let hosted = Hosted::start(factory, streams, limit, Arc::clone(&stderr));
+            let ((source, sink), (beside, back)) = (split(ours), split(our_side));
+            let mut peer = Peer::new(source, sink, Arc::new(hosted), limit, stderr);
+            peer.also(beside, back, limit);
             peer.inquiries().know(context.roots.clone());
             let facts = era::agree(&peer, context.protocol, context.abilities, context.timeout)
                 .await
@@ -110,7 +110,7 @@ type Entrance = Arc<OnceLock<Box<dyn Direct>>>;
 impl Hosted {
     fn start<F, H>(
         factory: Arc<F>,
-        stream: DuplexStream,
+        streams: [DuplexStream; 2],
         limit: usize,
         stderr: Arc<StderrRing>,
     ) -> Self
@@ -126,12 +126,11 @@ impl Hosted {
         tasks.spawn(async move {
             let panics = Arc::new(Panics::new(token.clone()));
             let service = async {
-                let service = Contained::new(factory(), Arc::clone(&panics), token);
-                let typed = |peer| Typed::new(service.clone(), peer, tracker, limit);
-                serve(service.clone(), stream, |peer| {
-                    entrance.get_or_init(|| Box::new(typed(peer)));
-                })
-                .await;
+                let service = Arc::new(Contained::new(factory(), Arc::clone(&panics), token));
+                let typed = |peer| {
+                    entrance.get_or_init(|| Box::new(Typed::new(&service, peer, tracker, limit)));
+                };
+                serve(&service, streams, typed).await;
             };
             if let Err(payload) = AssertUnwindSafe(service).catch_unwind().await {
                 panics.caught(&*payload);
@@ -156,22 +155,30 @@ impl Hosted {
     }
 }
 
-/// Serves one stream to its end; whom the service knows as its client then is told once.
+/// Serves a stream to its end; `agreed` gets whom the service knows as its client in calls beside
+/// it, who has a stream to hear it.
 async fn serve<H: Service<RoleServer>>(
-    service: Contained<H>,
-    stream: DuplexStream,
-    knows: impl FnOnce(rmcp::Peer<RoleServer>),
+    service: &Contained<H>,
+    [stream, aside]: [DuplexStream; 2],
+    agreed: impl FnOnce(rmcp::Peer<RoleServer>),
 ) {
+    // rmcp cancels its token when a stream ends; calls beside it may go on for a while.
+    let stop = || service.stop().child_token();
+    let serving = rmcp::service::serve_server_with_ct(service.clone(), transport(stream), stop());
+    // A refused handshake has been answered on the wire already.
+    let Ok(running) = serving.await else { return };
+    let client = running.peer().peer_info().as_deref().cloned();
+    let aside =
+        rmcp::service::serve_directly_with_ct(service.clone(), transport(aside), client, stop());
+    agreed(aside.peer().clone());
+    running.waiting().await.ok();
+    aside.cancel().await.ok();
+}
+
+fn transport(stream: DuplexStream) -> impl Transport<RoleServer> {
     let (source, sink) = split(stream);
     // What we send was bounded where it came in.
-    let transport = AsyncRwTransport::new(source, sink).with_max_line_length(usize::MAX);
-    // rmcp cancels its token when the stream ends; calls beside that may go on for a while.
-    let stop = service.stop().child_token();
-    // A refused handshake has been answered on the wire already.
-    if let Ok(running) = rmcp::service::serve_server_with_ct(service, transport, stop).await {
-        knows(running.peer().clone());
-        running.waiting().await.ok();
-    }
+    AsyncRwTransport::new(source, sink).with_max_line_length(usize::MAX)
 }
 
 impl Body for Hosted {
@@ -181,14 +188,14 @@ impl Body for Hosted {
 
     fn end(&self, grace: Duration) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let by_itself = async {
+            let ended = || async {
                 self.over().await;
                 self.calls.close();
                 self.calls.wait().await;
             };
-            timeout(grace, by_itself).await.ok();
+            timeout(grace, ended()).await.ok();
             self.stop.cancel();
-            timeout(STOP, self.over()).await.ok();
+            timeout(STOP, ended()).await.ok();
         })
     }
 

@@ -38,6 +38,7 @@ use crate::{
     },
 };
 
+mod aside;
 mod body;
 pub(super) mod inbound;
 mod peek;
@@ -119,6 +120,7 @@ pub(super) struct Peer {
     shared: Arc<Shared>,
     lines: mpsc::Sender<Outgoing>,
     body: Arc<dyn Body>,
+    aside: Option<Box<Self>>,
     /// The warden, which owns reader and writer.
     _tasks: JoinSet<()>,
 }
@@ -134,7 +136,7 @@ struct Shared {
     shut: CancellationToken,
     /// There is something to write that is not in the queue.
     wake: Notify,
-    news: News,
+    news: Arc<News>,
     vital: Vital,
     oddities: Oddities,
     first_garbage: OnceLock<String>,
@@ -150,25 +152,22 @@ impl Peer {
         limit: usize,
         stderr: Arc<StderrRing>,
     ) -> Self {
-        let shared = Arc::new(Shared {
-            pending: Pending::default(),
-            inquiries: Arc::default(),
-            last_id: AtomicU64::new(0),
-            gate: Mutex::default(),
-            shut: CancellationToken::new(),
-            wake: Notify::new(),
-            news: News::default(),
-            vital: Vital::new(),
-            oddities: Oddities::default(),
-            first_garbage: OnceLock::new(),
-            stderr,
-        });
+        Self::over(Shared::new(Arc::default(), stderr), source, sink, body, limit)
+    }
+
+    fn over(
+        shared: Arc<Shared>,
+        source: impl AsyncRead + Unpin + Send + 'static,
+        sink: impl AsyncWrite + Unpin + Send + 'static,
+        body: Arc<dyn Body>,
+        limit: usize,
+    ) -> Self {
         let (lines, queue) = mpsc::channel(QUEUE);
         let reader = reader::run(Arc::clone(&shared), source, limit);
         let writer = writer::run(Arc::clone(&shared), queue, sink);
         let mut tasks = JoinSet::new();
         tasks.spawn(warden::watch(Arc::clone(&shared), Arc::clone(&body), reader, writer));
-        Self { shared, lines, body, _tasks: tasks }
+        Self { shared, lines, body, aside: None, _tasks: tasks }
     }
 
     /// Sends a request and waits for its answer. Dropping the future gives it up.
@@ -182,10 +181,10 @@ impl Peer {
         let answer = shared.pending.register(id, call)?;
         let mut ticket = Ticket { shared, id, cancellable: call.cancellable, open: true };
         let direct = self.body.direct().filter(|_| call.is_plain());
-        let direct = direct
+        let guard = direct
             .zip(params.as_deref())
             .and_then(|(direct, params)| direct.call_tool(params, Reply::new(shared, id)));
-        let outgoing = direct.is_none().then(|| {
+        let outgoing = guard.is_none().then(|| {
             let mut line = envelope::request_with(&id, call.method, params.as_deref());
             line.push(b'\n');
             Outgoing { id: Some(id), line }
@@ -202,6 +201,12 @@ impl Peer {
             biased;
             answer = exchange => {
                 ticket.open = false;
+                if let Some(guard) = guard
+                    && shared.pending.is_over()
+                {
+                    // Whoever ends the service says when it has to stop.
+                    guard.disarm();
+                }
                 // Unreachable while the table answers everyone; the honest guess if it ever does not.
                 answer.unwrap_or_else(|_| Err(RequestError::Lost {
                     end: LinkEnd::Stopped,
@@ -303,6 +308,22 @@ impl fmt::Debug for Peer {
 }
 
 impl Shared {
+    fn new(news: Arc<News>, stderr: Arc<StderrRing>) -> Arc<Self> {
+        Arc::new(Self {
+            pending: Pending::default(),
+            inquiries: Arc::default(),
+            last_id: AtomicU64::new(0),
+            gate: Mutex::default(),
+            shut: CancellationToken::new(),
+            wake: Notify::new(),
+            news,
+            vital: Vital::new(),
+            oddities: Oddities::default(),
+            first_garbage: OnceLock::new(),
+            stderr,
+        })
+    }
+
     /// Nothing is written from now on. When this returns, what is not written never will be.
     fn shut(&self) {
         *self.gate.lock() = Gate::Shut;

@@ -88,7 +88,7 @@ where
 }
 
 /// What we know to stand behind such a stream: dropping the peer closes the stream.
-struct Nothing;
+pub(super) struct Nothing;
 
 impl Body for Nothing {
     fn ended(&self) -> BoxFuture<'_, LinkEnd> {

@@ -273,16 +273,18 @@ impl AgentState {
     }
 
     pub(super) fn forget(&mut self, seat: &Seat) {
-        if let Some(mut child) = self.children.remove(seat) {
+        let child = self.children.remove(seat);
+        self.exchange.remove(&self.owner, seat);
+        self.route_detach(seat);
+        if let Some(mut child) = child {
             // Whoever still waits at its handle waits in vain.
             if child.handle.standing().state != State::Stopped {
                 let way = ConnectionMsg::Retire(Tasks::Ended);
                 child.drain(&self.exchange, "removed or disabled", way);
             }
+            // Only now is the name free.
             child.removed.into_iter().for_each(answer);
         }
-        self.exchange.remove(&self.owner, seat);
-        self.route_detach(seat);
     }
 
     pub(super) fn announce(&mut self, router: ActorRef<RouterMsg>) {

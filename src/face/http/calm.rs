@@ -45,8 +45,9 @@ impl Wake for Wakes {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let noted = self.state.compare_exchange(POLLED, WOKEN, Ordering::AcqRel, Ordering::Acquire);
-        if noted == Err(IDLE) {
+        // Written also where it stands already: who polls next sees what came before this wake.
+        let note = |state| (state != IDLE).then_some(WOKEN);
+        if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, note).is_err() {
             self.task.wake();
         }
     }
@@ -69,7 +70,8 @@ impl<F: Future> Future for Calm<F> {
         wakes.task.register(context.waker());
         let mut own = Context::from_waker(waker);
         for _ in 0..AT_ONCE {
-            wakes.state.store(POLLED, Ordering::Release);
+            // Not a mere store, which what the future looks at could overtake.
+            wakes.state.swap(POLLED, Ordering::AcqRel);
             let outcome = future.as_mut().poll(&mut own);
             let woken =
                 wakes.state.compare_exchange(POLLED, IDLE, Ordering::AcqRel, Ordering::Acquire);

@@ -104,7 +104,7 @@ impl<S: Service<RoleServer>> Contained<S> {
         context: RequestContext<RoleServer>,
     ) -> Option<Result<ServerResult, ErrorData>> {
         // It has room for every kind of request, which is not to be copied with each task.
-        let handler = Box::pin(self.service.handle_request(request, context));
+        let handler = async { Box::pin(self.service.handle_request(request, context)).await };
         self.contain(handler).await
     }
 }

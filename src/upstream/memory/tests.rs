@@ -1,17 +1,18 @@
 //! rmcp handlers in both eras, and what they must not be able to do to us.
 
+#![expect(deprecated, reason = "servers log as long as clients take it")]
+
 use std::{
     borrow::Cow,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use futures::poll;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, JsonObject,
-        ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
-        ServerCapabilities, ServerConfig, Tool,
+        ListToolsResult, LoggingLevel, LoggingMessageNotificationParam, PaginatedRequestParams,
+        ProgressNotificationParam, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -27,6 +28,8 @@ use crate::{
 const MINUTE: Duration = Duration::from_mins(1);
 const SLOW: Duration = Duration::from_secs(2);
 const LIMIT: usize = 1 << 20;
+
+mod typed;
 
 /// What the handlers of one test have been through.
 #[derive(Default)]
@@ -94,6 +97,23 @@ impl ServerHandler for Demo {
                 let _hanging = Hanging(Arc::clone(&self.record));
                 context.ct.cancelled().await;
             }
+            "heedful" => {
+                self.record.hanging.fetch_add(1, Ordering::SeqCst);
+                let _hanging = Hanging(Arc::clone(&self.record));
+                let work = tokio::time::sleep(SLOW);
+                if context.ct.run_until_cancelled(work).await.is_some() {
+                    self.record.ended.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+            "say" => {
+                let said = LoggingMessageNotificationParam::new(LoggingLevel::Error, "of A".into());
+                context.peer.notify_logging_message(said).await.unwrap();
+                context.peer.notify_tool_list_changed().await.unwrap();
+            }
+            "runtime" => {
+                let runtime = tokio::runtime::Handle::current().id().to_string();
+                return Ok(CallToolResult::success(vec![ContentBlock::text(runtime)]).into());
+            }
             "slow" => {
                 self.record.hanging.fetch_add(1, Ordering::SeqCst);
                 let _hanging = Hanging(Arc::clone(&self.record));
@@ -155,7 +175,11 @@ async fn called(
     params: &serde_json::Value,
     progress: Option<ProgressSink>,
 ) -> Result<Box<RawValue>, RequestError> {
-    link.request(Request {
+    link.request(request(params, progress)).await
+}
+
+fn request(params: &serde_json::Value, progress: Option<ProgressSink>) -> Request {
+    Request {
         method: "tools/call".into(),
         params: Some(crate::wire::raw(params).into()),
         name: None,
@@ -163,8 +187,7 @@ async fn called(
         deadline: Deadline::new(MINUTE, MINUTE),
         trace: None,
         dialogue: None,
-    })
-    .await
+    }
 }
 
 async fn hanging(record: &Record, calls: usize) {
@@ -220,63 +243,6 @@ async fn progress_and_changes_come_through() {
     }
     assert_eq!(count, 3);
     assert_eq!(link.event().await, Some(LinkEvent::ListsChanged));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_call_by_its_types_is_answered_as_one_over_the_stream() {
-    let (connector, _) = connector(ProtocolVersion::KNOWN_VERSIONS);
-    for protocol in [Protocol::Legacy, Protocol::Modern] {
-        let link = connector.connect(context(protocol)).await.unwrap();
-        for params in [
-            serde_json::json!({ "name": "echo", "arguments": { "a": [1.50, "\u{1}"] } }),
-            serde_json::json!({ "name": "refuse", "arguments": { "a": 1, "b": null } }),
-            serde_json::json!({ "name": "refuse", "_meta": { "own/key": 1 } }),
-            serde_json::json!({ "name": "echo", "arguments": [] }),
-            serde_json::json!({ "arguments": {} }),
-            serde_json::json!({ "name": "big" }),
-        ] {
-            let (sink, _progress) = ProgressSink::new(1);
-            let over = called(&link, &params, Some(sink)).await;
-            let typed = called(&link, &params, None).await;
-            assert_eq!(format!("{typed:?}"), format!("{over:?}"), "{params}");
-        }
-        assert_eq!(link.in_flight(), 0);
-    }
-}
-
-#[tokio::test]
-async fn a_plain_call_takes_no_other_task_than_that_of_its_handler() {
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async {
-        let (link, _) = link().await;
-        call(&link, "echo").await.unwrap();
-        let params = serde_json::json!({ "name": "echo" });
-        for (progress, is_plain) in [(None, true), (Some(ProgressSink::new(1).0), false)] {
-            let mut request = Box::pin(called(&link, &params, progress));
-            assert!(poll!(&mut request).is_pending());
-            // Tasks take turns: behind this one there is time for one step of each other.
-            let mut turn = JoinSet::new();
-            turn.spawn(async {});
-            turn.join_next().await;
-            assert_eq!(poll!(&mut request).is_ready(), is_plain);
-        }
-    });
-    tasks.join_next().await.unwrap().unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_handler_has_a_while_to_end_what_its_caller_gave_up() {
-    for patience in [Duration::from_secs(1), Duration::from_secs(3)] {
-        let (link, record) = link().await;
-        tokio::select! {
-            biased;
-            _ = call(&link, "slow") => panic!("answered"),
-            () = hanging(&record, 1) => {}
-        }
-        link.close(patience).await;
-        hanging(&record, 0).await;
-        assert_eq!(record.ended.load(Ordering::SeqCst) == 1, patience > SLOW);
-    }
 }
 
 #[tokio::test]
@@ -338,6 +304,7 @@ async fn closing_and_dropping_end_the_handler_and_its_calls() {
             drop(link);
         } else {
             link.close(Duration::from_secs(2)).await;
+            assert_eq!(record.hanging.load(Ordering::SeqCst), 0, "nothing is left of it");
             assert_eq!(link.ended().await, LinkEnd::Stopped);
         }
         hanging(&record, 0).await;

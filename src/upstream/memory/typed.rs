@@ -1,8 +1,10 @@
 //! Calls of a hosted service's tools by their types: nothing is written as JSON-RPC and read again.
 //!
-//! Only for calls whose service has nothing to say before its answer: what it tells otherwise goes
-//! over the stream, and would come later than this answer. A handler runs in a task of its own, as
-//! rmcp has it: one that blocks holds no caller, and one that is cancelled may still clean up.
+//! Only for callers who can be neither asked nor told anything before the answer: what a handler says
+//! goes over a stream, and would come later. A handler runs in a task of its own, as rmcp has it, and
+//! in the service's runtime: one that blocks holds no caller, and one that is cancelled may still clean up.
+
+use std::sync::{Arc, Weak};
 
 use rmcp::{
     ErrorData, Peer, RoleServer, Service,
@@ -10,8 +12,8 @@ use rmcp::{
     service::RequestContext,
 };
 use serde_json::value::to_raw_value;
+use tokio::runtime::Handle;
 use tokio_util::{sync::DropGuard, task::TaskTracker};
-use tracing::Instrument as _;
 
 use super::contained::Contained;
 use crate::{
@@ -24,38 +26,43 @@ use crate::{
 
 /// The way in beside the stream.
 pub(super) struct Typed<S> {
-    service: Contained<S>,
+    /// There as long as it serves.
+    service: Weak<Contained<S>>,
     /// Whom the service knows as its client.
     peer: Peer<RoleServer>,
     calls: TaskTracker,
+    runtime: Handle,
     /// Bytes of a result at most.
     limit: usize,
 }
 
 impl<S: Service<RoleServer>> Typed<S> {
-    pub(super) const fn new(
-        service: Contained<S>,
+    /// Runs handlers in the present runtime.
+    pub(super) fn new(
+        service: &Arc<Contained<S>>,
         peer: Peer<RoleServer>,
         calls: TaskTracker,
         limit: usize,
     ) -> Self {
-        Self { service, peer, calls, limit }
+        let (service, runtime) = (Arc::downgrade(service), Handle::current());
+        Self { service, peer, calls, runtime, limit }
     }
 }
 
 impl<S: Service<RoleServer>> Direct for Typed<S> {
     fn call_tool(&self, params: &str, reply: Reply) -> Option<DropGuard> {
         // What does not fit the types is for rmcp to answer.
+        let service = self.service.upgrade()?;
         let mut params: CallToolRequestParams = serde_json::from_str(params).ok()?;
         let id = NumberOrString::Number(i64::try_from(reply.id()).ok()?);
         let mut context = RequestContext::new(id, self.peer.clone());
         context.meta = params.meta.take().unwrap_or_default();
-        context.ct = self.service.stop().child_token();
+        context.ct = service.stop().child_token();
         if context.ct.is_cancelled() || !reply.begins() {
             return None;
         }
         let cancel = context.ct.clone().drop_guard();
-        let (service, limit) = (self.service.clone(), self.limit);
+        let limit = self.limit;
         let handled = async move {
             let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
             // Without an answer the service has ended, and the link says so.
@@ -63,7 +70,7 @@ impl<S: Service<RoleServer>> Direct for Typed<S> {
                 reply.send(written(&outcome, limit));
             }
         };
-        self.calls.spawn(handled.in_current_span());
+        self.calls.spawn_on(handled, &self.runtime);
         Some(cancel)
     }
 }
