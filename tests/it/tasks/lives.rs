@@ -1,7 +1,11 @@
 //! Tasks outlive what they began with: the call, the server's process, and Switchboard.
 
 use std::{
-    sync::{Arc, Mutex},
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,12 +21,12 @@ use switchboard::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, duplex, split},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{command, host, journaled, learned, takes, until_not};
 use crate::{
-    dialogue::talk::SERVER,
+    dialogue::talk::{Host, SERVER},
     support::{binary::Switchboard, outgoing::Leg, wait::until},
 };
 
@@ -112,6 +116,15 @@ async fn a_call_whose_task_is_forgotten_has_an_unknown_outcome() {
     assert_eq!(kind, "outcome_unknown", "{result}");
 }
 
+/// How the task stands, always.
+fn task(result_type: &str) -> Value {
+    json!({
+        "resultType": result_type, "taskId": "t", "status": "working", "ttlMs": 600_000,
+        "createdAt": "2026-07-28T00:00:00Z", "lastUpdatedAt": "2026-07-28T00:00:00Z",
+        "pollIntervalMs": 30_000,
+    })
+}
+
 /// Serves one tool, whose task never ends by itself.
 async fn serve(stream: DuplexStream) {
     let (reader, mut writer) = split(stream);
@@ -125,10 +138,8 @@ async fn serve(stream: DuplexStream) {
                 json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})
             }
             "tools/list" => json!({"tools": [{"name": "work", "inputSchema": {}}]}),
-            "tools/call" => json!({
-                "resultType": "task", "taskId": "t", "status": "working", "ttlMs": 600_000,
-                "createdAt": "2026-07-28T00:00:00Z", "lastUpdatedAt": "2026-07-28T00:00:00Z",
-            }),
+            "tools/call" => task("task"),
+            "tasks/get" => task("complete"),
             _ => json!({}),
         };
         let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
@@ -161,4 +172,37 @@ async fn a_server_is_not_idle_until_its_task_has_outlived_its_time() {
     };
     assert_eq!(after(9).await, State::Ready);
     assert_eq!(after(2).await, State::Idle);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_task_hears_that_its_server_was_removed_while_it_was_down() {
+    let serving = Arc::<Mutex<JoinSet<()>>>::default();
+    let (lives, is_made) = (Arc::clone(&serving), AtomicBool::new(false));
+    let connector = ByteStream::new(move || {
+        let is_first = !is_made.swap(true, Ordering::Relaxed);
+        let (ours, theirs) = duplex(64 * 1024);
+        lives.lock().unwrap().spawn(serve(theirs));
+        std::future::ready(if is_first { Ok(ours) } else { Err(io::Error::other("gone")) })
+    });
+    let runtime = Runtime::spawn(RuntimeConfig::default()).await.unwrap();
+    let (store, server) = (runtime.store(), ServerName::new(SERVER).unwrap());
+    let config = ServerConfig::new(TransportConfig::InProcess);
+    store.add_connector(server.clone(), config, Arc::new(connector)).await.unwrap();
+    store.wait_ready(&server, Duration::from_mins(1)).await.unwrap();
+    let host = Host::of(runtime.clone(), tempfile::tempdir().unwrap());
+    let mut caller = host.modern(json!({}));
+    let id = caller.call("work", "a").await;
+    until("the task", async || {
+        let status = store.server(&server)?;
+        (status.calls > 0 && status.in_flight == 0).then_some(())
+    })
+    .await;
+    serving.lock().unwrap().abort_all();
+    until("backoff", async || (store.server(&server)?.state == State::Backoff).then_some(())).await;
+    let start = Instant::now();
+    store.remove(&server).await.unwrap();
+    let result = caller.result(id).await;
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    let kind = &result["_meta"]["io.switchboard/failure"]["kind"];
+    assert_eq!(kind, "outcome_unknown", "{result}");
 }
