@@ -74,18 +74,18 @@ where
         Box::pin(async move {
             context.stderr.begin(context.incarnation, []);
             let (limit, stderr) = (context.message_limit, Arc::clone(&context.stderr));
-            let (ours, theirs) = duplex(BUFFER);
-            let (our_side, their_side) = duplex(BUFFER);
-            let streams = [theirs, their_side];
+            let [(ours, theirs), (our_aside, their_aside)] = [duplex(BUFFER), duplex(BUFFER)];
+            let streams = [theirs, their_aside];
             let hosted = Hosted::start(factory, streams, limit, Arc::clone(&stderr));
-            let ((source, sink), (beside, back)) = (split(ours), split(our_side));
+            let (source, sink) = split(ours);
             let mut peer = Peer::new(source, sink, Arc::new(hosted), limit, stderr);
-            peer.also(beside, back, limit);
             peer.inquiries().know(context.roots.clone());
+            let (source, sink) = split(our_aside);
+            peer.also(source, sink, limit).know(context.roots);
             let facts = era::agree(&peer, context.protocol, context.abilities, context.timeout)
                 .await
                 .map_err(|failure| failure.error)?;
-            Ok(Link::new(Channel::Stream(peer), facts, context.message_limit))
+            Ok(Link::new(Channel::Stream(peer), facts, limit))
         })
     }
 

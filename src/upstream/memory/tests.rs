@@ -110,6 +110,10 @@ impl ServerHandler for Demo {
                 context.peer.notify_logging_message(said).await.unwrap();
                 context.peer.notify_tool_list_changed().await.unwrap();
             }
+            "roots" => {
+                let roots = context.peer.list_roots().await.unwrap().roots;
+                return Ok(CallToolResult::success(vec![ContentBlock::text(&roots[0].uri)]).into());
+            }
             "runtime" => {
                 let runtime = tokio::runtime::Handle::current().id().to_string();
                 return Ok(CallToolResult::success(vec![ContentBlock::text(runtime)]).into());

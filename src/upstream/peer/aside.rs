@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Call, Peer, Shared};
 use crate::{
-    upstream::{Deadline, Dialogue, stream::Nothing},
+    upstream::{Deadline, Dialogue, dialogue::Inquiries, stream::Nothing},
     wire::method,
 };
 
@@ -18,13 +18,14 @@ use crate::{
 const PLAIN: u64 = 0;
 
 impl Peer {
-    /// Listens to another stream of the same server, as long as to the first.
+    /// Listens to another stream of the same server, as long as to the first. Gives what the server
+    /// asks there.
     pub(in crate::upstream) fn also(
         &mut self,
         source: impl AsyncRead + Unpin + Send + 'static,
         sink: impl AsyncWrite + Unpin + Send + 'static,
         limit: usize,
-    ) {
+    ) -> &Inquiries {
         let stderr = Arc::clone(&self.shared.stderr);
         let shared = Shared::new(Arc::clone(&self.shared.news), stderr);
         let plain = Call {
@@ -43,6 +44,6 @@ impl Peer {
         drop(shared.pending.register(PLAIN, &plain));
         shared.pending.begin(PLAIN);
         let aside = Self::over(shared, source, sink, Arc::new(Nothing), limit);
-        self.aside = Some(Box::new(aside));
+        self.aside.insert(Box::new(aside)).inquiries()
     }
 }

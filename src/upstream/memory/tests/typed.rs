@@ -10,10 +10,10 @@ use super::*;
 use crate::{
     id::Owner,
     upstream::{
-        Dialogue,
+        Dialogue, Root, Roots,
         dialogue::{DialogueSink, Whose},
     },
-    wire::Level,
+    wire::{Abilities, Ability, Level},
 };
 
 #[tokio::test(start_paused = true)]
@@ -101,6 +101,16 @@ async fn what_a_handler_says_in_a_plain_call_reaches_no_other_caller() {
         assert!(told.try_recv().is_err(), "{protocol:?}");
         hanging(&record, 0).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_learns_the_configured_roots_in_a_plain_call() {
+    let (connector, _) = connector(ProtocolVersion::KNOWN_VERSIONS);
+    let roots = Roots::new(vec![Root { uri: "file:///here".to_owned(), name: None }]);
+    let abilities = Abilities::NONE.and(Ability::Roots);
+    let context = ConnectContext { abilities, roots, ..context(Protocol::Legacy) };
+    let link = connector.connect(context).await.unwrap();
+    assert!(call(&link, "roots").await.unwrap().get().contains("file:///here"));
 }
 
 #[tokio::test]
