@@ -32,7 +32,7 @@ pub struct Case {
     pub size: usize,
     /// At a time.
     pub callers: usize,
-    /// That are called in turn.
+    /// At most as many as there are callers are called, each by callers of its own.
     pub servers: usize,
     /// Whose views the callers use in turn; none is the store's.
     pub agents: usize,
