@@ -314,6 +314,11 @@ impl Child {
         Some(())
     }
 
+    /// Whether it was asked to, and nothing is to follow.
+    pub(crate) const fn is_leaving(&self) -> bool {
+        !self.removed.is_empty() && self.replacement.is_none()
+    }
+
     /// Asks it to end for good in this way. Says whether there is an end to wait for.
     pub(crate) fn drain(&mut self, exchange: &Exchange, cause: &str, way: ConnectionMsg) -> bool {
         self.abandon(exchange, cause);

@@ -6,6 +6,7 @@ use serde_json::json;
 use switchboard::{
     catalog::ToolFilter,
     id::{AgentId, Owner, ServerName},
+    restart::State,
     runtime::{
         AgentConfig, CallRequest, Changes, Isolation, Runtime, RuntimeConfig, RuntimeHandle, Scope,
         ServerConfig, SpawnError,
@@ -250,5 +251,31 @@ async fn what_was_added_to_the_running_tree_is_never_replaced_by_a_configuration
     assert!(matches!(refused, SpawnError::Added { .. }), "{refused}");
     assert!(change(&runtime, config(&[])).await.is_empty());
     assert_eq!(echo(&runtime.store(), "a_echo").await, 1);
+    runtime.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_leaving_leaves_once_however_often_the_rest_changes() {
+    let runtime = Runtime::spawn(config(&[("a", demo())])).await.unwrap();
+    let (store, server) = (runtime.store(), name("a"));
+    ready(&store, &["a"]).await;
+    let caller = store.clone();
+    let mut calls = tokio::task::JoinSet::new();
+    calls.spawn(async move {
+        caller.call(CallRequest::new("a_slow", &json!({ "seconds": 1.5 }))).await
+    });
+    until("the call", async || (store.server(&server)?.in_flight > 0).then_some(())).await;
+    for page_size in [0, 2, 3] {
+        let mut wanted = config(&[]);
+        if page_size > 0 {
+            wanted.limits.page_size = page_size;
+        }
+        change(&runtime, wanted).await;
+        assert_eq!(store.server(&server).unwrap().state, State::Draining);
+    }
+    calls.join_next().await.unwrap().unwrap().unwrap();
+    let events = store.history(&server);
+    let drained = events.iter().filter(|event| event.to == State::Draining);
+    assert_eq!(drained.count(), 1);
     runtime.stop().await;
 }

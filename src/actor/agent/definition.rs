@@ -213,9 +213,12 @@ impl AgentState {
         let wanted = self.exchange.wanted(&self.owner);
         let gone: Vec<ServerName> = self
             .children
-            .keys()
-            .filter(|seat| seat.session.is_none() && !wanted.contains_key(&seat.server))
-            .map(|seat| seat.server.clone())
+            .iter()
+            .filter(|(seat, child)| {
+                let is_wanted = wanted.contains_key(&seat.server);
+                seat.session.is_none() && !is_wanted && !child.is_leaving()
+            })
+            .map(|(seat, _)| seat.server.clone())
             .collect();
         for server in gone {
             self.remove(&server, None);
