@@ -1,7 +1,8 @@
 //! What a call costs, counted instead of timed: instructions and allocations of `switchboard serve`
 //! under valgrind's callgrind.
 //!
-//! From when its servers are connected, and twice with different numbers of calls: the difference is what the calls took.
+//! From when its servers are connected, and twice with different numbers of calls: the difference
+//! is what the calls took.
 
 use std::fs;
 

@@ -314,7 +314,7 @@ impl Child {
         Some(())
     }
 
-    /// Whether it was asked to, and nothing is to follow.
+    /// Whether it ends for good already, and nothing is to follow.
     pub(crate) const fn is_leaving(&self) -> bool {
         !self.removed.is_empty() && self.replacement.is_none()
     }

@@ -384,7 +384,6 @@ impl ConnectionState {
 /// Resolves when nothing is under way, nor a task awaited that ends with this life. An answer that
 /// came just now may be such a task, so it looks twice.
 async fn quiet(live: &Live, awaiting: Option<&Awaiting>) {
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + QUIET_TICK, QUIET_TICK);
     let mut was_quiet = false;
     loop {
         let is_quiet = live.link.in_flight() == 0 && awaiting.is_none_or(Awaiting::is_over);
@@ -392,6 +391,6 @@ async fn quiet(live: &Live, awaiting: Option<&Awaiting>) {
             return;
         }
         was_quiet = is_quiet;
-        ticks.tick().await;
+        tokio::time::sleep(QUIET_TICK).await;
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::interval;
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 use super::{
@@ -21,6 +21,8 @@ use crate::{
     upstream::Deadline,
 };
 
+/// What became of a server that has no more time for a task.
+const GONE: &str = "it was removed, replaced or gone";
 /// How often a call looks whether anybody is left whom it can ask.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -42,16 +44,15 @@ impl Awaited {
         tokio::select! {
             biased;
             () = self.given_up.cancelled() => "switchboard shut down",
-            () = self.maker.given_up(|| self.leads()) => "it was removed, replaced or gone",
-            () = self.nobody_left() => "it was removed, replaced or gone",
+            () = self.maker.given_up(|| self.leads()) => GONE,
+            () = self.nobody_left() => GONE,
         }
     }
 
     /// Resolves when nobody can be asked any more: a server that has no life has nobody to say so.
     async fn nobody_left(&self) {
-        let mut ticks = interval(LOOK);
         while self.can_ask() {
-            ticks.tick().await;
+            sleep(LOOK).await;
         }
     }
 

@@ -47,7 +47,7 @@ mod reader;
 mod warden;
 mod writer;
 
-pub(super) use body::{Body, Direct, Reply};
+pub(super) use body::{Answering, Body, Direct};
 use inbound::Oddities;
 pub(super) use inbound::beyond;
 use pending::Pending;
@@ -120,6 +120,7 @@ pub(super) struct Peer {
     shared: Arc<Shared>,
     lines: mpsc::Sender<Outgoing>,
     body: Arc<dyn Body>,
+    /// The stream of plain calls beside this one, where there is one.
     aside: Option<Box<Self>>,
     /// The warden, which owns reader and writer.
     _tasks: JoinSet<()>,
@@ -183,7 +184,7 @@ impl Peer {
         let direct = self.body.direct().filter(|_| call.is_plain());
         let guard = direct
             .zip(params.as_deref())
-            .and_then(|(direct, params)| direct.call_tool(params, Reply::new(shared, id)));
+            .and_then(|(direct, params)| direct.call_tool(params, Answering::new(shared, id)));
         let outgoing = guard.is_none().then(|| {
             let mut line = envelope::request_with(&id, call.method, params.as_deref());
             line.push(b'\n');
@@ -202,7 +203,7 @@ impl Peer {
             answer = exchange => {
                 ticket.open = false;
                 if let Some(guard) = guard
-                    && shared.pending.is_over()
+                    && shared.pending.ended().is_some()
                 {
                     // Whoever ends the service says when it has to stop.
                     guard.disarm();

@@ -22,8 +22,9 @@ const MAX_CONNECTIONS: usize = 8192;
 /// How long a client may take nothing of what waits for it: answers are held in memory meanwhile,
 /// whatever their size. Nothing else bounds them, but the number of calls at a time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often connections that have ended are cleared away. Their calls' own timers are due later, so none of those has to
-/// wake whoever waits for the next one: tokio does that with an `eventfd` for each timer that is due before all others.
+/// How often connections that have ended are cleared away. The timers of ordinary calls are due
+/// later than this one, so none has to wake whoever waits for the next: tokio does that with an
+/// `eventfd` for each timer that is due before all others.
 const CLEARING: Duration = Duration::from_secs(1);
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;

@@ -1,8 +1,9 @@
 //! Calls of a hosted service's tools by their types: nothing is written as JSON-RPC and read again.
 //!
-//! Only for callers who can be neither asked nor told anything before the answer: what a handler says
-//! goes over a stream, and would come later. A handler runs in a task of its own, as rmcp has it, and
-//! in the service's runtime: one that blocks holds no caller, and one that is cancelled may still clean up.
+//! Only for callers who can be neither asked nor told anything before the answer: what a handler
+//! says goes over a stream, and would come later. A handler runs in a task of its own, as rmcp has
+//! it, and in the service's runtime: one that blocks holds no caller, and one that is cancelled may
+//! still clean up.
 
 use std::sync::{Arc, Weak};
 
@@ -19,7 +20,7 @@ use super::contained::Contained;
 use crate::{
     upstream::{
         RequestError,
-        peer::{Direct, Reply, beyond},
+        peer::{Answering, Direct, beyond},
     },
     wire::{ErrorObject, RawValue},
 };
@@ -50,15 +51,15 @@ impl<S: Service<RoleServer>> Typed<S> {
 }
 
 impl<S: Service<RoleServer>> Direct for Typed<S> {
-    fn call_tool(&self, params: &str, reply: Reply) -> Option<DropGuard> {
+    fn call_tool(&self, params: &str, answering: Answering) -> Option<DropGuard> {
         // What does not fit the types is for rmcp to answer.
         let service = self.service.upgrade()?;
         let mut params: CallToolRequestParams = serde_json::from_str(params).ok()?;
-        let id = NumberOrString::Number(i64::try_from(reply.id()).ok()?);
+        let id = NumberOrString::Number(i64::try_from(answering.id()).ok()?);
         let mut context = RequestContext::new(id, self.peer.clone());
         context.meta = params.meta.take().unwrap_or_default();
         context.ct = service.stop().child_token();
-        if context.ct.is_cancelled() || !reply.begins() {
+        if context.ct.is_cancelled() || !answering.begins() {
             return None;
         }
         let cancel = context.ct.clone().drop_guard();
@@ -67,7 +68,7 @@ impl<S: Service<RoleServer>> Direct for Typed<S> {
             let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
             // Without an answer the service has ended, and the link says so.
             if let Some(outcome) = service.answer(request, context).await {
-                reply.send(written(&outcome, limit));
+                answering.send(written(&outcome, limit));
             }
         };
         self.calls.spawn_on(handled, &self.runtime);

@@ -1,8 +1,9 @@
-//! The other stream of a hosted service: what its handlers say in calls that are made by their types.
+//! The other stream of a hosted service: what its handlers say in calls that are made by their
+//! types.
 //!
-//! Owned by the peer of the first stream, and no calls are made over it. Whoever makes a plain call can neither
-//! be asked nor told anything before its answer, so what comes here is news of the server, or meant
-//! for somebody who cannot hear it, and never another caller's.
+//! Owned by the peer of the first stream, and no calls are made over it. Whoever makes a plain call
+//! can neither be asked nor told anything before its answer, so what comes here is news of the
+//! server, or meant for somebody who cannot hear it, and never another caller's.
 
 use std::{sync::Arc, time::Duration};
 

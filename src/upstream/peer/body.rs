@@ -37,16 +37,16 @@ pub(in crate::upstream) trait Body: Send + Sync {
 pub(in crate::upstream) trait Direct: Send + Sync {
     /// Begins such a call, by its JSON parameters; it is cancelled when the guard is dropped.
     /// `None` if only the stream can carry it out, or nobody waits for it any more.
-    fn call_tool(&self, params: &str, reply: Reply) -> Option<DropGuard>;
+    fn call_tool(&self, params: &str, answering: Answering) -> Option<DropGuard>;
 }
 
 /// Where the answer to a request goes that is carried out beside the stream.
-pub(in crate::upstream) struct Reply {
+pub(in crate::upstream) struct Answering {
     shared: Arc<Shared>,
     id: u64,
 }
 
-impl Reply {
+impl Answering {
     pub(super) fn new(shared: &Arc<Shared>, id: u64) -> Self {
         Self { shared: Arc::clone(shared), id }
     }

@@ -248,11 +248,6 @@ impl Pending {
         }
     }
 
-    /// Whether nothing more can be asked.
-    pub(super) fn is_over(&self) -> bool {
-        self.0.lock().end.is_some()
-    }
-
     /// How the link ended, once it has.
     pub(super) fn ended(&self) -> Option<LinkEnd> {
         self.0.lock().end.clone()
